@@ -1,0 +1,39 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Location encoders, listed in TorchGeo's registry."""
+
+from ._registry import register_model, register_weights
+from .features import FeatureKind, features
+from .geoclip import (
+    GeoCLIPGallery_Weights,
+    GeoCLIPImageMLP_Weights,
+    GeoCLIPLocation,
+    GeoCLIPLocation_Weights,
+    GeoCLIPLogitScale_Weights,
+    geoclip_gallery,
+    geoclip_image_mlp,
+    geoclip_location,
+    geoclip_logit_scale,
+)
+from .loading import load_encoder
+
+__all__ = (
+    'FeatureKind',
+    'GeoCLIPGallery_Weights',
+    'GeoCLIPImageMLP_Weights',
+    'GeoCLIPLocation',
+    'GeoCLIPLocation_Weights',
+    'GeoCLIPLogitScale_Weights',
+    'features',
+    'geoclip_gallery',
+    'geoclip_image_mlp',
+    'geoclip_location',
+    'geoclip_logit_scale',
+    'load_encoder',
+)
+
+register_model('geoclip_location', geoclip_location, GeoCLIPLocation_Weights)
+register_model('geoclip_image_mlp', geoclip_image_mlp, GeoCLIPImageMLP_Weights)
+register_weights('geoclip_logit_scale', GeoCLIPLogitScale_Weights)
+register_weights('geoclip_gallery', GeoCLIPGallery_Weights)

@@ -1,0 +1,44 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Downstream inputs: the embedding, the concept scores, or both."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ('FeatureKind', 'features')
+
+FeatureKind = Literal['x', 'z', 'xz']
+
+
+def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Tensor:
+    """Compute what downstream models take as input.
+
+    Args:
+        encoder: A location encoder.
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        kind: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'`` for
+            both side by side.
+
+    Returns:
+        Features of shape ``(N, d)``, ``(N, k)`` or ``(N, d + k)``.
+
+    Raises:
+        ValueError: If concept scores are asked of an encoder that has none.
+    """
+    if kind not in ('x', 'z', 'xz'):
+        raise ValueError(f"features must be 'x', 'z' or 'xz', not {kind!r}.")
+    concepts = getattr(encoder, 'concepts', None)
+    if kind != 'x' and not callable(concepts):
+        raise ValueError(
+            f'{type(encoder).__name__} has no concept scores, so features={kind!r} '
+            "cannot be had of it; use features='x', the embedding."
+        )
+    parts = []
+    if 'x' in kind:
+        parts.append(encoder(points))
+    if 'z' in kind and callable(concepts):
+        parts.append(concepts(points))
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
