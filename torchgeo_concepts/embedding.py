@@ -1,0 +1,423 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Embeddings in bulk: of points in memory, and of files of any size."""
+
+import csv
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+import torch
+import torchgeo
+from numpy.typing import NDArray
+from pyproj import CRS
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import torchgeo_concepts
+
+from ._files import atomic_path, check_writable
+from .models.features import FeatureKind
+from .models.features import features as compute_features
+from .models.loading import load_encoder, resolve_weights
+from .points import SWAPPED_HINT, WGS84, PointsLike, as_points, is_lonlat, look_swapped
+from .tables import GeometryCoordinates, PointBatch, PointTable, open_table
+
+__all__ = ('EmbedReport', 'embed_file', 'embed_points')
+
+Device = Literal['auto', 'cpu', 'cuda']
+Precision = Literal['float32', 'bfloat16']
+StoredType = Literal['float32', 'float16']
+
+METADATA_KEY = b'torchgeo_concepts'
+
+
+def embed_points(
+    encoder: nn.Module,
+    points: PointsLike,
+    *,
+    features: FeatureKind = 'x',
+    device: Device = 'auto',
+    precision: Precision = 'float32',
+    batch_size: int = 8192,
+    progress: bool | None = None,
+) -> Tensor:
+    """Embed points in batches, without gradients.
+
+    Args:
+        encoder: A location encoder; it is moved to the device.
+        points: Points in any form that :func:`~torchgeo_concepts.points.as_points`
+            takes.
+        features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
+            for both side by side.
+        device: Where to compute; ``'auto'`` takes a GPU if there is one.
+        precision: ``'bfloat16'`` computes matrix products in half precision, which is
+            faster and keeps about three digits.
+        batch_size: Number of points to embed at a time.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        Features of shape ``(N, d)`` in float32, on the CPU.
+    """
+    tensor = as_points(points)
+    encode = _Encode(encoder, features, device, precision, batch_size)
+    with _progress_bar(len(tensor), progress) as bar:
+        return encode(tensor, bar.update)
+
+
+def embed_file(
+    input: Path,
+    output: Path,
+    model: str = 'geoclip_location',
+    weights: str | None = None,
+    features: FeatureKind = 'x',
+    lon: str | None = None,
+    lat: str | None = None,
+    crs: str | None = None,
+    layer: str | None = None,
+    column: str = 'embedding',
+    dtype: StoredType = 'float32',
+    precision: Precision = 'float32',
+    device: Device = 'auto',
+    batch_size: int = 8192,
+    on_error: Literal['raise', 'skip'] = 'raise',
+    download: bool = False,
+    progress: bool | None = None,
+) -> 'EmbedReport':
+    """Embed the points of a file of any size.
+
+    Writes a GeoParquet file with the columns of the input and one column of
+    embeddings. Rows stream through, so memory does not grow with the file. The output
+    appears when it is complete, and not at all if anything fails before.
+
+    Args:
+        input: CSV (also compressed), Parquet, GeoParquet, GeoPackage, GeoJSON,
+            Shapefile or FlatGeobuf file with a point in every row.
+        output: GeoParquet file to write, ending in .parquet or .geoparquet.
+        model: Name of a location encoder in TorchGeo's registry.
+        weights: Name of its weights. By default, the first weights of the model.
+        features: x for the embedding, z for the concept scores, xz for both.
+        lon: Column of longitudes, or of eastings if crs is given. Found if not given.
+        lat: Column of latitudes, or of northings if crs is given. Found if not given.
+        crs: Coordinate reference system of the points, such as EPSG:3857, if the file
+            does not say.
+        layer: Layer of a file that has several.
+        column: Name of the column of embeddings.
+        dtype: Type in which embeddings are stored. Half the size in float16.
+        precision: Type of the matrix products. Faster and less exact in bfloat16.
+        device: Where to compute. By default, on a GPU if there is one.
+        batch_size: Number of points to embed at a time.
+        on_error: What to do with a row that has no valid point: stop before any work
+            is done, or leave it out and list it in a file beside the output.
+        download: Download the weights if they are not on this machine.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        What was done.
+
+    Raises:
+        OSError: If the input does not exist or the output cannot be written.
+        ValueError: If the input cannot be read, if a row has no valid point, or if a
+            model, weights or column cannot be found; the message says which.
+    """
+    _check_paths(input, output)
+    start = time.perf_counter()
+    table = open_table(input, lon=lon, lat=lat, crs=crs, layer=layer)
+    _check_columns(table, column)
+    member = resolve_weights(model, weights)
+    encoder = load_encoder(model, weights, download=download)
+    encode = _Encode(encoder, features, device, precision, batch_size)
+    dim = encode(torch.zeros(1, 2)).shape[1]
+    num_rows, num_bad = _check_rows(table, on_error)
+    provenance = {
+        'model': model,
+        'weights': str(member),
+        'features': features,
+        'precision': precision,
+        'torchgeo_concepts': torchgeo_concepts.__version__,
+        'torchgeo': torchgeo.__version__,
+        'column': column,
+        'dim': dim,
+    }
+    skipped = output.with_name(f'{output.stem}.skipped.csv')
+    with ExitStack() as stack:
+        bar = stack.enter_context(_progress_bar(num_rows - num_bad, progress))
+        writer = stack.enter_context(
+            _EmbeddingWriter.open(output, table, column, dtype, provenance)
+        )
+        if on_error == 'skip':
+            list_skipped = stack.enter_context(_skipped_rows(skipped))
+        for batch in table:
+            good = ~np.isnan(batch.points[:, 0])
+            if not good.all():
+                list_skipped(batch)
+            points = torch.from_numpy(batch.points[good])
+            writer.write(
+                batch.rows.filter(pa.array(good)),
+                batch.points[good],
+                encode(points, bar.update),
+            )
+    return EmbedReport(
+        input,
+        output,
+        model,
+        str(member),
+        num_rows - num_bad,
+        num_bad,
+        dim,
+        dtype,
+        time.perf_counter() - start,
+        skipped if on_error == 'skip' else None,
+    )
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What :func:`embed_file` did.
+
+    Attributes:
+        input: The file that was read.
+        output: The file that was written.
+        model: Name of the encoder.
+        weights: Name of its weights.
+        num_points: Number of rows written.
+        num_skipped: Number of rows left out.
+        dim: Length of an embedding.
+        dtype: Type in which embeddings are stored.
+        seconds: Wall-clock time of everything.
+        skipped: The file that lists the rows left out, if that was asked for.
+    """
+
+    input: Path
+    output: Path
+    model: str
+    weights: str
+    num_points: int
+    num_skipped: int
+    dim: int
+    dtype: str
+    seconds: float
+    skipped: Path | None
+
+    def __str__(self) -> str:
+        """Return the report in a few lines."""
+        size = self.output.stat().st_size / 1e6
+        rate = self.num_points / self.seconds
+        lines = [
+            f'{self.num_points:,} points embedded by {self.model} ({self.weights})',
+            f'{self.dim} numbers each in {self.dtype}, {size:,.2f} MB: {self.output}',
+            f'{self.seconds:.1f} s, {rate:,.0f} points/s with reading and writing',
+        ]
+        if self.skipped is not None:
+            lines.append(f'{self.num_skipped:,} rows skipped: {self.skipped}')
+        return '\n'.join(lines)
+
+
+class _Encode:
+    """Features of points on a device, a batch at a time."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        kind: FeatureKind,
+        device: Device,
+        precision: Precision,
+        batch_size: int,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
+        if device == 'cuda' and not torch.cuda.is_available():
+            raise ValueError("device='cuda' needs a GPU, and torch finds none.")
+        if device == 'auto':
+            device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        self.device = torch.device(device)
+        self.encoder = encoder.to(self.device).eval()
+        self.kind = kind
+        self.half = precision == 'bfloat16'
+        self.batch_size = batch_size
+
+    @torch.inference_mode()
+    def __call__(
+        self, points: Tensor, update: Callable[[int], object] = lambda _: None
+    ) -> Tensor:
+        """Return features of shape ``(N, d)`` in float32, on the CPU."""
+        parts = []
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            for batch in torch.split(points, self.batch_size):
+                part = compute_features(self.encoder, batch.to(self.device), self.kind)
+                parts.append(part.float().cpu())
+                update(len(batch))
+        return torch.cat(parts)
+
+
+def _progress_bar(total: int, progress: bool | None) -> 'tqdm[Any]':
+    # tqdm takes None for: show on a terminal only.
+    disable = None if progress is None else not progress
+    return tqdm(total=total, unit='point', unit_scale=True, disable=disable)
+
+
+def _check_paths(input: Path, output: Path) -> None:
+    if output.suffix.lower() not in ('.parquet', '.geoparquet'):
+        raise ValueError(
+            f'The output is GeoParquet: {output} must end in .parquet or .geoparquet.'
+        )
+    check_writable(output)
+    if output.exists() and input.exists() and output.samefile(input):
+        raise ValueError(f'{output} is the input; write to another file.')
+
+
+def _check_columns(table: PointTable, column: str) -> None:
+    if column in table.schema.names:
+        raise ValueError(
+            f'{table.path} has a column {column!r} already. Name that of the '
+            'embeddings with column=.'
+        )
+    if (
+        not isinstance(table.coordinates, GeometryCoordinates)
+        and 'geometry' in table.schema.names
+    ):
+        raise ValueError(
+            f"{table.path} has a column 'geometry' beside its coordinates, where the "
+            'output has the geometry made of them. Rename it.'
+        )
+
+
+def _check_rows(
+    table: PointTable, on_error: Literal['raise', 'skip']
+) -> tuple[int, int]:
+    """Read all coordinates once, so that a bad row stops the work before it starts."""
+    num_rows = num_bad = 0
+    first: list[str] = []
+    swapped = False
+    for batch in table:
+        num_rows += len(batch.points)
+        num_bad += len(batch.problems)
+        for row in sorted(batch.problems)[: 5 - len(first)]:
+            first.append(f'row {batch.first_row + row}: {batch.problems[row]}')
+        if batch.problems and not swapped:
+            x, y, _ = table.coordinates(batch.rows)
+            swapped = is_lonlat(table.crs) and look_swapped(x, y)
+    if num_bad and (on_error == 'raise' or num_bad == num_rows):
+        more = f'\n  and {num_bad - len(first):,} more' if num_bad > len(first) else ''
+        raise ValueError(
+            f'{num_bad:,} of {num_rows:,} rows of {table.path} have no valid point '
+            '(rows are counted from 0):\n  '
+            + '\n  '.join(first)
+            + more
+            + (f'\n{SWAPPED_HINT}' if swapped else '')
+            + ("\nLeave them out with on_error='skip'." if num_bad < num_rows else '')
+        )
+    if swapped:
+        warnings.warn(f'{table.path}: {SWAPPED_HINT}', stacklevel=3)
+    return num_rows, num_bad
+
+
+@contextmanager
+def _skipped_rows(path: Path) -> Iterator[Callable[[PointBatch], None]]:
+    with atomic_path(path) as temporary, temporary.open('w', newline='') as stream:
+        writer = csv.writer(stream)
+        writer.writerow(('row', 'reason'))
+
+        def write(batch: PointBatch) -> None:
+            for row in sorted(batch.problems):
+                writer.writerow((batch.first_row + row, batch.problems[row]))
+
+        yield write
+
+
+class _EmbeddingWriter:
+    """GeoParquet file of a table's rows and their embeddings."""
+
+    def __init__(
+        self, writer: pq.ParquetWriter, table: PointTable, schema: pa.Schema
+    ) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._adds_geometry = not isinstance(table.coordinates, GeometryCoordinates)
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path,
+        table: PointTable,
+        column: str,
+        dtype: StoredType,
+        provenance: dict[str, Any],
+    ) -> Iterator['_EmbeddingWriter']:
+        if isinstance(table.coordinates, GeometryCoordinates):
+            fields, geometry, crs = (
+                list(table.schema),
+                table.coordinates.column,
+                table.crs,
+            )
+        else:
+            geometry, crs = 'geometry', WGS84
+            fields = [*table.schema, pa.field(geometry, pa.binary())]
+        kind = pa.list_(pa.from_numpy_dtype(dtype), provenance['dim'])
+        is_struct = pa.types.is_struct(pa.schema(fields).field(geometry).type)
+        schema = pa.schema([*fields, pa.field(column, kind)]).with_metadata(
+            {
+                b'geo': json.dumps(
+                    _geo_metadata(geometry, crs, 'point' if is_struct else 'WKB')
+                ),
+                METADATA_KEY: json.dumps(provenance),
+            }
+        )
+        others = [field.name for field in fields]
+        with (
+            atomic_path(path) as temporary,
+            pq.ParquetWriter(
+                temporary,
+                schema,
+                # Embeddings neither repeat nor compress: trying costs time alone.
+                use_dictionary=others,
+                write_statistics=others,
+                compression={
+                    **dict.fromkeys(others, 'zstd'),
+                    f'{column}.list.element': 'none',
+                },
+            ) as writer,
+        ):
+            yield cls(writer, table, schema)
+
+    def write(
+        self, rows: pa.RecordBatch, points: NDArray[np.float64], embeddings: Tensor
+    ) -> None:
+        columns = list(rows.columns)
+        if self._adds_geometry:
+            geometry = shapely.to_wkb(shapely.points(points))
+            columns.append(pa.array(geometry, pa.binary()))
+        kind = self._schema.types[-1]
+        numbers = embeddings.numpy().astype(kind.value_type.to_pandas_dtype())
+        columns.append(
+            pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), kind.list_size)
+        )
+        self._writer.write_batch(
+            pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        )
+
+
+def _geo_metadata(column: str, crs: CRS, encoding: str) -> dict[str, Any]:
+    """Return metadata of the GeoParquet 1.1 specification."""
+    return {
+        'version': '1.1.0',
+        'primary_column': column,
+        'columns': {
+            column: {
+                'encoding': encoding,
+                'geometry_types': ['Point'],
+                'crs': crs.to_json_dict(),
+            }
+        },
+    }
