@@ -277,15 +277,13 @@ def _check_paths(input: Path, output: Path) -> None:
 
 
 def _check_columns(table: PointTable, column: str) -> None:
-    if column in table.schema.names:
+    adds_geometry = not isinstance(table.coordinates, GeometryCoordinates)
+    if column in table.schema.names or (adds_geometry and column == 'geometry'):
         raise ValueError(
-            f'{table.path} has a column {column!r} already. Name that of the '
+            f'The output has a column {column!r} already. Name that of the '
             'embeddings with column=.'
         )
-    if (
-        not isinstance(table.coordinates, GeometryCoordinates)
-        and 'geometry' in table.schema.names
-    ):
+    if adds_geometry and 'geometry' in table.schema.names:
         raise ValueError(
             f"{table.path} has a column 'geometry' beside its coordinates, where the "
             'output has the geometry made of them. Rename it.'

@@ -85,7 +85,7 @@ def describe_bad_point(lon: float, lat: float) -> str:
     for name, value in (('longitude', lon), ('latitude', lat)):
         if not np.isfinite(value):
             return f'{name} is {value}'
-    return f'latitude {lat:g} is outside [-90, 90]'
+    return f'latitude {lat:.9g} is outside [-90, 90]'
 
 
 def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
@@ -104,8 +104,8 @@ def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
 
 
 SWAPPED_HINT = (
-    'lon and lat look swapped: points are (lon, lat), and what stands for lon here '
-    'would do for latitudes, what stands for lat would not.'
+    'Are lon and lat swapped? Points are (lon, lat), and here the longitudes would '
+    'pass for latitudes while the latitudes would not.'
 )
 
 
@@ -159,7 +159,7 @@ def _check_values(points: Tensor) -> None:
     row = int(bad[0])
     lon, lat = points[row].tolist()
     message = (
-        f'Row {row} is no point on Earth: (lon, lat) = ({lon:g}, {lat:g}), '
+        f'Row {row} is no point on Earth: (lon, lat) = ({lon:.9g}, {lat:.9g}), '
         f'{describe_bad_point(lon, lat)}.'
     )
     if len(bad) > 1:
@@ -302,9 +302,11 @@ def _geometry_coordinates(
     wrong = np.flatnonzero((geometry.geom_type != 'Point').to_numpy())
     if len(wrong):
         row = int(wrong[0])
+        if geometry.isna().iloc[row]:
+            raise ValueError(f'Row {row} has no geometry.')
         raise ValueError(
-            f'Row {row} is no point but {geometry.geom_type.iloc[row] or "missing"}. '
-            'Take representative_point() of polygons and lines first.'
+            f'Row {row} is no point but a {geometry.geom_type.iloc[row]}. Take '
+            'representative_point() of polygons and lines first.'
         )
     return np.column_stack((geometry.x, geometry.y)).astype(np.float64), crs
 

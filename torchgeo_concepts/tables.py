@@ -90,14 +90,19 @@ class GeometryCoordinates:
             return pair(pa.RecordBatch.from_struct_array(column))
         wkb = column.to_numpy(zero_copy_only=False)
         geometries = shapely.from_wkb(wkb, on_invalid='ignore')
-        kind = shapely.get_type_id(geometries)
+        missing = shapely.is_missing(geometries) | shapely.is_empty(geometries)
+        points = ~missing & (
+            shapely.get_type_id(geometries) == shapely.GeometryType.POINT
+        )
         problems = {
             int(row): 'geometry is missing'
-            if kind[row] < 0
+            if missing[row]
             else f'geometry is a {geometries[row].geom_type}, no point'
-            for row in np.flatnonzero(kind != shapely.GeometryType.POINT)
+            for row in np.flatnonzero(~points)
         }
-        return shapely.get_x(geometries), shapely.get_y(geometries), problems
+        xy = np.full((len(geometries), 2), np.nan)
+        xy[points] = shapely.get_coordinates(geometries[points])
+        return xy[:, 0], xy[:, 1], problems
 
 
 @dataclass(frozen=True)

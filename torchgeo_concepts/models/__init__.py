@@ -16,7 +16,7 @@ from .geoclip import (
     geoclip_location,
     geoclip_logit_scale,
 )
-from .loading import load_encoder
+from .loading import load_encoder, resolve_weights
 
 __all__ = (
     'FeatureKind',
@@ -31,6 +31,7 @@ __all__ = (
     'geoclip_location',
     'geoclip_logit_scale',
     'load_encoder',
+    'resolve_weights',
 )
 
 register_model('geoclip_location', geoclip_location, GeoCLIPLocation_Weights)

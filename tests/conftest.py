@@ -1,0 +1,31 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
+
+
+@pytest.fixture(scope='session')
+def geoclip() -> GeoCLIPLocation:
+    """The encoder with its real weights, which the installed geoclip carries."""
+    return geoclip_location(weights='MP16')
+
+
+@pytest.fixture
+def small_encoder() -> GeoCLIPLocation:
+    torch.manual_seed(0)
+    return GeoCLIPLocation(num_frequencies=4, hidden_dim=8, embed_dim=6).eval()
+
+
+@pytest.fixture
+def hub_dir(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder in the place of the downloads of this machine."""
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(str(tmp_path / 'hub'))
+    yield tmp_path / 'hub'
+    torch.hub.set_dir(before)

@@ -1,0 +1,142 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import torchgeo_concepts
+from torchgeo_concepts.cli import main
+
+CITIES = 'city,lon,lat\nParis,2.3522,48.8566\nSydney,151.2093,-33.8688\n'
+COMMAND = [sys.executable, '-c', 'from torchgeo_concepts.cli import main; exit(main())']
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> str:
+    path = tmp_path / 'cities.csv'
+    path.write_text(CITIES)
+    return str(path)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> str:
+    return str(tmp_path / 'out.parquet')
+
+
+def test_embed(csv: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['embed', csv, '-o', out]) == 0
+    captured = capsys.readouterr()
+    assert '2 points embedded by geoclip_location' in captured.out
+    assert captured.err == ''
+    assert gpd.read_parquet(out)['city'].tolist() == ['Paris', 'Sydney']
+
+
+@pytest.mark.parametrize('option', ['--on-error', '--on_error'])
+def test_dashes_and_underscores(csv: str, out: str, option: str) -> None:
+    Path(csv).write_text(CITIES + 'Nowhere,0,91\n')
+    arguments = ['embed', csv, '-o', out, '--dtype', 'float16', f'{option}=skip']
+    assert main([*arguments, '--batch-size', '1']) == 0
+    assert (
+        Path(out).with_suffix('.skipped.csv').read_text().startswith('row,reason\n2,')
+    )
+
+
+def test_config_round_trip(
+    csv: str, out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(['embed', csv, '-o', out, '--dtype=float16', '--print_config'])
+    assert stop.value.code == 0
+    config = tmp_path / 'config.yaml'
+    config.write_text(capsys.readouterr().out)
+    assert yaml.safe_load(config.read_text())['dtype'] == 'float16'
+    assert main(['embed', '--config', str(config)]) == 0
+    assert str(pq.read_schema(out).field('embedding').type.value_type) == 'halffloat'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--model', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
+        (['--weights', 'MP17'], "no weights 'MP17'"),
+        (['--lon', 'east'], "No column 'east'"),
+        (['--features', 'xz'], 'no concept scores'),
+        (['--crs', 'EPSG:nil'], 'no coordinate reference system'),
+        (['--output', 'out.csv'], 'must end in .parquet'),
+    ],
+)
+def test_errors_are_one_message(
+    csv: str,
+    out: str,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(['embed', csv, '-o', out, *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith('torchgeo-concepts embed: ')
+    assert message in captured.err
+    assert not Path(out).exists()
+
+
+def test_unknown_option(csv: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(['embed', csv, '-o', out, '--device', 'gpu'])
+    assert stop.value.code == 2
+    assert "'auto', 'cpu', 'cuda'" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['--version'])
+    assert torchgeo_concepts.__version__ in capsys.readouterr().out
+
+
+def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    source, out = tmp_path / 'in.csv', tmp_path / 'out.parquet'
+    source.write_text('lon,lat\n' + '1.5,2.5\n' * 500_000)
+    with subprocess.Popen(
+        [*COMMAND, 'embed', source, '-o', out, '--on-error', 'skip'],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 50
+        while not list(tmp_path.glob('.out.parquet.*.partial')):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr == 'torchgeo-concepts embed: interrupted.\n'
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_progress_bar_on_a_terminal(csv: str, out: str) -> None:
+    terminal, side = pty.openpty()
+    termios.tcsetwinsize(side, (24, 80))
+    process = subprocess.run(
+        [*COMMAND, 'embed', csv, '-o', out],
+        stderr=side,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=True,
+    )
+    os.close(side)
+    shown = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert '2.00/2.00' in shown
+    assert 'point/s' in shown
+    assert b'2 points embedded' in process.stdout
