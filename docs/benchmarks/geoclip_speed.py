@@ -129,7 +129,7 @@ def main() -> None:
         )
         square = torch.randn(1024, 1024)
         [products] = paired_rates(
-            {'product': lambda: square @ square}, 1024**3, 20
+            {'product': lambda: square @ square}, 1024**3, 50
         ).values()
 
     shipped = rates['geoclip package, as shipped']
@@ -140,10 +140,10 @@ def main() -> None:
             f'  {name:48} {statistics.median(values):8,.0f} '
             f'({min(values):,.0f} - {max(values):,.0f}), {ratio:.2f}x'
         )
-    ceiling = statistics.median(products) / MULTIPLY_ADDS
+    ceiling = max(products) / MULTIPLY_ADDS
     print(
         f'  {"ceiling: nothing but float32 products":48} {ceiling:8,.0f} '
-        f'({2 * statistics.median(products) / 1e9:.0f} GFLOP/s), '
+        f'({2 * max(products) / 1e9:.0f} GFLOP/s), '
         f'{ceiling / statistics.median(shipped):.2f}x'
     )
     penalty = statistics.median(subnormal_penalty(options.repeats))

@@ -1,0 +1,30 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+CODE = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+LINK = re.compile(r'\]\((?!https?:)([^)#]+)')
+
+
+@pytest.mark.parametrize(
+    'page',
+    [page for page in PAGES if CODE.search(page.read_text())],
+    ids=lambda p: p.name,
+)
+def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'docs').symlink_to(ROOT / 'docs')
+    monkeypatch.chdir(tmp_path)
+    code = '\n'.join(CODE.findall(page.read_text()))
+    exec(compile(code, page.name, 'exec'), {'__name__': page.stem})
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), target
