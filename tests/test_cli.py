@@ -106,8 +106,20 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
     source, out = tmp_path / 'in.csv', tmp_path / 'out.parquet'
     source.write_text('lon,lat\n' + '1.5,2.5\n' * 500_000)
+    # A shell's background jobs ignore the signal, and so would their children.
+    code = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'
     with subprocess.Popen(
-        [*COMMAND, 'embed', source, '-o', out, '--on-error', 'skip'],
+        [
+            sys.executable,
+            '-c',
+            f'{code}; {COMMAND[-1]}',
+            'embed',
+            source,
+            '-o',
+            out,
+            '--on-error',
+            'skip',
+        ],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
