@@ -3,6 +3,7 @@
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -152,3 +153,89 @@ def test_progress_bar_on_a_terminal(csv: str, out: str) -> None:
     assert '2.00/2.00' in shown
     assert 'point/s' in shown
     assert b'2 points embedded' in process.stdout
+
+
+class TestBank:
+    @pytest.fixture
+    def examples(self) -> Path:
+        return Path(__file__).parents[1] / 'docs' / 'examples'
+
+    def test_build_as_the_documentation_says(
+        self, tmp_path: Path, examples: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = tmp_path / 'kenya'
+        build = ['bank', 'build', str(folder), '--topic', 'Kenya']
+        build += ['--tables', str(examples / 'kenya.csv')]
+        assert main(build) == 0
+        assert capsys.readouterr().out.startswith('27 concepts: ')
+        build += ['--answers', str(examples / 'kenya_answers.jsonl')]
+        assert main(build) == 0
+        assert capsys.readouterr().out.startswith('51 concepts: ')
+        with (folder / 'review.csv').open('a') as stream:
+            stream.write("kenya,Kenya,drop,,a country's name\n")
+        assert main(build) == 0
+        assert capsys.readouterr().out.startswith('50 concepts: ')
+        assert "a country's name" in (folder / 'dropped.csv').read_text()
+        assert main(['bank', 'check', str(folder / 'bank.csv')]) == 0
+        assert 'is valid: ConceptBank(50 concepts' in capsys.readouterr().out
+
+    def test_seeds(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = str(tmp_path / 'maps')
+        assert main(['bank', 'build', folder, '--seeds', 'igbp', 'koppen-geiger']) == 0
+        assert capsys.readouterr().out.startswith('48 concepts: ')
+
+    @pytest.mark.parametrize(
+        ('arguments', 'shown'),
+        [
+            (['--glob', 'sand-dune'], 'sand dune'),
+            (
+                ['--category', 'writing', '--format', 'markdown'],
+                '| Devanagari script |',
+            ),
+            (['--region', 'oceania', '--format', 'csv'], 'id,name,category,prompts'),
+            (
+                ['--category', 'climate', '--format', 'yaml'],
+                '- id: tropical-rainforest',
+            ),
+            (['--format', 'page'], '## Climate ('),
+        ],
+    )
+    def test_show(
+        self, arguments: list[str], shown: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(['bank', 'show', *arguments]) == 0
+        assert shown in capsys.readouterr().out
+
+    def test_check_of_a_bad_file(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / 'bank.csv'
+        file.write_text('name,category\ndune,landfrom\n')
+        assert main(['bank', 'check', str(file)]) == 1
+        assert "row 0, field 'category'" in capsys.readouterr().err
+
+    def test_text_model_that_is_not_here(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        build = [
+            'bank',
+            'build',
+            str(tmp_path / 'out'),
+            '--text-model',
+            'ViT-L-14-quickgelu',
+        ]
+        assert main(build) == 1
+        assert 'download=True' in capsys.readouterr().err
+
+    def test_reader_that_stops_early(self) -> None:
+        command = shlex.join([*COMMAND, 'bank', 'show', '--format', 'page'])
+        process = subprocess.run(
+            f'{command} | head -1',
+            shell=True,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert 'concepts in' in process.stdout
+        assert process.stderr == ''

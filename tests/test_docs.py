@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from torchgeo_concepts.concepts import ConceptBank
+from torchgeo_concepts.concepts.page import bank_page
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 CODE = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -28,3 +31,8 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_page_of_the_bank_is_that_of_the_bank() -> None:
+    text = (ROOT / 'docs' / 'bank.md').read_text()
+    assert text.endswith(bank_page(ConceptBank.default()))

@@ -3,6 +3,7 @@
 
 """The `torchgeo-concepts` command."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from . import __version__
+from .concepts.building import build_bank
+from .concepts.page import check_bank, show_bank
+from .concepts.seeds import SEEDS
 from .embedding import embed_file
 
 __all__ = ('main',)
@@ -17,18 +21,38 @@ __all__ = ('main',)
 # What a user can mend. Anything else is a fault of the program and keeps its traceback.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
-COMMANDS: dict[str, Callable[..., object]] = {'embed': embed_file}
+COMMANDS: dict[str, Callable[..., object]] = {
+    'embed': embed_file,
+    'bank build': build_bank,
+    'bank show': show_bank,
+    'bank check': check_bank,
+}
 
 
-def _embed_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        description='Embed the points of a file of any size; write GeoParquet.'
-    )
+def _function_parser(
+    function: Callable[..., object], description: str, skip: set[str] | None = None
+) -> ArgumentParser:
+    parser = ArgumentParser(description=description)
     parser.add_argument(
         '--config', action=ActionConfigFile, help='YAML file of options.'
     )
-    parser.add_function_arguments(
-        embed_file, as_positional=True, skip={'download', 'output'}
+    parser.add_function_arguments(function, as_positional=True, skip=skip or set())
+    return parser
+
+
+def _add_download(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        '--download',
+        action='store_true',
+        help='Download the weights if they are not on this machine.',
+    )
+
+
+def _embed_parser() -> ArgumentParser:
+    parser = _function_parser(
+        embed_file,
+        'Embed the points of a file of any size; write GeoParquet.',
+        {'download', 'output'},
     )
     parser.add_argument(
         '-o',
@@ -37,12 +61,44 @@ def _embed_parser() -> ArgumentParser:
         required=True,
         help='GeoParquet file to write, ending in .parquet or .geoparquet.',
     )
-    parser.add_argument(
-        '--download',
-        action='store_true',
-        help='Download the weights if they are not on this machine.',
-    )
+    _add_download(parser)
     return parser
+
+
+def _add_bank_commands(parser: ArgumentParser) -> None:
+    commands = parser.add_subcommands(dest='bank_command')
+    build = _function_parser(
+        build_bank,
+        'Build a concept bank in a folder.',
+        {'answers', 'download', 'encoder', 'seeds', 'tables'},
+    )
+    build.add_argument(
+        '--seeds',
+        nargs='*',
+        choices=sorted(SEEDS),
+        default=[],
+        help='Maps whose classes are concepts; need the extra layers.',
+    )
+    build.add_argument(
+        '--tables',
+        nargs='*',
+        type=Path,
+        default=[],
+        help='CSV files with names, such as Wikidata exports or banks.',
+    )
+    build.add_argument(
+        '--answers',
+        nargs='*',
+        type=Path,
+        default=[],
+        help='Files of JSON lines with the answers of a language model.',
+    )
+    _add_download(build)
+    show = _function_parser(show_bank, 'Show a concept bank, or a part of it.')
+    check = _function_parser(check_bank, 'Check that a file is a valid concept bank.')
+    commands.add_subcommand('build', build, help='Build a concept bank in a folder.')
+    commands.add_subcommand('show', show, help='Show a concept bank.')
+    commands.add_subcommand('check', check, help='Check a file.')
 
 
 def build_parser() -> ArgumentParser:
@@ -58,6 +114,10 @@ def build_parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(dest='command')
     commands.add_subcommand('embed', _embed_parser(), help='Embed a file of points.')
+    # A parser must be in its place before it gets subcommands of its own.
+    bank = ArgumentParser(description='Build, show and check concept banks.')
+    commands.add_subcommand('bank', bank, help='Build, show and check concept banks.')
+    _add_bank_commands(bank)
     return parser
 
 
@@ -79,11 +139,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     words = [_with_underscores(w) if w.startswith('--') else w for w in words]
     options = build_parser().parse_args(words)
-    command = options.pop('command')
-    arguments_of_command = options[command].as_dict()
-    arguments_of_command.pop('config', None)
+    command = options.command
+    options = options[command]
+    if command == 'bank':
+        command = f'bank {options.bank_command}'
+        options = options[options.bank_command]
+    keywords = options.as_dict()
+    keywords.pop('config', None)
     try:
-        print(COMMANDS[command](**arguments_of_command))
+        print(COMMANDS[command](**keywords), flush=True)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:
         print(f'torchgeo-concepts {command}: {error}', file=sys.stderr)
         return 1

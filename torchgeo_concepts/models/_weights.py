@@ -5,13 +5,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchvision.models._api import WeightsEnum
+
+from .._distributions import installed_file
 
 
 class DistributionWeights(WeightsEnum):
@@ -61,7 +62,10 @@ class DistributionWeights(WeightsEnum):
             ValueError: If the file has another checksum, because it is truncated,
                 corrupt or of another version.
         """
-        file = self._installed_path() or self._cached_path()
+        file = (
+            installed_file(self.meta['distribution'], self.meta['file'])
+            or self._cached_path()
+        )
         if file is None:
             if not download:
                 raise FileNotFoundError(
@@ -99,14 +103,6 @@ class DistributionWeights(WeightsEnum):
             file, map_location='cpu', weights_only=True
         )
         return state
-
-    def _installed_path(self) -> Path | None:
-        try:
-            distribution = metadata.distribution(self.meta['distribution'])
-        except metadata.PackageNotFoundError:
-            return None
-        file = Path(str(distribution.locate_file(self.meta['file'])))
-        return file if file.is_file() else None
 
     def _cache_target(self) -> Path:
         name = Path(self.meta['file'])

@@ -3,9 +3,8 @@
 
 """Encoders by the names that configurations and command lines give them."""
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -14,27 +13,10 @@ from torch import nn
 from torchgeo.models import get_model, get_model_weights, list_models
 from torchvision.models._api import WeightsEnum
 
+from ..names import near_matches
 from ._registry import find_builder
 
 __all__ = ('load_encoder', 'resolve_weights')
-
-
-def near_matches(name: str, known: Iterable[str]) -> str:
-    """Say which known names come close to a wrong one, or list them all.
-
-    Args:
-        name: The wrong name.
-        known: All names that would do.
-
-    Returns:
-        A sentence for an error message.
-    """
-    names = list(known)
-    lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)
-    if close:
-        return f'Did you mean {" or ".join(repr(lowered[c]) for c in close)}?'
-    return f'Known are {", ".join(map(repr, sorted(names)))}.'
 
 
 def resolve_weights(model: str, weights: str | None = None) -> WeightsEnum:

@@ -1,0 +1,170 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Enrichment of a bank by a language model, by way of two files.
+
+No model is called: a prompt is written for any, and its answers are read as JSON lines.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..names import near_matches, normalise
+from .bank import CATEGORIES, FIELDS, REGIONS, Concept
+
+__all__ = ('AnswerError', 'apply_answers', 'enrichment_prompt', 'read_answers')
+
+PROMPT = """\
+# Task
+
+You extend a vocabulary of geographic concepts for {topic}: things visible in a
+geotagged photograph, or on a map, that say something about where one is.
+
+1. For each concept listed at the end, fill the fields that it lacks.
+2. Propose about {count} concepts that the list lacks. None may be merely the name of a
+   country or a city, and none may mean the same as another: synonyms are aliases.
+
+# Answer
+
+Answer with JSON lines alone: one object on each line, no text around them.
+
+{{"name": "...", "category": "...", "prompts": ["..."], "definition": "...", \
+"aliases": ["..."], "regions": ["..."]}}
+
+* name: singular, lower case unless a proper noun; that of the list for a listed concept.
+* category: one of {categories}.
+* prompts: one to three noun phrases with an article that say what one sees, so that
+  "a photo of ..." continues with each.
+* definition: one sentence of 8 to 22 words.
+* aliases: other names of the same thing; may be empty.
+* regions: where seeing it is evidence of being, from {regions}; empty if anywhere.
+
+# Concepts so far
+
+{concepts}
+"""
+
+
+class AnswerError(ValueError):
+    """A line of answers that cannot be used."""
+
+
+def enrichment_prompt(concepts: Iterable[Concept], topic: str, count: int) -> str:
+    """Write a prompt that asks a language model to extend a bank.
+
+    Args:
+        concepts: The concepts so far.
+        topic: What the bank is about, such as a country.
+        count: Number of concepts to ask for.
+
+    Returns:
+        The prompt.
+    """
+    lines = []
+    for concept in concepts:
+        lacks = [
+            field for field in ('prompts', 'definition') if not getattr(concept, field)
+        ]
+        note = f' (lacks {", ".join(lacks)})' if lacks else ''
+        lines.append(f'* {concept.name} [{concept.category}]{note}')
+    return PROMPT.format(
+        topic=topic,
+        count=count,
+        categories=', '.join(CATEGORIES),
+        regions=', '.join(REGIONS),
+        concepts='\n'.join(lines) or '(none yet)',
+    )
+
+
+def read_answers(path: Path) -> tuple[list[Concept], list[tuple[int, str]]]:
+    """Read the answers of a language model.
+
+    Args:
+        path: File of JSON lines. Blank lines and code fences are passed over.
+
+    Returns:
+        The concepts that could be read, and the line number, counted from 1, and fault
+        of each line that could not.
+    """
+    concepts: list[Concept] = []
+    faults: list[tuple[int, str]] = []
+    lines = path.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith(b'```'):
+            continue
+        try:
+            concepts.append(_read_answer(line))
+        except AnswerError as error:
+            faults.append((number, str(error)))
+    return concepts, faults
+
+
+def _read_answer(line: bytes) -> Concept:
+    try:
+        answer: Any = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AnswerError(f'no JSON: {error}') from error
+    if not isinstance(answer, dict):
+        raise AnswerError(f'no JSON object but {type(answer).__name__}')
+    for field, value in answer.items():
+        if field not in FIELDS:
+            raise AnswerError(f'unknown field {field!r}. {near_matches(field, FIELDS)}')
+        if not isinstance(value, str | list | None) or (
+            isinstance(value, list) and not all(isinstance(v, str) for v in value)
+        ):
+            raise AnswerError(f'field {field!r} is neither text nor a list of texts')
+    if not answer.get('name'):
+        raise AnswerError("no field 'name'")
+    concept = Concept.from_mapping({'source': 'language model', **answer})
+    for field, problem in concept.problems(CATEGORIES):
+        if answer.get(field):
+            raise AnswerError(f'field {field!r}: {problem}')
+    return concept
+
+
+def apply_answers(
+    concepts: Sequence[Concept], answers: Iterable[Concept]
+) -> list[Concept]:
+    """Fill what concepts lack with the answers about them, and append the others.
+
+    What a concept has already is kept, because it comes from a source.
+
+    Args:
+        concepts: The concepts so far.
+        answers: Concepts as the language model has them.
+
+    Returns:
+        The concepts, those that the answers add last.
+    """
+    enriched = list(concepts)
+    positions = {
+        normalise(name): position
+        for position, concept in reversed(list(enumerate(enriched)))
+        for name in (concept.name, concept.id, *concept.aliases)
+    }
+    for answer in answers:
+        position = positions.get(normalise(answer.name))
+        if position is None:
+            positions[normalise(answer.name)] = len(enriched)
+            enriched.append(answer)
+        else:
+            enriched[position] = _fill(enriched[position], answer)
+    return enriched
+
+
+def _fill(concept: Concept, answer: Concept) -> Concept:
+    own_names = {normalise(name) for name in (concept.name, *concept.aliases)}
+    return replace(
+        concept,
+        category=concept.category or answer.category,
+        prompts=concept.prompts or answer.prompts,
+        definition=concept.definition or answer.definition,
+        regions=concept.regions or answer.regions,
+        aliases=(
+            *concept.aliases,
+            *(a for a in answer.aliases if normalise(a) not in own_names),
+        ),
+    )

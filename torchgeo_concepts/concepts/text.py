@@ -1,0 +1,270 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Directions of concepts in an embedding space, from their texts."""
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .._files import atomic_path
+from .bank import ConceptBank
+
+__all__ = ('TEMPLATES', 'OpenCLIPText', 'TextEncoder', 'encode_text')
+
+# Kept few: a prompt says what one sees, and a template only how one sees it.
+TEMPLATES = (
+    'a photo of {}.',
+    'a street-level photo of {}.',
+    'a travel photo of {}.',
+    'a photo of {} in the landscape.',
+)
+
+# CLIP of GeoCLIP, https://arxiv.org/abs/2309.16020, in open_clip's names.
+GEOCLIP_MODEL = ('ViT-L-14-quickgelu', 'openai')
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Anything that turns texts into vectors.
+
+    An encoder may have a ``fingerprint``, a text that changes whenever its vectors do.
+    Without one, nothing is cached.
+    """
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """Encode texts.
+
+        Args:
+            texts: ``N`` texts.
+
+        Returns:
+            Vectors of shape ``(N, d)``.
+        """
+        ...
+
+
+class OpenCLIPText:
+    """Text tower of an open_clip model."""
+
+    def __init__(
+        self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor]
+    ) -> None:
+        """Initialize a new OpenCLIPText instance.
+
+        Args:
+            model: Any model with open_clip's ``encode_text``.
+            tokenizer: Its tokenizer.
+        """
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str = GEOCLIP_MODEL[0],
+        pretrained: str = GEOCLIP_MODEL[1],
+        *,
+        download: bool = False,
+    ) -> 'OpenCLIPText':
+        """Load a pre-trained model.
+
+        Args:
+            model: Name of an open_clip architecture. By default, that of GeoCLIP.
+            pretrained: Tag of open_clip weights, or path of a checkpoint.
+            download: Download the weights if they are not on this machine.
+
+        Returns:
+            The text tower.
+
+        Raises:
+            ValueError: If open_clip knows no such model or weights.
+            FileNotFoundError: If the weights are not on this machine and *download* is
+                false.
+        """
+        import open_clip
+
+        if model not in open_clip.list_models():
+            raise ValueError(f'open_clip has no model {model!r}; see list_models().')
+        weights = pretrained
+        if not Path(pretrained).is_file():
+            tags = open_clip.list_pretrained_tags_by_model(model)
+            if pretrained not in tags:
+                raise ValueError(
+                    f'{pretrained!r} is no file, and no weights of {model}: it has {tags}.'
+                )
+            weights = _cached_checkpoint(model, pretrained) or pretrained
+            if weights == pretrained and not download:
+                raise FileNotFoundError(
+                    f'Weights {pretrained!r} of {model} are not on this machine. Pass '
+                    'download=True to fetch them, or the path of a checkpoint as '
+                    'pretrained.'
+                )
+        clip = open_clip.create_model(model, pretrained=weights)
+        return cls(clip, open_clip.get_tokenizer(model))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and of the tokens of a sample text."""
+        digest = hashlib.sha256(type(self.tokenizer).__qualname__.encode())
+        digest.update(self.tokenizer(['A concept, tokenised.']).numpy().tobytes())
+        for name, value in sorted(self.model.state_dict().items()):
+            if not name.startswith('visual.'):
+                digest.update(f'{name}{tuple(value.shape)}'.encode())
+                digest.update(value.float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def __call__(self, texts: list[str]) -> Tensor:
+        """Encode texts.
+
+        Args:
+            texts: ``N`` texts.
+
+        Returns:
+            Vectors of shape ``(N, d)``, not normalised, on the CPU.
+        """
+        device = next(self.model.parameters()).device
+        encode: Any = self.model.encode_text
+        vectors: Tensor = encode(self.tokenizer(texts).to(device))
+        return vectors.float().cpu()
+
+
+def _cached_checkpoint(model: str, tag: str) -> str | None:
+    """Find weights that an earlier download left on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+    from open_clip.pretrained import get_pretrained_cfg
+
+    repository, file = os.path.split(get_pretrained_cfg(model, tag).get('hf_hub', ''))
+    names = (
+        (file,)
+        if file
+        else ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
+    )
+    for name in names if repository else ():
+        path = try_to_load_from_cache(repository, name)
+        if isinstance(path, str):
+            return path
+    return None
+
+
+def encode_text(
+    bank: ConceptBank,
+    encoder: TextEncoder,
+    *,
+    head: nn.Module | None = None,
+    templates: Sequence[str] = TEMPLATES,
+    batch_size: int = 256,
+    cache: Path | str | bool = True,
+    progress: bool | None = None,
+) -> Tensor:
+    """Encode the texts of a bank into one direction for each concept.
+
+    Each prompt of a concept is put into each template; the vectors of all of them are
+    normalised, averaged and normalised again.
+
+    Args:
+        bank: The concepts.
+        encoder: Encodes texts: an :class:`OpenCLIPText`, or any function.
+        head: Applied to the encoder's vectors. With GeoCLIP's image head,
+            :func:`~torchgeo_concepts.models.geoclip_image_mlp`, the text vectors of
+            CLIP ViT-L/14 arrive in the space of locations, as GeoCLIP's text queries
+            do.
+        templates: Sentences with ``{}`` in the place of the prompt.
+        batch_size: Number of texts to encode at a time.
+        cache: Keep the result on disk and use what is there: True for a folder beside
+            torch's downloads, False for none, or a folder. Texts, templates, encoder
+            and head make the name, so nothing stale is ever found.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        Unit vectors of shape ``(k, d)``, in the order of the bank, in float32.
+    """
+    texts = [
+        [
+            template.format(prompt)
+            for prompt in concept.prompts or (concept.name,)
+            for template in templates
+        ]
+        for concept in bank
+    ]
+    file = _cache_file(texts, encoder, head, cache)
+    directions = None if file is None else _read_cache(file, len(bank))
+    if directions is None:
+        directions = _encode(texts, encoder, head, batch_size, progress)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(file) as temporary:
+                save_file({'directions': directions}, temporary)
+    return directions
+
+
+@torch.no_grad()
+def _encode(
+    texts: list[list[str]],
+    encoder: TextEncoder,
+    head: nn.Module | None,
+    batch_size: int,
+    progress: bool | None,
+) -> Tensor:
+    flat = list(itertools.chain.from_iterable(texts))
+    owner = torch.tensor([k for k, group in enumerate(texts) for _ in group])
+    parts = []
+    disable = None if progress is None else not progress
+    with tqdm(total=len(flat), unit='text', disable=disable) as bar:
+        for start in range(0, len(flat), batch_size):
+            batch = flat[start : start + batch_size]
+            vectors = torch.as_tensor(encoder(batch)).float()
+            if vectors.ndim != 2 or len(vectors) != len(batch):
+                raise ValueError(
+                    f'The encoder made {tuple(vectors.shape)} of {len(batch)} texts; '
+                    'one vector for each is needed.'
+                )
+            if head is not None:
+                vectors = head(vectors)
+            parts.append(F.normalize(vectors, dim=1))
+            bar.update(len(batch))
+    if not parts:
+        raise ValueError('The bank has no concepts to encode.')
+    vectors = torch.cat(parts)
+    sums = vectors.new_zeros(len(texts), vectors.shape[1]).index_add_(0, owner, vectors)
+    return F.normalize(sums, dim=1)
+
+
+def _cache_file(
+    texts: list[list[str]],
+    encoder: TextEncoder,
+    head: nn.Module | None,
+    cache: Path | str | bool,
+) -> Path | None:
+    fingerprint = getattr(encoder, 'fingerprint', None)
+    if cache is False or fingerprint is None:
+        return None
+    folder = (
+        Path(torch.hub.get_dir(), 'torchgeo_concepts') if cache is True else Path(cache)
+    )
+    digest = hashlib.sha256(repr((texts, fingerprint)).encode())
+    for name, value in (head.state_dict() if head else {}).items():
+        digest.update(name.encode() + value.float().cpu().numpy().tobytes())
+    return folder / f'text-{digest.hexdigest()[:32]}.safetensors'
+
+
+def _read_cache(file: Path, num_concepts: int) -> Tensor | None:
+    """Read directions, or None if there are none, or a damaged file instead of them."""
+    if not file.is_file():
+        return None
+    try:
+        directions = load_file(file)['directions']
+    except (SafetensorError, KeyError):
+        return None
+    return directions if len(directions) == num_concepts else None
