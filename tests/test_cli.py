@@ -53,6 +53,17 @@ def test_dashes_and_underscores(csv: str, out: str, option: str) -> None:
     )
 
 
+@pytest.mark.filterwarnings('default')
+def test_warnings_are_messages(
+    csv: str, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(csv).write_text('lon,lat\n1,2\n3,91\n')
+    assert main(['embed', csv, '-o', out, '--on-error', 'skip']) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith('torchgeo-concepts: ')
+    assert 'Are lon and lat swapped?' in line
+
+
 def test_config_round_trip(
     csv: str, out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,10 +115,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert torchgeo_concepts.__version__ in capsys.readouterr().out
 
 
-def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
-    source, out = tmp_path / 'in.csv', tmp_path / 'out.parquet'
+def end_early(folder: Path, number: signal.Signals) -> tuple[int, str]:
+    """Send a signal while the output is written, and check that nothing is left."""
+    source, out = folder / 'in.csv', folder / 'out.parquet'
     source.write_text('lon,lat\n' + '1.5,2.5\n' * 500_000)
-    # A shell's background jobs ignore the signal, and so would their children.
+    # A shell's background jobs ignore interrupts, and so would their children.
     code = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler)'
     with subprocess.Popen(
         [
@@ -125,16 +137,24 @@ def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
         text=True,
     ) as process:
         deadline = time.monotonic() + 50
-        while not list(tmp_path.glob('.out.parquet.*.partial')):
+        while not list(folder.glob('.out.parquet.*.partial')):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
         time.sleep(1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert stderr == 'torchgeo-concepts embed: interrupted.\n'
-    assert list(tmp_path.iterdir()) == [source]
+    assert list(folder.iterdir()) == [source]
+    return process.returncode, stderr
+
+
+def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    status, message = end_early(tmp_path, signal.SIGINT)
+    assert (status, message) == (130, 'torchgeo-concepts embed: interrupted.\n')
+
+
+def test_termination_leaves_nothing(tmp_path: Path) -> None:
+    assert end_early(tmp_path, signal.SIGTERM) == (143, '')
 
 
 def test_progress_bar_on_a_terminal(csv: str, out: str) -> None:

@@ -57,6 +57,20 @@ class TestEmbedPoints:
         assert not half.equal(exact)
         torch.testing.assert_close(half, exact, atol=0.01, rtol=0.01)
 
+    def test_can_be_trained_on(self, small_encoder: GeoCLIPLocation) -> None:
+        embedding = embed_points(small_encoder, [[1.0, 2.0]])
+        head = torch.nn.Linear(6, 1)
+        [gradient] = torch.autograd.grad(head(embedding).sum(), head.weight)
+        assert gradient.equal(embedding)
+
+    def test_modes_are_restored(self, small_encoder: GeoCLIPLocation) -> None:
+        small_encoder.train()
+        small_encoder.capsules[0].eval()
+        embed_points(small_encoder, [[1.0, 2.0]])
+        assert small_encoder.training
+        assert not small_encoder.capsules[0].training
+        assert small_encoder.capsules[1].training
+
     def test_progress_on_request(
         self, small_encoder: GeoCLIPLocation, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -129,6 +143,44 @@ class TestEmbedFile:
             stacked(frame), embed_points(geoclip, cities), atol=1e-5
         )
 
+    @pytest.mark.parametrize('name', ['in.parquet', 'in.gpkg'])
+    def test_columns_take_the_place_of_geometries(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        geometry = gpd.GeoSeries.from_xy([2.35], [48.85], crs=4326)
+        frame = gpd.GeoDataFrame({'e': [3.0], 'n': [4.0]}, geometry=geometry)
+        if name == 'in.gpkg':
+            frame.to_file(tmp_path / name)
+        else:
+            frame.to_parquet(tmp_path / name)
+        embed_file(tmp_path / name, tmp_path / 'out.parquet', lon='e', lat='n')
+        [point] = gpd.read_parquet(tmp_path / 'out.parquet').geometry
+        assert point.wkt == 'POINT (3 4)'
+
+    def test_other_geometries_stay_geometries(self, tmp_path: Path) -> None:
+        points = gpd.GeoSeries.from_wkt(['POINT Z (1 2 3)'], crs=4326)
+        frame = gpd.GeoDataFrame(geometry=points)
+        frame['area'] = frame.to_crs(3857).buffer(1)
+        frame.to_parquet(tmp_path / 'in.parquet')
+        embed_file(tmp_path / 'in.parquet', tmp_path / 'out.parquet')
+        written = gpd.read_parquet(tmp_path / 'out.parquet')
+        assert written['area'].crs == 3857
+        assert written.geometry.has_z.all()
+        geo = json.loads(pq.read_schema(tmp_path / 'out.parquet').metadata[b'geo'])
+        assert geo['columns']['geometry']['geometry_types'] == ['Point Z']
+        assert 'bbox' not in geo['columns']['geometry']
+
+    def test_link_stays_a_link(self, csv: Path, tmp_path: Path) -> None:
+        (tmp_path / 'target.parquet').touch()
+        (tmp_path / 'link.parquet').symlink_to(tmp_path / 'target.parquet')
+        embed_file(csv, tmp_path / 'link.parquet')
+        assert (tmp_path / 'link.parquet').is_symlink()
+        assert len(gpd.read_parquet(tmp_path / 'target.parquet')) == 1000
+
+    def test_paths_may_be_text(self, csv: Path, tmp_path: Path) -> None:
+        report = embed_file(str(csv), str(tmp_path / 'out.parquet'))  # type: ignore[arg-type]
+        assert report.output == tmp_path / 'out.parquet'
+
     def test_result_replaces_an_older_one(self, csv: Path, tmp_path: Path) -> None:
         output = tmp_path / 'out.parquet'
         output.write_text('older')
@@ -181,7 +233,7 @@ class TestBadRows:
     def test_many(self, tmp_path: Path) -> None:
         path = tmp_path / 'in.csv'
         path.write_text('lon,lat\n0,0\n' + '0,91\n' * 100)
-        with pytest.raises(ValueError, match='row 5: .*\n  and 95 more'):
+        with pytest.raises(ValueError, match='row 20: .*\n  and 80 more'):
             embed_file(path, tmp_path / 'out.parquet')
 
     def test_swapped_columns(self, tmp_path: Path) -> None:
@@ -212,6 +264,33 @@ class TestBadArguments:
         pd.read_csv(csv).to_parquet(tmp_path / 'in.parquet')
         with pytest.raises(ValueError, match='is the input'):
             embed_file(tmp_path / 'in.parquet', tmp_path / 'in.parquet')
+
+    def test_list_of_skipped_rows_is_the_input(self, csv: Path, tmp_path: Path) -> None:
+        source = csv.rename(tmp_path / 'out.skipped.csv')
+        before = source.read_bytes()
+        with pytest.raises(ValueError, match='is the input'):
+            embed_file(source, tmp_path / 'out.parquet', on_error='skip')
+        assert source.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ('name', 'value'),
+        [
+            ('features', 'y'),
+            ('dtype', 'float64'),
+            ('precision', 'float16'),
+            ('device', 'gpu'),
+            ('on_error', 'ignore'),
+        ],
+    )
+    def test_choices(self, csv: Path, tmp_path: Path, name: str, value: Any) -> None:
+        with pytest.raises(ValueError, match=f'{name} must be one of'):
+            embed_file(csv, tmp_path / 'out.parquet', **{name: value})
+
+    def test_model_that_is_no_location_encoder(self, csv: Path, tmp_path: Path) -> None:
+        with pytest.raises(
+            ValueError, match='geoclip_image_mlp is no location encoder'
+        ):
+            embed_file(csv, tmp_path / 'out.parquet', model='geoclip_image_mlp')
 
     @pytest.mark.parametrize('column', ['id', 'geometry'])
     def test_column_exists(self, csv: Path, tmp_path: Path, column: str) -> None:

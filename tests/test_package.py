@@ -1,6 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -22,6 +23,17 @@ def test_import_adds_nothing_but_this_package() -> None:
     )
     added = {name.partition('.')[0] for name in process.stdout.split()}
     assert added - set(sys.stdlib_module_names) == {'torchgeo_concepts'}
+
+
+def test_import_takes_less_than_a_twentieth_of_that_of_torchgeo() -> None:
+    process = subprocess.run(
+        [sys.executable, ROOT / 'docs/benchmarks/import_time.py', '--repeats', '1'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [percent] = re.findall(r'([\d.]+)% more', process.stdout)
+    assert float(percent) < 5
 
 
 def test_version_and_entry_point() -> None:

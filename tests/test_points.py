@@ -157,6 +157,9 @@ class TestCheckPoints:
         with pytest.raises(ValueError, match='real numbers'):
             check_points(torch.zeros(1, 2, dtype=dtype))
 
+    def test_values_of_meta_tensors_are_not_looked_at(self) -> None:
+        assert check_points(torch.zeros(3, 2, device='meta')).shape == (3, 2)
+
     def test_values_are_not_looked_at_in_a_compiled_graph(self) -> None:
         compiled = torch.compile(check_points, fullgraph=True, backend='eager')
         points = torch.tensor([[0.0, 91.0], [370.0, 45.0]])
@@ -237,6 +240,44 @@ class TestAsPoints:
         with pytest.raises(ValueError, match="no CRS.*crs='EPSG:4326'"):
             as_points(gpd.GeoSeries.from_xy([2], [48]))
 
+    def test_contradicting_crs(self) -> None:
+        series = gpd.GeoSeries.from_xy([2], [48], crs=4326)
+        assert as_points(series, crs='EPSG:4326').tolist() == [[2, 48]]
+        with pytest.raises(ValueError, match='are in WGS 84, not in WGS 84 / Pseudo'):
+            as_points(series, crs=3857)
+
+    @pytest.mark.parametrize('crs', ['EPSG:nil', 'EPSG:5773'])
+    def test_no_crs_of_a_map(self, crs: str) -> None:
+        with pytest.raises(ValueError, match='coordinate reference system|geographic'):
+            as_points([[1, 2]], crs=crs)
+
+    def test_columns_of_a_geodataframe(self) -> None:
+        geometry = gpd.GeoSeries.from_xy([2], [48], crs=4326)
+        frame = gpd.GeoDataFrame({'e': [3.0], 'n': [4.0]}, geometry=geometry)
+        assert as_points(frame).tolist() == [[2, 48]]
+        assert as_points(frame, lon='e', lat='n').tolist() == [[3, 4]]
+
+    def test_masked_values_are_missing(self) -> None:
+        for dtype in (np.float32, np.int64):
+            masked = np.ma.masked_equal(
+                np.array([[1, 2], [-9999, 3]], dtype=dtype), -9999
+            )
+            with pytest.raises(ValueError, match='Row 1 .*longitude is nan'):
+                as_points(masked)
+
+    @pytest.mark.parametrize('dtype', ['datetime64[D]', bool, complex])
+    def test_no_numbers(self, dtype: Any) -> None:
+        with pytest.raises(ValueError, match='real numbers'):
+            as_points(np.zeros((1, 2)).astype(dtype))
+
+    def test_types(self) -> None:
+        assert as_points(np.zeros((1, 2), np.float32)).dtype == torch.float32
+        assert as_points(torch.zeros(1, 2)).dtype == torch.float32
+        assert as_points(torch.zeros(1, 2, dtype=torch.int64)).dtype == torch.float64
+        assert as_points(np.zeros((1, 2), np.float32), crs=3857).dtype == torch.float32
+        with pytest.raises(ValueError, match='half a degree'):
+            as_points(np.zeros((1, 2), np.float16))
+
     def test_polygons_and_missing_geometries(self) -> None:
         with pytest.raises(ValueError, match=r'Row 1 .*Polygon.*representative_point'):
             as_points(
@@ -278,6 +319,8 @@ class TestFindCoordinateColumns:
             (['x', 'y', 'lon', 'lat'], ('lon', 'lat')),
             ([' lon ', 'lat'], (' lon ', 'lat')),
             (['X', 'Y'], ('X', 'Y')),
+            (['longitude', 'x', 'y'], ('x', 'y')),
+            (['lat', 'lng', 'x'], ('lng', 'lat')),
             (
                 ['decimalLatitude', 'decimalLongitude'],
                 ('decimalLongitude', 'decimalLatitude'),
@@ -287,15 +330,24 @@ class TestFindCoordinateColumns:
     def test_usual_names(self, names: list[str], found: tuple[str, str]) -> None:
         assert find_coordinate_columns(names) == found
 
+    def test_eastings(self) -> None:
+        names = ['lon', 'lat', 'Easting', 'Northing']
+        assert find_coordinate_columns(names, projected=True) == ('Easting', 'Northing')
+
+    def test_partner_of_a_given_column(self) -> None:
+        assert find_coordinate_columns(['a', 'lat'], lon='a') == ('a', 'lat')
+        with pytest.raises(ValueError, match='No two columns are clearly'):
+            find_coordinate_columns(['a', 'b'], lon='a')
+
     def test_none(self) -> None:
         with pytest.raises(
-            ValueError, match=r"longitude \(the columns are \['a'.*lon="
+            ValueError, match=r"longitudes and latitudes .*\['a', 'lat'"
         ):
             find_coordinate_columns(['a', 'lat'])
 
     def test_several(self) -> None:
-        with pytest.raises(ValueError, match=r"several could be: \['y', 'Y'\].*lat="):
-            find_coordinate_columns(['lon', 'y', 'Y'])
+        with pytest.raises(ValueError, match=r"meant: \['y', 'Y'\].*lon= and lat="):
+            find_coordinate_columns(['x', 'y', 'Y'])
 
     def test_given_but_absent(self) -> None:
         with pytest.raises(ValueError, match="No column 'east'; the columns are"):

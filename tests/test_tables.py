@@ -105,6 +105,14 @@ class TestFormats:
         table = open_table(tmp_path / 'a.parquet', lon='e', lat='n')
         assert points_of(table).tolist() == [[1, 2]] * 3
 
+    def test_attribute_called_geometry(
+        self, tmp_path: Path, cities: gpd.GeoDataFrame
+    ) -> None:
+        named = cities.rename_geometry('geom').assign(geometry='text')
+        named.to_file(tmp_path / 'a.gpkg')
+        with pytest.raises(ValueError, match=r"several columns named \['geometry'\]"):
+            open_table(tmp_path / 'a.gpkg')
+
     def test_columns_of_a_layer_without_geometries(self, tmp_path: Path) -> None:
         geometry = gpd.GeoSeries(np.array([None]), crs=4326)
         frame = gpd.GeoDataFrame({'e': [1.0], 'n': [2.0]}, geometry=geometry)
@@ -202,12 +210,29 @@ class TestCSVTypes:
         path.write_text('lon,lat\n1,2\n', encoding='utf-8-sig')
         assert points_of(open_table(path)).tolist() == [[1, 2]]
 
+    def test_long_identifiers_keep_their_digits(self, tmp_path: Path) -> None:
+        path = write_csv(
+            tmp_path / 'a.csv',
+            'u,digits,hex,lon,lat\n'
+            '9749618446378729472,12345678901234567890123,0x1F,1,2\n'
+            '9749618446378729473,1,0x20,1,2\n',
+        )
+        [batch] = open_table(path)
+        assert batch.rows['u'].to_pylist() == [9749618446378729472, 9749618446378729473]
+        assert batch.rows['digits'][0].as_py() == '12345678901234567890123'
+        assert batch.rows['hex'][0].as_py() == '0x1F'
+
+    def test_record_longer_than_a_block(self, tmp_path: Path) -> None:
+        polygon = 'POLYGON ((' + '0 0, ' * 1_000_000 + '0 0))'
+        path = write_csv(tmp_path / 'a.csv', f'lon,lat,wkt\n1,2,"{polygon}"\n3,4,x\n')
+        assert points_of(open_table(path, batch_rows=64)).tolist() == [[1, 2], [3, 4]]
+
 
 class TestBadRows:
     def test_columns(self, tmp_path: Path) -> None:
         path = write_csv(
             tmp_path / 'a.csv',
-            'lon,lat\n1,2\nabc,2\n1,91\n,2\nnan,2\n1,inf\n1, 2 \n"1,5",2\n',
+            'lon,lat\n1,2\nabc,2\n1,91\n,2\nnan,2\n1,inf\n1, 2 \n"1,5",2\n1_0,2\n',
         )
         table = open_table(path)
         assert problems_of(table) == {
@@ -217,9 +242,18 @@ class TestBadRows:
             4: 'longitude is nan',
             5: 'latitude is inf',
             7: "lon is '1,5', no number",
+            8: "lon is '1_0', no number",
         }
         points = points_of(table)
-        assert np.isnan(points).all(axis=1).nonzero()[0].tolist() == [1, 2, 3, 4, 5, 7]
+        assert np.isnan(points).all(axis=1).nonzero()[0].tolist() == [
+            1,
+            2,
+            3,
+            4,
+            5,
+            7,
+            8,
+        ]
         assert points[6].tolist() == [1, 2]
 
     def test_columns_of_parquet(self, tmp_path: Path) -> None:
@@ -312,7 +346,7 @@ class TestCRS:
         with pytest.warns(UserWarning, match='crs'):
             nowhere.to_file(tmp_path / 'a.shp')
         for name in ('a.parquet', 'a.shp'):
-            with pytest.raises(ValueError, match="which CRS.*crs='EPSG:4326'"):
+            with pytest.raises(ValueError, match="no CRS.*crs='EPSG:4326'"):
                 open_table(tmp_path / name)
             assert len(points_of(open_table(tmp_path / name, crs='EPSG:4326'))) == 3
 
@@ -327,13 +361,46 @@ class TestCRS:
 
     def test_contradiction(self, tmp_path: Path, cities: gpd.GeoDataFrame) -> None:
         cities.to_parquet(tmp_path / 'a.parquet')
-        with pytest.raises(ValueError, match='is in WGS 84, not in WGS 84 / Pseudo'):
+        with pytest.raises(ValueError, match='are in WGS 84, not in WGS 84 / Pseudo'):
             open_table(tmp_path / 'a.parquet', crs='EPSG:3857')
+
+    def test_broken_metadata(self, tmp_path: Path) -> None:
+        table = pa.table({'g': pa.array([shapely.Point(1, 2).wkb])})
+        for geo, message in (
+            ('{', 'broken GeoParquet'),
+            ('{"columns": {}}', 'broken GeoParquet'),
+            ('{"columns": {}, "primary_column": "h"}', "no column 'h'"),
+        ):
+            pq.write_table(
+                table.replace_schema_metadata({'geo': geo}), tmp_path / 'a.parquet'
+            )
+            with pytest.raises(ValueError, match=message):
+                open_table(tmp_path / 'a.parquet')
+
+    @pytest.mark.parametrize('crs', ['EPSG:5773', 'EPSG:4978'])
+    def test_no_map(self, tmp_path: Path, crs: str) -> None:
+        path = write_csv(tmp_path / 'a.csv', 'x,y\n1,2\n')
+        with pytest.raises(ValueError, match='geographic or projected'):
+            open_table(path, crs=crs)
+
+    def test_northing_first(self, tmp_path: Path, cities: gpd.GeoDataFrame) -> None:
+        # Gauss-Krueger zone 3, whose first axis points north.
+        paris = cities[:1].to_crs('EPSG:31467')
+        paris.to_parquet(tmp_path / 'a.parquet')
+        points = points_of(open_table(tmp_path / 'a.parquet'))
+        np.testing.assert_allclose(points, [[LON[0], LAT[0]]], atol=1e-5)
 
     def test_no_crs_at_all(self, tmp_path: Path) -> None:
         path = write_csv(tmp_path / 'a.csv', 'x,y\n1,2\n')
         with pytest.raises(ValueError, match="'EPSG:nil' is no coordinate"):
             open_table(path, crs='EPSG:nil')
+
+    def test_projected_columns_are_not_called_lon(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / 'a.csv', 'lon,lat,x,y\n2,48,261845,6250564\n')
+        points = points_of(open_table(path, crs='EPSG:3857'))
+        np.testing.assert_allclose(points, [[2.3522, 48.8566]], atol=1e-3)
+        with pytest.raises(ValueError, match='clearly the eastings and northings'):
+            open_table(write_csv(path, 'lon,lat\n1,2\n'), crs='EPSG:3857')
 
     def test_no_points(self, tmp_path: Path) -> None:
         lines = gpd.GeoDataFrame(

@@ -20,6 +20,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         A path in the same folder. Whatever ends the block early, an interrupt
         included, removes it and leaves *path* as it was.
     """
+    # What a link leads to is written, and the link stays.
+    path = path.resolve()
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
         yield temporary

@@ -4,7 +4,9 @@
 """The `torchgeo-concepts` command."""
 
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from .embedding import embed_file
 
 __all__ = ('main',)
 
-# What a user can mend. Anything else is a fault of the program and keeps its traceback.
+# Errors whose message says all that a user needs. Others keep their traceback.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
 COMMANDS: dict[str, Callable[..., object]] = {
@@ -127,6 +129,11 @@ def _with_underscores(argument: str) -> str:
     return name.replace('-', '_').replace('__', '--', 1) + equals + value
 
 
+def _show_message(message: Warning | str, *_: object, **__: object) -> None:
+    """Show what a warning says, without the line of code that it came from."""
+    print(f'torchgeo-concepts: {message}', file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -136,6 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, 1 for an error that the message explains, 130 for an interrupt.
     """
+    # A job that is ended removes what it has half written, as one that is interrupted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     words = list(sys.argv[1:] if arguments is None else arguments)
     words = [_with_underscores(w) if w.startswith('--') else w for w in words]
     options = build_parser().parse_args(words)
@@ -147,7 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keywords = options.as_dict()
     keywords.pop('config', None)
     try:
-        print(COMMANDS[command](**keywords), flush=True)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_message
+            print(COMMANDS[command](**keywords), flush=True)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

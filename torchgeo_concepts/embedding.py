@@ -4,33 +4,29 @@
 """Embeddings in bulk: of points in memory, and of files of any size."""
 
 import csv
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-import shapely
 import torch
 import torchgeo
-from numpy.typing import NDArray
-from pyproj import CRS
 from torch import Tensor, nn
 from tqdm import tqdm
 
 import torchgeo_concepts
 
 from ._files import atomic_path, check_writable
+from .geoparquet import EmbeddingWriter
 from .models.features import FeatureKind
 from .models.features import features as compute_features
 from .models.loading import load_encoder, resolve_weights
-from .points import SWAPPED_HINT, WGS84, PointsLike, as_points, is_lonlat, look_swapped
+from .points import SWAPPED_HINT, PointsLike, as_points, is_lonlat, look_swapped
 from .tables import GeometryCoordinates, PointBatch, PointTable, open_table
 
 __all__ = ('EmbedReport', 'embed_file', 'embed_points')
@@ -38,8 +34,11 @@ __all__ = ('EmbedReport', 'embed_file', 'embed_points')
 Device = Literal['auto', 'cpu', 'cuda']
 Precision = Literal['float32', 'bfloat16']
 StoredType = Literal['float32', 'float16']
+OnError = Literal['raise', 'skip']
 
-METADATA_KEY = b'torchgeo_concepts'
+# Bad rows that a message lists; the file of skipped rows lists them all.
+MAX_LISTED = 20
+SKIP_HINT = "on_error='skip' leaves them out and lists all of them in a file."
 
 
 def embed_points(
@@ -90,7 +89,7 @@ def embed_file(
     precision: Precision = 'float32',
     device: Device = 'auto',
     batch_size: int = 8192,
-    on_error: Literal['raise', 'skip'] = 'raise',
+    on_error: OnError = 'raise',
     download: bool = False,
     progress: bool | None = None,
 ) -> 'EmbedReport':
@@ -130,16 +129,26 @@ def embed_file(
         ValueError: If the input cannot be read, if a row has no valid point, or if a
             model, weights or column cannot be found; the message says which.
     """
-    _check_paths(input, output)
+    input, output = Path(input), Path(output)
+    skipped = output.with_name(f'{output.stem}.skipped.csv')
+    _check_choices(features, dtype, precision, device, on_error)
+    _check_output(input, output)
+    if on_error == 'skip':
+        _check_target(input, skipped)
     start = time.perf_counter()
-    table = open_table(input, lon=lon, lat=lat, crs=crs, layer=layer)
+    table = open_table(
+        input,
+        lon=lon,
+        lat=lat,
+        crs=crs,
+        layer=layer,
+        batch_rows=max(16_384, batch_size),
+    )
     _check_columns(table, column)
     member = resolve_weights(model, weights)
     encoder = load_encoder(model, weights, download=download)
     encode = _Encode(encoder, features, device, precision, batch_size)
-    dim = encode(torch.zeros(1, 2)).shape[1]
-    num_rows, num_bad = _check_rows(table, on_error)
-    provenance = {
+    info = {
         'model': model,
         'weights': str(member),
         'features': features,
@@ -147,37 +156,37 @@ def embed_file(
         'torchgeo_concepts': torchgeo_concepts.__version__,
         'torchgeo': torchgeo.__version__,
         'column': column,
-        'dim': dim,
+        'dim': _probe_dim(encode, model),
     }
-    skipped = output.with_name(f'{output.stem}.skipped.csv')
+    num_rows, num_bad = _check_rows(table, on_error)
     with ExitStack() as stack:
         bar = stack.enter_context(_progress_bar(num_rows - num_bad, progress))
-        writer = stack.enter_context(
-            _EmbeddingWriter.open(output, table, column, dtype, provenance)
+        list_skipped = (
+            stack.enter_context(_skipped_rows(skipped)) if on_error == 'skip' else None
         )
-        if on_error == 'skip':
-            list_skipped = stack.enter_context(_skipped_rows(skipped))
+        writer = stack.enter_context(
+            EmbeddingWriter.open(output, table, column, dtype, info)
+        )
         for batch in table:
-            good = ~np.isnan(batch.points[:, 0])
-            if not good.all():
+            if batch.problems and list_skipped is None:
+                raise ValueError(f'{input} changed while it was read.')
+            if list_skipped is not None:
                 list_skipped(batch)
-            points = torch.from_numpy(batch.points[good])
-            writer.write(
-                batch.rows.filter(pa.array(good)),
-                batch.points[good],
-                encode(points, bar.update),
-            )
+            good = ~np.isnan(batch.points[:, 0])
+            points = batch.points[good]
+            embeddings = encode(torch.from_numpy(points), bar.update)
+            writer.write(batch.rows.filter(pa.array(good)), points, embeddings)
     return EmbedReport(
-        input,
-        output,
-        model,
-        str(member),
-        num_rows - num_bad,
-        num_bad,
-        dim,
-        dtype,
-        time.perf_counter() - start,
-        skipped if on_error == 'skip' else None,
+        input=input,
+        output=output,
+        model=model,
+        weights=str(member),
+        num_points=num_rows - num_bad,
+        num_skipped=num_bad,
+        dim=info['dim'],
+        dtype=dtype,
+        seconds=time.perf_counter() - start,
+        skipped=skipped if on_error == 'skip' else None,
     )
 
 
@@ -241,23 +250,49 @@ class _Encode:
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         self.device = torch.device(device)
-        self.encoder = encoder.to(self.device).eval()
+        self.encoder = encoder.to(self.device)
         self.kind = kind
         self.half = precision == 'bfloat16'
         self.batch_size = batch_size
 
-    @torch.inference_mode()
+    # Not inference mode: nobody could train on its tensors.
+    @torch.no_grad()
     def __call__(
         self, points: Tensor, update: Callable[[int], object] = lambda _: None
     ) -> Tensor:
         """Return features of shape ``(N, d)`` in float32, on the CPU."""
         parts = []
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with (
+            _evaluating(self.encoder),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.half),
+        ):
             for batch in torch.split(points, self.batch_size):
                 part = compute_features(self.encoder, batch.to(self.device), self.kind)
                 parts.append(part.float().cpu())
                 update(len(batch))
         return torch.cat(parts)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into eval mode, and each part back into its own mode after."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _probe_dim(encode: _Encode, model: str) -> int:
+    """Embed a point to learn how many features there are."""
+    try:
+        return encode(torch.zeros(1, 2)).shape[1]
+    except (IndexError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{model} is no location encoder: it cannot embed a point ({error}).'
+        ) from error
 
 
 def _progress_bar(total: int, progress: bool | None) -> 'tqdm[Any]':
@@ -266,14 +301,33 @@ def _progress_bar(total: int, progress: bool | None) -> 'tqdm[Any]':
     return tqdm(total=total, unit='point', unit_scale=True, disable=disable)
 
 
-def _check_paths(input: Path, output: Path) -> None:
+def _check_choices(
+    features: str, dtype: str, precision: str, device: str, on_error: str
+) -> None:
+    """Check what types alone promise, as not everybody checks types."""
+    for name, value, choices in (
+        ('features', features, get_args(FeatureKind)),
+        ('dtype', dtype, get_args(StoredType)),
+        ('precision', precision, get_args(Precision)),
+        ('device', device, get_args(Device)),
+        ('on_error', on_error, get_args(OnError)),
+    ):
+        if value not in choices:
+            raise ValueError(f'{name} must be one of {choices}, not {value!r}.')
+
+
+def _check_output(input: Path, output: Path) -> None:
     if output.suffix.lower() not in ('.parquet', '.geoparquet'):
         raise ValueError(
             f'The output is GeoParquet: {output} must end in .parquet or .geoparquet.'
         )
-    check_writable(output)
-    if output.exists() and input.exists() and output.samefile(input):
-        raise ValueError(f'{output} is the input; write to another file.')
+    _check_target(input, output)
+
+
+def _check_target(input: Path, target: Path) -> None:
+    check_writable(target)
+    if target.exists() and input.exists() and target.samefile(input):
+        raise ValueError(f'{target} is the input; write to another file.')
 
 
 def _check_columns(table: PointTable, column: str) -> None:
@@ -290,17 +344,15 @@ def _check_columns(table: PointTable, column: str) -> None:
         )
 
 
-def _check_rows(
-    table: PointTable, on_error: Literal['raise', 'skip']
-) -> tuple[int, int]:
+def _check_rows(table: PointTable, on_error: OnError) -> tuple[int, int]:
     """Read all coordinates once, so that a bad row stops the work before it starts."""
     num_rows = num_bad = 0
     first: list[str] = []
     swapped = False
-    for batch in table:
+    for batch in table.batches():
         num_rows += len(batch.points)
         num_bad += len(batch.problems)
-        for row in sorted(batch.problems)[: 5 - len(first)]:
+        for row in sorted(batch.problems)[: MAX_LISTED - len(first)]:
             first.append(f'row {batch.first_row + row}: {batch.problems[row]}')
         if batch.problems and not swapped:
             x, y, _ = table.coordinates(batch.rows)
@@ -313,7 +365,7 @@ def _check_rows(
             + '\n  '.join(first)
             + more
             + (f'\n{SWAPPED_HINT}' if swapped else '')
-            + ("\nLeave them out with on_error='skip'." if num_bad < num_rows else '')
+            + (f'\n{SKIP_HINT}' if num_bad < num_rows else '')
         )
     if swapped:
         warnings.warn(f'{table.path}: {SWAPPED_HINT}', stacklevel=3)
@@ -331,91 +383,3 @@ def _skipped_rows(path: Path) -> Iterator[Callable[[PointBatch], None]]:
                 writer.writerow((batch.first_row + row, batch.problems[row]))
 
         yield write
-
-
-class _EmbeddingWriter:
-    """GeoParquet file of a table's rows and their embeddings."""
-
-    def __init__(
-        self, writer: pq.ParquetWriter, table: PointTable, schema: pa.Schema
-    ) -> None:
-        self._writer = writer
-        self._schema = schema
-        self._adds_geometry = not isinstance(table.coordinates, GeometryCoordinates)
-
-    @classmethod
-    @contextmanager
-    def open(
-        cls,
-        path: Path,
-        table: PointTable,
-        column: str,
-        dtype: StoredType,
-        provenance: dict[str, Any],
-    ) -> Iterator['_EmbeddingWriter']:
-        if isinstance(table.coordinates, GeometryCoordinates):
-            fields, geometry, crs = (
-                list(table.schema),
-                table.coordinates.column,
-                table.crs,
-            )
-        else:
-            geometry, crs = 'geometry', WGS84
-            fields = [*table.schema, pa.field(geometry, pa.binary())]
-        kind = pa.list_(pa.from_numpy_dtype(dtype), provenance['dim'])
-        is_struct = pa.types.is_struct(pa.schema(fields).field(geometry).type)
-        schema = pa.schema([*fields, pa.field(column, kind)]).with_metadata(
-            {
-                b'geo': json.dumps(
-                    _geo_metadata(geometry, crs, 'point' if is_struct else 'WKB')
-                ),
-                METADATA_KEY: json.dumps(provenance),
-            }
-        )
-        others = [field.name for field in fields]
-        with (
-            atomic_path(path) as temporary,
-            pq.ParquetWriter(
-                temporary,
-                schema,
-                # Embeddings neither repeat nor compress: trying costs time alone.
-                use_dictionary=others,
-                write_statistics=others,
-                compression={
-                    **dict.fromkeys(others, 'zstd'),
-                    f'{column}.list.element': 'none',
-                },
-            ) as writer,
-        ):
-            yield cls(writer, table, schema)
-
-    def write(
-        self, rows: pa.RecordBatch, points: NDArray[np.float64], embeddings: Tensor
-    ) -> None:
-        columns = list(rows.columns)
-        if self._adds_geometry:
-            geometry = shapely.to_wkb(shapely.points(points))
-            columns.append(pa.array(geometry, pa.binary()))
-        kind = self._schema.types[-1]
-        numbers = embeddings.numpy().astype(kind.value_type.to_pandas_dtype())
-        columns.append(
-            pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), kind.list_size)
-        )
-        self._writer.write_batch(
-            pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        )
-
-
-def _geo_metadata(column: str, crs: CRS, encoding: str) -> dict[str, Any]:
-    """Return metadata of the GeoParquet 1.1 specification."""
-    return {
-        'version': '1.1.0',
-        'primary_column': column,
-        'columns': {
-            column: {
-                'encoding': encoding,
-                'geometry_types': ['Point'],
-                'crs': crs.to_json_dict(),
-            }
-        },
-    }

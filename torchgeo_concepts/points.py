@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
 from torch import Tensor
 
 __all__ = (
@@ -30,8 +31,15 @@ __all__ = (
 
 WGS84 = CRS('OGC:CRS84')
 
-LON_NAMES = ('lon', 'longitude', 'lng', 'long', 'x', 'lon_deg', 'decimallongitude')
-LAT_NAMES = ('lat', 'latitude', 'y', 'lat_deg', 'decimallatitude')
+# Names of columns of longitudes, and of latitudes beside them.
+DEGREE_NAMES = (
+    (
+        ('lon', 'longitude', 'lng', 'long', 'lon_deg', 'decimallongitude'),
+        ('lat', 'latitude', 'lat_deg', 'decimallatitude'),
+    ),
+    (('x',), ('y',)),
+)
+PROJECTED_NAMES = ((('x', 'easting', 'e'), ('y', 'northing', 'n')),)
 
 type PointsLike = (
     Tensor
@@ -46,7 +54,7 @@ type PointsLike = (
 def wrap_longitude(lon: Tensor) -> Tensor:
     """Wrap longitudes into [-180, 180].
 
-    Longitudes that already lie there are returned bit for bit, 180 and -180 included,
+    Longitudes that already lie there are returned as they are, 180 and -180 included,
     so that the result of an encoder that tells the two apart does not change.
 
     Args:
@@ -146,7 +154,7 @@ def check_points(points: Tensor) -> Tensor:
         raise ValueError(f'Points must be real numbers, not {points.dtype}.')
     if not points.is_floating_point():
         points = points.to(torch.get_default_dtype())
-    if not torch.compiler.is_compiling():
+    if not (torch.compiler.is_compiling() or points.is_meta):
         _check_values(points)
     return torch.stack((wrap_longitude(points[:, 0]), points[:, 1]), dim=1)
 
@@ -170,7 +178,11 @@ def _check_values(points: Tensor) -> None:
 
 
 def find_coordinate_columns(
-    names: Iterable[str], lon: str | None = None, lat: str | None = None
+    names: Iterable[str],
+    lon: str | None = None,
+    lat: str | None = None,
+    *,
+    projected: bool = False,
 ) -> tuple[str, str]:
     """Find the columns of a table that hold longitude and latitude.
 
@@ -178,6 +190,7 @@ def find_coordinate_columns(
         names: Names of all columns.
         lon: Name of the longitude column, found by its usual names if not given.
         lat: Name of the latitude column, found by its usual names if not given.
+        projected: Look for eastings and northings instead.
 
     Returns:
         Names of the longitude and the latitude column.
@@ -186,32 +199,30 @@ def find_coordinate_columns(
         ValueError: If a column does not exist, is not found, or could be one of many.
     """
     names = list(names)
-    return (
-        _find_column(names, lon, 'lon', LON_NAMES),
-        _find_column(names, lat, 'lat', LAT_NAMES),
-    )
-
-
-def _find_column(
-    names: list[str], given: str | None, argument: str, usual: tuple[str, ...]
-) -> str:
-    if given is not None:
-        if given in names:
-            return given
-        raise ValueError(f'No column {given!r}; the columns are {names}.')
-    found = [name for name in names if name.strip().lower() in usual]
-    # The plain name outranks the others: a table with 'lon' and 'x' is clear.
-    for name in usual:
-        exact = [f for f in found if f.strip().lower() == name]
-        if len(exact) == 1 and name in ('lon', 'lat', 'longitude', 'latitude'):
-            return exact[0]
-    if len(found) == 1:
-        return found[0]
-    problem = f'several could be: {found}' if found else f'the columns are {names}'
+    for given in (lon, lat):
+        if given is not None and given not in names:
+            raise ValueError(f'No column {given!r}; the columns are {names}.')
+    if lon is not None and lat is not None:
+        return lon, lat
+    for usual in PROJECTED_NAMES if projected else DEGREE_NAMES:
+        first, second = (
+            [name for name in names if name.strip().lower() in among]
+            if given is None
+            else [given]
+            for given, among in zip((lon, lat), usual, strict=True)
+        )
+        if len(first) == len(second) == 1:
+            return first[0], second[0]
+        if first and second:
+            several = first if len(first) > 1 else second
+            raise ValueError(f'Several columns could be meant: {several}. {_NAME_THEM}')
+    what = 'eastings and northings' if projected else 'longitudes and latitudes'
     raise ValueError(
-        f'No column is clearly the {"longitude" if argument == "lon" else "latitude"} '
-        f'({problem}). Name it with {argument}=.'
+        f'No two columns are clearly the {what} (the columns are {names}). {_NAME_THEM}'
     )
+
+
+_NAME_THEM = 'Name them with lon= and lat=.'
 
 
 def as_points(
@@ -227,14 +238,16 @@ def as_points(
     Args:
         data: A tensor, an array or nested lists of shape ``(N, 2)``, longitude first;
             a DataFrame with longitude and latitude columns; or geopandas points.
-        lon: Name of a DataFrame's longitude column, found if not given.
-        lat: Name of a DataFrame's latitude column, found if not given.
+        lon: Name of a DataFrame's column of longitudes, or of eastings in *crs*; found
+            if not given. Of a GeoDataFrame, columns are used instead of the geometry
+            only if they are given.
+        lat: Name of a DataFrame's column of latitudes, or of northings in *crs*.
         crs: Coordinate reference system of *data*, in any form that pyproj reads.
             Geopandas objects know their own; anything else is taken for degrees of
             longitude and latitude in WGS84 if not given. Coordinates are reprojected,
             which cuts the gradients of a tensor.
-        dtype: Floating-point type of the result. By default float32 and float64 are
-            kept and everything else becomes the default type.
+        dtype: Floating-point type of the result. By default float32 stays float32, and
+            everything else becomes float64, which keeps all digits.
 
     Returns:
         Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees, with
@@ -242,25 +255,35 @@ def as_points(
 
     Raises:
         ValueError: If *data* holds anything but valid points; the message names the
-            first bad row. If geopandas points have no CRS and none is given.
+            first bad row. If geopandas points have no CRS and none is given, or
+            another than the given one.
     """
-    if isinstance(data, gpd.GeoDataFrame | gpd.GeoSeries):
-        xy, crs = _geometry_coordinates(data.geometry, crs)
-        points = torch.from_numpy(xy)
-    elif isinstance(data, pd.DataFrame):
-        columns = find_coordinate_columns(map(str, data.columns), lon, lat)
+    given_crs = None if crs is None else parse_crs(crs)
+    if isinstance(data, pd.DataFrame) and (
+        not isinstance(data, gpd.GeoDataFrame) or lon is not None or lat is not None
+    ):
+        projected = given_crs is not None and given_crs.is_projected
+        columns = find_coordinate_columns(
+            map(str, data.columns), lon, lat, projected=projected
+        )
         points = torch.from_numpy(_numbers(data[list(columns)].to_numpy()))
+    elif isinstance(data, gpd.GeoDataFrame | gpd.GeoSeries):
+        points = torch.from_numpy(_geometry_coordinates(data.geometry))
+        given_crs = one_crs('The points', data.crs, given_crs)
     elif isinstance(data, Tensor):
-        points = data
+        is_integer = not (data.is_floating_point() or data.is_complex())
+        points = data.double() if is_integer and data.dtype != torch.bool else data
     else:
         points = torch.from_numpy(_numbers(data))
-    if crs is not None:
-        points = _reproject(points, crs)
-    points = check_points(points)
-    return points if dtype is None else points.to(dtype)
+    kept = points.dtype
+    if given_crs is not None:
+        points = _reproject(points, given_crs)
+    return check_points(points).to(kept if dtype is None else dtype)
 
 
 def _numbers(data: Any) -> NDArray[Any]:
+    if isinstance(data, np.ma.MaskedArray):
+        data = np.ma.filled(data.astype(np.float64), np.nan)
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -269,12 +292,14 @@ def _numbers(data: Any) -> NDArray[Any]:
         ) from error
     if array.size == 0 and array.ndim == 1:
         array = array.reshape(0, 2)
-    if array.dtype.kind not in 'fiub':
+    if array.dtype.kind in 'bcmMV':
+        raise ValueError(f'Points must be real numbers, not {array.dtype}.')
+    if array.dtype.kind in 'OSTU':
         array = _floats_from_objects(array)
-    if array.dtype.kind == 'u' or array.dtype == np.longdouble:
-        array = array.astype(np.float64)
-    # Tensors have no negative strides and no foreign byte order.
-    return np.array(array, dtype=array.dtype.newbyteorder('='), order='C')
+    is_short = array.dtype in (np.float16, np.float32)
+    dtype = array.dtype.type if is_short else np.float64
+    # A copy, since tensors have no negative strides and no foreign byte order.
+    return np.array(array, dtype=dtype, order='C')
 
 
 def _floats_from_objects(array: NDArray[Any]) -> NDArray[np.float64]:
@@ -284,21 +309,13 @@ def _floats_from_objects(array: NDArray[Any]) -> NDArray[np.float64]:
             floats[index] = np.nan if value is None or value is pd.NA else value
         except (TypeError, ValueError) as error:
             row = index[0] if index else 0
-            raise ValueError(f'Row {row} is no point: {value!r} is no number.') from (
-                error
-            )
+            raise ValueError(
+                f'Row {row} is no point: {value!r} is no number.'
+            ) from error
     return floats
 
 
-def _geometry_coordinates(
-    geometry: gpd.GeoSeries, crs: Any
-) -> tuple[NDArray[np.float64], Any]:
-    crs = geometry.crs if crs is None else crs
-    if crs is None:
-        raise ValueError(
-            "The geometries have no CRS. Pass crs='EPSG:4326' if they are degrees of "
-            'longitude and latitude, else the CRS that they are in.'
-        )
+def _geometry_coordinates(geometry: gpd.GeoSeries) -> NDArray[np.float64]:
     wrong = np.flatnonzero((geometry.geom_type != 'Point').to_numpy())
     if len(wrong):
         row = int(wrong[0])
@@ -308,11 +325,61 @@ def _geometry_coordinates(
             f'Row {row} is no point but a {geometry.geom_type.iloc[row]}. Take '
             'representative_point() of polygons and lines first.'
         )
-    return np.column_stack((geometry.x, geometry.y)).astype(np.float64), crs
+    return np.column_stack((geometry.x, geometry.y)).astype(np.float64)
 
 
-def _reproject(points: Tensor, crs: Any) -> Tensor:
-    crs = CRS.from_user_input(crs)
+def parse_crs(crs: Any) -> CRS:
+    """Read a coordinate reference system of points on a map.
+
+    Args:
+        crs: The system, in any form that pyproj reads.
+
+    Returns:
+        The system.
+
+    Raises:
+        ValueError: If it is none, or has no longitudes or eastings.
+    """
+    try:
+        parsed = CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ValueError(
+            f"{crs!r} is no coordinate reference system; 'EPSG:4326' is one."
+        ) from error
+    if not (parsed.is_geographic or parsed.is_projected):
+        raise ValueError(
+            f'{parsed.name} is a {parsed.type_name}: points need one that is '
+            'geographic or projected.'
+        )
+    return parsed
+
+
+def one_crs(what: str, own: CRS | None, given: CRS | None) -> CRS:
+    """Settle which coordinate reference system is right.
+
+    Args:
+        what: What has the coordinates, for messages.
+        own: The system that it states.
+        given: The system that the user states.
+
+    Returns:
+        The one of them that there is.
+
+    Raises:
+        ValueError: If there is none, or if they contradict each other.
+    """
+    crs = own if own is not None else given
+    if crs is None:
+        raise ValueError(
+            f"{what} have no CRS. Pass crs='EPSG:4326' if they are degrees of longitude "
+            'and latitude, else the CRS that they are in.'
+        )
+    if given is not None and not crs.equals(given, ignore_axis_order=True):
+        raise ValueError(f'{what} are in {crs.name}, not in {given.name}. Omit crs.')
+    return parse_crs(crs)
+
+
+def _reproject(points: Tensor, crs: CRS) -> Tensor:
     if points.ndim != 2 or points.shape[1] != 2 or is_lonlat(crs):
         return points
     lon, lat = lonlat_from_crs(crs, *points.detach().cpu().double().numpy().T)

@@ -4,8 +4,9 @@
 """Tables of points, read a batch of rows at a time."""
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
-from pyproj.exceptions import CRSError
+from pyproj.exceptions import ProjError
 
 from .points import (
     WGS84,
@@ -29,6 +30,8 @@ from .points import (
     find_coordinate_columns,
     is_lonlat,
     lonlat_from_crs,
+    one_crs,
+    parse_crs,
     valid_points,
     wrap_longitude,
 )
@@ -39,6 +42,16 @@ COMPRESSIONS = ('.gz', '.bz2', '.lz4', '.zst')
 CSV_SUFFIXES = ('.csv', '.tsv', '.txt')
 PARQUET_SUFFIXES = ('.parquet', '.geoparquet', '.pq')
 VECTOR_SUFFIXES = ('.gpkg', '.geojson', '.json', '.geojsonl', '.shp', '.fgb', '.gml')
+
+READ_ERRORS = (
+    pa.ArrowInvalid,
+    DataSourceError,
+    DataLayerError,
+    ProjError,
+    UnicodeError,
+    zlib.error,
+    EOFError,
+)
 
 type Floats = NDArray[np.float64]
 type Problems = dict[int, str]
@@ -69,6 +82,11 @@ class ColumnCoordinates:
     x: str
     y: str
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return [self.x, self.y]
+
     def __call__(self, rows: pa.RecordBatch) -> tuple[Floats, Floats, Problems]:
         problems: Problems = {}
         x, y = (
@@ -82,6 +100,11 @@ class GeometryCoordinates:
     """Coordinates in a column of point geometries, as WKB or as pairs."""
 
     column: str
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return [self.column]
 
     def __call__(self, rows: pa.RecordBatch) -> tuple[Floats, Floats, Problems]:
         column = rows.column(self.column)
@@ -114,16 +137,18 @@ class PointTable:
         schema: Columns of the rows and their types.
         coordinates: Where a row has its coordinates.
         crs: Coordinate reference system of the coordinates.
-        read: Function that reads the rows, however many at a time.
+        read: Function that reads some columns of all rows, however many rows at a time.
         batch_rows: Most rows in a batch.
+        geometries: GeoParquet metadata of the geometry columns of the file.
     """
 
     path: Path
     schema: pa.Schema
     coordinates: ColumnCoordinates | GeometryCoordinates
     crs: CRS
-    read: Callable[[], Iterator[pa.RecordBatch]]
+    read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
     batch_rows: int
+    geometries: dict[str, Any] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[PointBatch]:
         """Read the table.
@@ -134,14 +159,29 @@ class PointTable:
         Raises:
             ValueError: If the file cannot be read.
         """
+        return self.batches(self.schema.names)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[PointBatch]:
+        """Read some columns of the table.
+
+        Args:
+            columns: Names of the columns, those of the coordinates among them. By
+                default, those of the coordinates alone.
+
+        Yields:
+            Batches of rows, in the order of the file.
+
+        Raises:
+            ValueError: If the file cannot be read.
+        """
         first_row = 0
         try:
-            for rows in self.read():
+            for rows in self.read(columns or self.coordinates.columns):
                 for start in range(0, rows.num_rows, self.batch_rows):
                     batch = rows.slice(start, self.batch_rows)
                     yield self._batch(first_row, batch)
                     first_row += batch.num_rows
-        except (pa.ArrowInvalid, DataSourceError, UnicodeError) as error:
+        except READ_ERRORS as error:
             raise ValueError(f'Cannot read {self.path}: {error}') from error
 
     def _batch(self, first_row: int, rows: pa.RecordBatch) -> PointBatch:
@@ -207,7 +247,7 @@ def open_table(
         raise ValueError(f'{path} is empty.')
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in COMPRESSIONS]
     suffix = suffixes[-1] if suffixes else ''
-    given_crs = _parse_crs(crs)
+    given_crs = None if crs is None else parse_crs(crs)
     try:
         if suffix in CSV_SUFFIXES:
             return _open_csv(path, lon, lat, given_crs, batch_rows)
@@ -215,39 +255,10 @@ def open_table(
             return _open_parquet(path, lon, lat, given_crs, batch_rows)
         if suffix in VECTOR_SUFFIXES:
             return _open_vector(path, lon, lat, given_crs, layer, batch_rows)
-    except (
-        pa.ArrowInvalid,
-        DataSourceError,
-        DataLayerError,
-        CRSError,
-        UnicodeError,
-    ) as error:
+    except READ_ERRORS as error:
         raise ValueError(f'Cannot read {path}: {error}') from error
     known = ', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES + VECTOR_SUFFIXES)
     raise ValueError(f'{path.name} has no known ending; known are {known}.')
-
-
-def _parse_crs(crs: str | None) -> CRS | None:
-    try:
-        return None if crs is None else CRS.from_user_input(crs)
-    except CRSError as error:
-        raise ValueError(
-            f"{crs!r} is no coordinate reference system; 'EPSG:4326' is one."
-        ) from error
-
-
-def _one_crs(path: Path, own: CRS | None, given: CRS | None) -> CRS:
-    crs = own if own is not None else given
-    if crs is None:
-        raise ValueError(
-            f'{path} does not say which CRS its geometries are in. Pass '
-            "crs='EPSG:4326' if they are degrees of longitude and latitude."
-        )
-    if own is not None and given is not None and not own.equals(given, True):
-        raise ValueError(
-            f'{path} is in {own.name}, not in {given.name}. Leave crs out.'
-        )
-    return crs
 
 
 def _unique_names(path: Path, names: Sequence[str]) -> None:
@@ -276,6 +287,8 @@ def _numbers(column: pa.Array, name: str, problems: Problems) -> Floats:
 
 def _number(value: Any, row: int, name: str, problems: Problems) -> float:
     try:
+        if isinstance(value, str) and '_' in value:
+            raise ValueError('Python reads 1_0 as 10, and nobody else does.')
         return float('nan') if value is None else float(value)
     except (TypeError, ValueError):
         problems.setdefault(row, f'{name} is {value!r}, no number')
@@ -284,9 +297,13 @@ def _number(value: Any, row: int, name: str, problems: Problems) -> float:
 
 # CSV ---------------------------------------------------------------------------------
 
+# Longest record of a CSV file in bytes.
+MAX_CSV_BLOCK = 2**30
+
 # The first of these that all values of a column can be read as is its type.
 CSV_TYPES = (
     pa.int64(),
+    pa.uint64(),
     pa.float64(),
     pa.bool_(),
     pa.date32(),
@@ -295,70 +312,91 @@ CSV_TYPES = (
 )
 
 
+@dataclass(frozen=True)
+class _CSV:
+    """How a CSV file is read."""
+
+    path: Path
+    delimiter: str
+    block_size: int
+
+    @classmethod
+    def sniff(cls, path: Path, batch_rows: int) -> '_CSV':
+        """Find the delimiter, and a block size that holds the longest record."""
+        with pa.input_stream(path) as stream:
+            header = stream.read(65_536).split(b'\n', 1)[0]
+        delimiter = max(',;\t|', key=lambda sign: header.count(sign.encode()))
+        return cls(path, delimiter, max(100 * batch_rows, 2 * len(header), 4096))
+
+    def names(self) -> list[str]:
+        """Read the names of the columns."""
+        with self._open([], []) as stream:
+            names: list[str] = stream.schema.names
+        _unique_names(self.path, names)
+        return names
+
+    def read(
+        self, types: dict[str, pa.DataType], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Read columns as the types that they have, or as text."""
+        # Everything is text first: pyarrow alone would settle types by the first block.
+        with self._open(columns, columns) as stream:
+            for text in stream:
+                yield pa.RecordBatch.from_arrays(
+                    [pc.cast(text[c], types.get(c, pa.string())) for c in columns],
+                    names=list(columns),
+                )
+
+    def _open(
+        self, text: Sequence[str], columns: Sequence[str]
+    ) -> pc_csv.CSVStreamingReader:
+        return pc_csv.open_csv(
+            pa.input_stream(self.path),
+            pc_csv.ReadOptions(block_size=self.block_size),
+            pc_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            pc_csv.ConvertOptions(
+                column_types=dict.fromkeys(text, pa.string()),
+                include_columns=list(columns),
+                null_values=[''],
+                strings_can_be_null=True,
+            ),
+        )
+
+
 def _open_csv(
     path: Path, lon: str | None, lat: str | None, crs: CRS | None, batch_rows: int
 ) -> PointTable:
-    with pa.input_stream(path) as stream:
-        header = stream.read(65_536).split(b'\n', 1)[0]
-    delimiter = max(',;\t|', key=lambda sign: header.count(sign.encode()))
-    # About a hundred bytes a row, and never less than the header.
-    block_size = max(100 * batch_rows, 2 * len(header), 4096)
-    names = _csv_names(path, delimiter, block_size)
-    coordinates = ColumnCoordinates(*find_coordinate_columns(names, lon, lat))
-    text = partial(_read_csv, path, delimiter, block_size, {})
-    types = _csv_types(text(), names, (coordinates.x, coordinates.y))
+    file = _CSV.sniff(path, batch_rows)
+    while True:
+        try:
+            names = file.names()
+            projected = crs is not None and crs.is_projected
+            coordinates = ColumnCoordinates(
+                *find_coordinate_columns(names, lon, lat, projected=projected)
+            )
+            types = _csv_types(file.read({}, names), names, coordinates.columns)
+            break
+        except pa.ArrowInvalid as error:
+            # A record longer than a block, such as one with a large polygon.
+            if 'straddl' not in str(error) or file.block_size >= MAX_CSV_BLOCK:
+                raise
+            file = replace(file, block_size=4 * file.block_size)
+    schema = {
+        name: pa.float64() if name in coordinates.columns else kind
+        for name, kind in types.items()
+    }
     return PointTable(
         path,
-        pa.schema(
-            {
-                name: pa.float64() if name in (coordinates.x, coordinates.y) else kind
-                for name, kind in types.items()
-            }
-        ),
+        pa.schema(schema),
         coordinates,
         crs or WGS84,
-        partial(_read_csv, path, delimiter, block_size, types),
+        partial(file.read, types),
         batch_rows,
     )
 
 
-def _csv_names(path: Path, delimiter: str, block_size: int) -> list[str]:
-    with _csv_stream(path, delimiter, block_size) as stream:
-        names: list[str] = stream.schema.names
-    _unique_names(path, names)
-    return names
-
-
-def _csv_stream(
-    path: Path, delimiter: str, block_size: int, text: Sequence[str] = ()
-) -> pc_csv.CSVStreamingReader:
-    return pc_csv.open_csv(
-        pa.input_stream(path),
-        pc_csv.ReadOptions(block_size=block_size),
-        pc_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        pc_csv.ConvertOptions(
-            column_types=dict.fromkeys(text, pa.string()),
-            null_values=[''],
-            strings_can_be_null=True,
-        ),
-    )
-
-
-def _read_csv(
-    path: Path, delimiter: str, block_size: int, types: dict[str, pa.DataType]
-) -> Iterator[pa.RecordBatch]:
-    names = _csv_names(path, delimiter, block_size)
-    # Everything is text first: pyarrow alone would settle types by the first block.
-    with _csv_stream(path, delimiter, block_size, names) as stream:
-        for text in stream:
-            yield pa.RecordBatch.from_arrays(
-                [pc.cast(text[name], types.get(name, pa.string())) for name in names],
-                names=names,
-            )
-
-
 def _csv_types(
-    batches: Iterator[pa.RecordBatch], names: list[str], text: tuple[str, str]
+    batches: Iterator[pa.RecordBatch], names: Sequence[str], text: Sequence[str]
 ) -> dict[str, pa.DataType]:
     candidates = {
         name: [pa.string()] if name in text else list(CSV_TYPES) for name in names
@@ -374,11 +412,21 @@ def _csv_types(
     }
 
 
+# Postal and census codes, which would lose their zeros, and hexadecimal numbers.
+CODES = r'^[+-]?0[\dxX]'
+
+
+def _has_long_integers(column: pa.Array) -> bool:
+    """Tell whether there are integers that a float would round, such as cell ids."""
+    return bool(pc.any(pc.match_substring_regex(column, r'^[+-]?\d{16,}$')).as_py())
+
+
 def _reads_as(column: pa.Array, kind: pa.DataType) -> bool:
     if pa.types.is_string(kind):
         return True
-    if pc.any(pc.match_substring_regex(column, r'^[+-]?0\d')).as_py():
-        # Postal and census codes would lose their zeros.
+    if pc.any(pc.match_substring_regex(column, CODES)).as_py():
+        return False
+    if pa.types.is_floating(kind) and _has_long_integers(column):
         return False
     try:
         pc.cast(column, kind)
@@ -394,41 +442,58 @@ def _open_parquet(
     path: Path, lon: str | None, lat: str | None, crs: CRS | None, batch_rows: int
 ) -> PointTable:
     schema = pq.read_schema(path)
-    geo = json.loads((schema.metadata or {}).get(b'geo', b'null'))
+    geometries, primary = _geo_metadata(path, schema)
     schema = schema.remove_metadata()
     _unique_names(path, schema.names)
     coordinates: ColumnCoordinates | GeometryCoordinates
-    if geo is None or lon is not None or lat is not None:
+    if primary is None or lon is not None or lat is not None:
+        projected = crs is not None and crs.is_projected
         coordinates = ColumnCoordinates(
-            *find_coordinate_columns(schema.names, lon, lat)
+            *find_coordinate_columns(schema.names, lon, lat, projected=projected)
         )
         crs = crs or WGS84
+        if primary is not None:
+            # The points in the columns take the place of the geometry.
+            schema = schema.remove(schema.get_field_index(primary))
+            geometries.pop(primary)
     else:
-        name = geo['primary_column']
-        column = geo['columns'][name]
-        if column['encoding'] not in ('WKB', 'point'):
-            raise ValueError(
-                f'{path} has {column["encoding"]} geometries; points are needed.'
-            )
+        encoding = geometries[primary].get('encoding')
+        if encoding not in ('WKB', 'point'):
+            raise ValueError(f'{path} has {encoding} geometries; points are needed.')
         # GeoParquet means longitude and latitude where it does not say, and an
         # unknown CRS where it says null.
-        own = column.get('crs', WGS84)
-        crs = _one_crs(path, None if own is None else CRS.from_user_input(own), crs)
-        coordinates = GeometryCoordinates(name)
-    return PointTable(
-        path,
-        schema,
-        coordinates,
-        crs,
-        partial(_read_parquet, path, batch_rows),
-        batch_rows,
-    )
+        own = geometries[primary].get('crs', WGS84)
+        crs = one_crs(f'{path}: the geometries', own and parse_crs(own), crs)
+        coordinates = GeometryCoordinates(primary)
+    read = partial(_read_parquet, path, batch_rows)
+    return PointTable(path, schema, coordinates, crs, read, batch_rows, geometries)
 
 
-def _read_parquet(path: Path, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _geo_metadata(path: Path, schema: pa.Schema) -> tuple[dict[str, Any], str | None]:
+    """Read GeoParquet's metadata of geometry columns, and which of them is primary."""
+    text = (schema.metadata or {}).get(b'geo')
+    if text is None:
+        return {}, None
+    try:
+        geo = json.loads(text)
+        geometries, primary = dict(geo['columns']), str(geo['primary_column'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} has broken GeoParquet metadata: {error!r}') from error
+    if primary not in geometries or primary not in schema.names:
+        raise ValueError(f'{path} has no column {primary!r}, its primary geometry.')
+    # Rows may be left out, so what describes all of them is not carried over.
+    for column in geometries.values():
+        column.pop('bbox', None)
+        column.pop('covering', None)
+    return geometries, primary
+
+
+def _read_parquet(
+    path: Path, batch_rows: int, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_rows):
-            yield batch.replace_schema_metadata(None)
+        for batch in file.iter_batches(batch_rows, columns=list(columns)):
+            yield batch.select(list(columns)).replace_schema_metadata(None)
 
 
 # Vector files that GDAL reads --------------------------------------------------------
@@ -447,41 +512,48 @@ def _open_vector(
         raise ValueError(f'{path} has the layers {layers}. Name one with layer=.')
     if layer is not None and layer not in layers:
         raise ValueError(f'{path} has no layer {layer!r}; it has {layers}.')
-    read = partial(_read_vector, path, layer, batch_rows)
     with pyogrio.open_arrow(path, layer=layer, use_pyarrow=True) as (meta, reader):
-        schema = _plain_schema(reader.schema, meta['geometry_name'])
+        geometry = meta['geometry_name'] or 'wkb_geometry'
+        schema = _plain_schema(reader.schema, geometry)
+    _unique_names(path, schema.names)
     coordinates: ColumnCoordinates | GeometryCoordinates
     if lon is not None or lat is not None or 'geometry' not in schema.names:
+        if 'geometry' in schema.names:
+            # The points in the columns take the place of the geometry.
+            schema = schema.remove(schema.get_field_index('geometry'))
+        projected = crs is not None and crs.is_projected
         coordinates = ColumnCoordinates(
-            *find_coordinate_columns(schema.names, lon, lat)
+            *find_coordinate_columns(schema.names, lon, lat, projected=projected)
         )
         crs = crs or WGS84
     else:
         coordinates = GeometryCoordinates('geometry')
-        own = CRS.from_user_input(meta['crs']) if meta['crs'] else None
-        crs = _one_crs(path, own, crs)
+        own = parse_crs(meta['crs']) if meta['crs'] else None
+        crs = one_crs(f'{path}: the geometries', own, crs)
+    read = partial(_read_vector, path, layer, batch_rows)
     return PointTable(path, schema, coordinates, crs, read, batch_rows)
 
 
 def _plain_schema(schema: pa.Schema, geometry: str) -> pa.Schema:
     """Drop GDAL's notes, and call the geometry what geopandas calls it."""
-    geometry = geometry or 'wkb_geometry'
     return pa.schema(
-        [
-            pa.field(
-                'geometry' if column.name == geometry else column.name, column.type
-            )
-            for column in schema
-        ]
+        [pa.field('geometry' if c.name == geometry else c.name, c.type) for c in schema]
     )
 
 
 def _read_vector(
-    path: Path, layer: str | None, batch_rows: int
+    path: Path, layer: str | None, batch_rows: int, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     with pyogrio.open_arrow(
-        path, layer=layer, batch_size=batch_rows, use_pyarrow=True
+        path,
+        layer=layer,
+        columns=[name for name in columns if name != 'geometry'],
+        read_geometry='geometry' in columns,
+        batch_size=batch_rows,
+        use_pyarrow=True,
     ) as (meta, reader):
-        schema = _plain_schema(reader.schema, meta['geometry_name'])
+        geometry = meta['geometry_name'] or 'wkb_geometry'
+        schema = _plain_schema(reader.schema, geometry)
         for batch in reader:
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+            named = pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+            yield named.select(list(columns))
