@@ -83,6 +83,8 @@ def test_config_round_trip(
         (['--model', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
         (['--weights', 'MP17'], "no weights 'MP17'"),
         (['--lon', 'east'], "No column 'east'"),
+        (['--model', 'satclip'], 'Pass --download to fetch'),
+        (['--column', 'city'], 'Name that of the embeddings with --column.'),
         (['--features', 'xz'], 'no concept scores'),
         (['--crs', 'EPSG:nil'], 'no coordinate reference system'),
         (['--output', 'out.csv'], 'must end in .parquet'),
@@ -100,6 +102,18 @@ def test_errors_are_one_message(
     assert captured.err.startswith('torchgeo-concepts embed: ')
     assert message in captured.err
     assert not Path(out).exists()
+
+
+def test_metres_without_a_crs(
+    csv: str, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(csv).write_text('x,y\n448251,5411943\n')
+    assert main(['embed', csv, '-o', out]) == 1
+    error = capsys.readouterr().err
+    assert 'metres of a projected CRS? Then say which with --crs' in error
+    Path(csv).write_text('x,y\n1,2\n448251,5411943\n')
+    assert main(['embed', csv, '-o', out]) == 1
+    assert '--on-error skip leaves them out' in capsys.readouterr().err
 
 
 def test_unknown_option(csv: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,7 +259,7 @@ class TestBank:
             'ViT-L-14-quickgelu',
         ]
         assert main(build) == 1
-        assert 'download=True' in capsys.readouterr().err
+        assert '--download' in capsys.readouterr().err
 
     def test_reader_that_stops_early(self) -> None:
         command = shlex.join([*COMMAND, 'bank', 'show', '--format', 'page'])

@@ -240,6 +240,22 @@ class TestAsPoints:
         with pytest.raises(ValueError, match="no CRS.*crs='EPSG:4326'"):
             as_points(gpd.GeoSeries.from_xy([2], [48]))
 
+    def test_shapely_points(self) -> None:
+        points = [shapely.Point(PARIS), shapely.Point(SYDNEY)]
+        series = gpd.GeoSeries(points, crs=4326).to_crs(3857)
+        assert as_points(points).tolist() == [list(PARIS), list(SYDNEY)]
+        assert as_points(np.array(points)).tolist() == [list(PARIS), list(SYDNEY)]
+        np.testing.assert_allclose(as_points(series.values), np.array([PARIS, SYDNEY]))
+
+    def test_one_bad_latitude_is_no_swap(self) -> None:
+        with pytest.raises(ValueError, match='Row 0') as error:
+            check_points(torch.tensor([[1.0, 91.0]] + [[1.0, 2.0]] * 20))
+        assert 'swapped' not in str(error.value)
+
+    def test_no_tensor(self) -> None:
+        with pytest.raises(TypeError, match='must be a tensor, not list; as_points'):
+            check_points([[1, 2]])  # type: ignore[arg-type]
+
     def test_contradicting_crs(self) -> None:
         series = gpd.GeoSeries.from_xy([2], [48], crs=4326)
         assert as_points(series, crs='EPSG:4326').tolist() == [[2, 48]]

@@ -270,7 +270,7 @@ class TestBadRows:
         frame.to_parquet(tmp_path / 'a.parquet')
         assert problems_of(open_table(tmp_path / 'a.parquet')) == {
             1: 'geometry is missing',
-            2: 'geometry is a Polygon, no point',
+            2: 'geometry is a Polygon, no point; take its representative_point() first',
             3: 'geometry is missing',
         }
 
@@ -309,7 +309,7 @@ class TestBadFiles:
         (tmp_path / 'a.csv').write_bytes(
             'city,lon,lat\nMálaga,-4,36\n'.encode('latin-1')
         )
-        with pytest.raises(ValueError, match='Cannot read .*UTF8'):
+        with pytest.raises(ValueError, match='is not UTF-8 .*Save it as UTF-8'):
             points_of(open_table(tmp_path / 'a.csv'))
 
     def test_ragged_rows(self, tmp_path: Path) -> None:

@@ -4,10 +4,11 @@
 """The `torchgeo-concepts` command."""
 
 import os
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ArgumentParser
@@ -129,6 +130,16 @@ def _with_underscores(argument: str) -> str:
     return name.replace('-', '_').replace('__', '--', 1) + equals + value
 
 
+def _in_words_of_the_command(message: str, keywords: Iterable[str]) -> str:
+    """Turn arguments of Python, such as `on_error='skip'`, into options."""
+    message = message.replace('download=True', '--download')
+    for keyword in keywords:
+        option = f'--{keyword.replace("_", "-")}'
+        message = re.sub(rf"\b{keyword}='([^']*)'", rf'{option} \1', message)
+        message = re.sub(rf'\b{keyword}=(?=[\s.,)]|$)', option, message)
+    return message
+
+
 def _show_message(message: Warning | str, *_: object, **__: object) -> None:
     """Show what a warning says, without the line of code that it came from."""
     print(f'torchgeo-concepts: {message}', file=sys.stderr)
@@ -163,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has seen enough. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:
-        print(f'torchgeo-concepts {command}: {error}', file=sys.stderr)
+        message = _in_words_of_the_command(str(error), keywords)
+        print(f'torchgeo-concepts {command}: {message}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f'torchgeo-concepts {command}: interrupted.', file=sys.stderr)

@@ -222,14 +222,19 @@ class EmbedReport:
         """Return the report in a few lines."""
         size = self.output.stat().st_size / 1e6
         rate = self.num_points / self.seconds
+        made_by = f'{self.model} ({self.weights})'
         lines = [
-            f'{self.num_points:,} points embedded by {self.model} ({self.weights})',
+            f'{_count(self.num_points, "point")} embedded by {made_by}',
             f'{self.dim} numbers each in {self.dtype}, {size:,.2f} MB: {self.output}',
             f'{self.seconds:.1f} s, {rate:,.0f} points/s with reading and writing',
         ]
         if self.skipped is not None:
-            lines.append(f'{self.num_skipped:,} rows skipped: {self.skipped}')
+            lines.append(f'{_count(self.num_skipped, "row")} skipped: {self.skipped}')
         return '\n'.join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number:,} {what}' + ('' if number == 1 else 's')
 
 
 class _Encode:

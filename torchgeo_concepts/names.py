@@ -53,7 +53,7 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     """
     names = list(known)
     lowered = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
     if close:
         return f'Did you mean {" or ".join(repr(lowered[c]) for c in close)}?'
     listed = ', '.join(map(repr, sorted(names)[:40]))

@@ -13,7 +13,9 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 import torch
+from geopandas.array import GeometryArray
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
@@ -44,10 +46,11 @@ PROJECTED_NAMES = ((('x', 'easting', 'e'), ('y', 'northing', 'n')),)
 type PointsLike = (
     Tensor
     | NDArray[Any]
-    | Sequence[Sequence[float]]
+    | Sequence[Sequence[float] | shapely.Point]
     | pd.DataFrame
     | gpd.GeoSeries
     | gpd.GeoDataFrame
+    | GeometryArray
 )
 
 
@@ -93,7 +96,10 @@ def describe_bad_point(lon: float, lat: float) -> str:
     for name, value in (('longitude', lon), ('latitude', lat)):
         if not np.isfinite(value):
             return f'{name} is {value}'
-    return f'latitude {lat:.9g} is outside [-90, 90]'
+    reason = f'latitude {lat:.9g} is outside [-90, 90]'
+    if abs(lat) > 360:
+        reason += '; are these metres of a projected CRS? Then say which with crs='
+    return reason
 
 
 def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
@@ -104,11 +110,17 @@ def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
         second: The column taken for latitudes.
 
     Returns:
-        True if the second column holds values that no latitude has and the first has
-        none that a latitude could not have.
+        True if a tenth of the second column or more is no latitude but could be a
+        longitude, while all of the first could be latitudes.
     """
-    first, second = first[np.isfinite(first)], second[np.isfinite(second)]
-    return bool((np.abs(second) > 90).any() and (np.abs(first) <= 90).all())
+    finite = np.isfinite(first) & np.isfinite(second)
+    first, second = np.abs(first[finite]), np.abs(second[finite])
+    return bool(
+        len(first)
+        and (first <= 90).all()
+        and (second <= 360).all()
+        and (second > 90).mean() >= 0.1
+    )
 
 
 SWAPPED_HINT = (
@@ -131,10 +143,16 @@ def check_points(points: Tensor) -> Tensor:
         Points of shape ``(N, 2)`` with longitudes in [-180, 180]. Gradients flow.
 
     Raises:
+        TypeError: If *points* is no tensor.
         ValueError: If the shape is not ``(N, 2)``, if the type is too coarse to hold
             degrees, if any value is NaN or infinite, or if a latitude is outside
             [-90, 90]. The message names the first bad row.
     """
+    if not isinstance(points, Tensor):
+        raise TypeError(
+            f'Points must be a tensor, not {type(points).__name__}; as_points() makes '
+            'one of lists, arrays, data frames and geometries.'
+        )
     if points.ndim != 2 or points.shape[1] != 2:
         hint = ''
         if points.ndim == 1 and points.shape[0] == 2:
@@ -237,7 +255,8 @@ def as_points(
 
     Args:
         data: A tensor, an array or nested lists of shape ``(N, 2)``, longitude first;
-            a DataFrame with longitude and latitude columns; or geopandas points.
+            a DataFrame with longitude and latitude columns; geopandas points; or a list
+            of shapely points, taken for degrees if *crs* does not say.
         lon: Name of a DataFrame's column of longitudes, or of eastings in *crs*; found
             if not given. Of a GeoDataFrame, columns are used instead of the geometry
             only if they are given.
@@ -267,9 +286,10 @@ def as_points(
             map(str, data.columns), lon, lat, projected=projected
         )
         points = torch.from_numpy(_numbers(data[list(columns)].to_numpy()))
-    elif isinstance(data, gpd.GeoDataFrame | gpd.GeoSeries):
-        points = torch.from_numpy(_geometry_coordinates(data.geometry))
+    elif isinstance(data, gpd.GeoDataFrame | gpd.GeoSeries | GeometryArray):
         given_crs = one_crs('The points', data.crs, given_crs)
+        geometry = data.geometry if isinstance(data, gpd.GeoDataFrame) else data
+        points = torch.from_numpy(_geometry_coordinates(gpd.GeoSeries(geometry)))
     elif isinstance(data, Tensor):
         is_integer = not (data.is_floating_point() or data.is_complex())
         points = data.double() if is_integer and data.dtype != torch.bool else data
@@ -294,6 +314,8 @@ def _numbers(data: Any) -> NDArray[Any]:
         array = array.reshape(0, 2)
     if array.dtype.kind in 'bcmMV':
         raise ValueError(f'Points must be real numbers, not {array.dtype}.')
+    if array.dtype == object and array.size and shapely.is_geometry(array).all():
+        array = _geometry_coordinates(gpd.GeoSeries(array.ravel()))
     if array.dtype.kind in 'OSTU':
         array = _floats_from_objects(array)
     is_short = array.dtype in (np.float16, np.float32)

@@ -120,7 +120,8 @@ class GeometryCoordinates:
         problems = {
             int(row): 'geometry is missing'
             if missing[row]
-            else f'geometry is a {geometries[row].geom_type}, no point'
+            else f'geometry is a {geometries[row].geom_type}, no point; take its '
+            'representative_point() first'
             for row in np.flatnonzero(~points)
         }
         xy = np.full((len(geometries), 2), np.nan)
@@ -182,7 +183,7 @@ class PointTable:
                     yield self._batch(first_row, batch)
                     first_row += batch.num_rows
         except READ_ERRORS as error:
-            raise ValueError(f'Cannot read {self.path}: {error}') from error
+            raise _unreadable(self.path, error) from error
 
     def _batch(self, first_row: int, rows: pa.RecordBatch) -> PointBatch:
         x, y, problems = self.coordinates(rows)
@@ -256,9 +257,15 @@ def open_table(
         if suffix in VECTOR_SUFFIXES:
             return _open_vector(path, lon, lat, given_crs, layer, batch_rows)
     except READ_ERRORS as error:
-        raise ValueError(f'Cannot read {path}: {error}') from error
+        raise _unreadable(path, error) from error
     known = ', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES + VECTOR_SUFFIXES)
     raise ValueError(f'{path.name} has no known ending; known are {known}.')
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    if 'UTF8' in str(error):
+        return ValueError(f'{path} is not UTF-8 ({error}). Save it as UTF-8.')
+    return ValueError(f'Cannot read {path}: {error}')
 
 
 def _unique_names(path: Path, names: Sequence[str]) -> None:

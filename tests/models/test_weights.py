@@ -96,6 +96,12 @@ def test_truncated_download_leaves_nothing(
     assert [file for file in hub_dir.rglob('*') if file.is_file()] == []
 
 
+def test_link_that_leads_nowhere(weights: DistributionWeights, hub_dir: Path) -> None:
+    Path(weights.url.removeprefix('file://')).unlink()
+    with pytest.raises(OSError, match='Cannot fetch file://'):
+        weights.path(download=True)
+
+
 def test_truncated_file(weights: DistributionWeights, hub_dir: Path) -> None:
     file = weights.path(download=True)
     file.write_bytes(file.read_bytes()[:-100])

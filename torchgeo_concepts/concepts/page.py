@@ -26,7 +26,7 @@ def show_bank(
         bank: CSV or YAML file of a bank. By default, the curated bank.
         category: Show the concepts of this category alone.
         region: Show the concepts that point to this part of the world alone.
-        glob: Show the concepts alone whose id matches this pattern, such as *-forest.
+        glob: Show the concepts alone whose id matches this pattern, such as ``*-forest``.
         format: What to show it as.
 
     Returns:

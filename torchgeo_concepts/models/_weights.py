@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import torch
 from torch import Tensor
@@ -124,6 +125,8 @@ class DistributionWeights(WeightsEnum):
             torch.hub.download_url_to_file(
                 self.url, str(file), hash_prefix=self.meta['sha256']
             )
+        except URLError as error:
+            raise OSError(f'Cannot fetch {self.url}: {error.reason}') from error
         except RuntimeError as error:
             raise ValueError(
                 f'{self.url} does not hold {self}: {error}. Nothing was kept.'
