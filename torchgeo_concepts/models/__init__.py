@@ -4,6 +4,8 @@
 """Location encoders, listed in TorchGeo's registry."""
 
 from ._registry import register_model, register_weights
+from .alignment import Alignment, ConceptAlignment, ConceptBasis
+from .concept_geoclip import ConceptGeoCLIP, ConceptGeoCLIP_Weights, concept_geoclip
 from .features import FeatureKind, features
 from .geoclip import (
     GeoCLIPGallery_Weights,
@@ -19,12 +21,18 @@ from .geoclip import (
 from .loading import load_encoder, resolve_weights
 
 __all__ = (
+    'Alignment',
+    'ConceptAlignment',
+    'ConceptBasis',
+    'ConceptGeoCLIP',
+    'ConceptGeoCLIP_Weights',
     'FeatureKind',
     'GeoCLIPGallery_Weights',
     'GeoCLIPImageMLP_Weights',
     'GeoCLIPLocation',
     'GeoCLIPLocation_Weights',
     'GeoCLIPLogitScale_Weights',
+    'concept_geoclip',
     'features',
     'geoclip_gallery',
     'geoclip_image_mlp',
@@ -35,6 +43,7 @@ __all__ = (
 )
 
 register_model('geoclip_location', geoclip_location, GeoCLIPLocation_Weights)
+register_model('concept_geoclip', concept_geoclip, ConceptGeoCLIP_Weights)
 register_model('geoclip_image_mlp', geoclip_image_mlp, GeoCLIPImageMLP_Weights)
 register_weights('geoclip_logit_scale', GeoCLIPLogitScale_Weights)
 register_weights('geoclip_gallery', GeoCLIPGallery_Weights)

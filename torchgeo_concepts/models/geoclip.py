@@ -41,6 +41,9 @@ EQUAL_EARTH_SCALE = 66.50336
 # Weights below this are zeroed at load: see GeoCLIPLocation_Weights.
 NEGLIGIBLE_WEIGHT = 1e-20
 
+# Arguments of the encoder that its weights determine.
+CONFIG = ('sigmas', 'num_frequencies', 'hidden_dim', 'embed_dim')
+
 # Activations of this many points stay in a core's cache.
 CPU_CHUNK = 512
 
@@ -162,6 +165,8 @@ class GeoCLIPLocation(nn.Module):
         """
         super().__init__()
         self.embed_dim = embed_dim
+        values = (list(sigmas), num_frequencies, hidden_dim, embed_dim)
+        self.config = dict(zip(CONFIG, values, strict=True))
         self.capsules = nn.ModuleList(
             Capsule(sigma, num_frequencies, hidden_dim, embed_dim) for sigma in sigmas
         )
@@ -319,8 +324,7 @@ def geoclip_location(
     member: GeoCLIPLocation_Weights | None = GeoCLIPLocation_Weights.verify(weights)
     if member is None:
         return GeoCLIPLocation(**kwargs)
-    for name in ('sigmas', 'num_frequencies', 'hidden_dim', 'embed_dim'):
-        kwargs[name] = member.meta[name]
+    kwargs = {name: member.meta[name] for name in CONFIG}
     model = GeoCLIPLocation(**kwargs)
     model.load_state_dict(member.get_state_dict(download=download))
     return model.eval()

@@ -1,0 +1,205 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""GeoCLIP's location encoder with a concept basis."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .._files import atomic_path
+from ..concepts.bank import ConceptBank
+from ._weights import DistributionWeights
+from .alignment import ConceptBasis
+from .geoclip import CONFIG, GeoCLIPLocation, GeoCLIPLocation_Weights
+
+__all__ = ('ConceptGeoCLIP', 'ConceptGeoCLIP_Weights', 'concept_geoclip')
+
+
+class ConceptGeoCLIP(nn.Module):
+    """Location encoder whose embeddings can be projected onto named concepts.
+
+    If you use this model in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2509.01910
+    """
+
+    def __init__(self, encoder: GeoCLIPLocation, basis: ConceptBasis) -> None:
+        """Initialize a new ConceptGeoCLIP instance.
+
+        Args:
+            encoder: Embeds points.
+            basis: Projects embeddings.
+
+        Raises:
+            ValueError: If the two do not have the same number of features.
+        """
+        super().__init__()
+        dim = len(basis.initial)
+        if dim != encoder.embed_dim:
+            raise ValueError(
+                f'The encoder has {encoder.embed_dim} features, the basis {dim}.'
+            )
+        self.encoder = encoder
+        self.basis = basis
+
+    @property
+    def embed_dim(self) -> int:
+        """Number of features of an embedding."""
+        return self.encoder.embed_dim
+
+    @property
+    def bank(self) -> ConceptBank:
+        """The concepts, in the order of the projections."""
+        return self.basis.bank
+
+    @property
+    def basis_source(self) -> str:
+        """Where the directions of the concepts come from."""
+        return self.basis.source
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Forward pass.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+        Returns:
+            Embeddings of shape ``(N, embed_dim)``, not normalised.
+        """
+        embedding: Tensor = self.encoder(points)
+        return embedding
+
+    def project(self, points: Tensor) -> Tensor:
+        """Project points onto the concepts.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+        Returns:
+            Projections of shape ``(N, k)``, in the order of the bank.
+        """
+        projection: Tensor = self.basis(self(points))
+        return projection
+
+    def save(self, path: Path | str) -> None:
+        """Write the model to a file that :meth:`load` needs nothing beside.
+
+        Args:
+            path: A safetensors file.
+        """
+        import torchgeo_concepts
+
+        metadata = {
+            'model': 'concept_geoclip',
+            'version': torchgeo_concepts.__version__,
+            'encoder': json.dumps(self.encoder.config),
+            'bank': self.bank.to_json(),
+            'basis_source': self.basis.source,
+            'unit': json.dumps(self.basis.unit),
+        }
+        tensors = {key: value.contiguous() for key, value in self.state_dict().items()}
+        with atomic_path(Path(path)) as temporary:
+            save_file(tensors, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: Path | str) -> 'ConceptGeoCLIP':
+        """Read a model that :meth:`save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The model in eval mode.
+
+        Raises:
+            ValueError: If the file holds another model.
+        """
+        with safe_open(path, 'pt') as file:
+            metadata = file.metadata() or {}
+            if metadata.get('model') != 'concept_geoclip':
+                raise ValueError(f'{path} holds no concept_geoclip model.')
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        basis = ConceptBasis(
+            ConceptBank.from_json(metadata['bank']),
+            state['basis.initial'].T,
+            metadata['basis_source'],
+            json.loads(metadata['unit']),
+        )
+        model = cls(GeoCLIPLocation(**json.loads(metadata['encoder'])), basis)
+        model.load_state_dict(state)
+        return model.eval()
+
+
+class ConceptGeoCLIP_Weights(DistributionWeights):
+    """Weights of the encoder of ConceptGeoCLIP; its basis comes from text."""
+
+    MP16 = replace(
+        GeoCLIPLocation_Weights.MP16.value,
+        meta={**GeoCLIPLocation_Weights.MP16.meta, 'model': 'concept_geoclip'},
+    )
+
+    def _read(self, file: Path) -> Mapping[str, Tensor]:
+        state = GeoCLIPLocation_Weights.MP16._read(file)
+        return {f'encoder.{key}': value for key, value in state.items()}
+
+
+def concept_geoclip(
+    weights: ConceptGeoCLIP_Weights | str | None = None,
+    bank: ConceptBank | None = None,
+    text_embeddings: Tensor | None = None,
+    *,
+    unit: bool = True,
+    download: bool = False,
+    **kwargs: Any,
+) -> ConceptGeoCLIP:
+    """GeoCLIP's location encoder with a basis of named concepts.
+
+    If you use this model in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2509.01910
+
+    Args:
+        weights: Pre-trained weights of the encoder, or their name. If provided, the
+            returned model is set to eval mode.
+        bank: The concepts. By default, the curated bank.
+        text_embeddings: Directions of the concepts, of shape ``(k, embed_dim)`` in the
+            order of the bank, such as
+            :func:`~torchgeo_concepts.concepts.text.encode_text` makes. Without them the
+            basis is random, so that names mean nothing, and a warning says so.
+        unit: Project unit vectors onto unit directions. If false, dot products as in
+            the paper.
+        download: Download the weights if they are not on this machine.
+        **kwargs: Additional keyword arguments to pass to
+            :class:`~torchgeo_concepts.models.GeoCLIPLocation`, without weights.
+
+    Returns:
+        A concept-aware location encoder.
+    """
+    member: ConceptGeoCLIP_Weights | None = ConceptGeoCLIP_Weights.verify(weights)
+    if member is not None:
+        kwargs = {name: member.meta[name] for name in CONFIG}
+    encoder = GeoCLIPLocation(**kwargs)
+    bank = ConceptBank.default() if bank is None else bank
+    if text_embeddings is None:
+        warnings.warn(
+            'Without text_embeddings the concept basis is random: its names mean '
+            'nothing until it is trained, and text gives them no start.',
+            stacklevel=2,
+        )
+        basis = ConceptBasis.random(bank, encoder.embed_dim, unit)
+    else:
+        basis = ConceptBasis(bank, text_embeddings, 'text embeddings', unit)
+    model = ConceptGeoCLIP(encoder, basis)
+    if member is not None:
+        pretrained = member.get_state_dict(download=download)
+        model.load_state_dict({**model.state_dict(), **pretrained})
+        model.eval()
+    return model
