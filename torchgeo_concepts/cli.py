@@ -78,6 +78,7 @@ def _add_bank_commands(parser: ArgumentParser) -> None:
     build.add_argument(
         '--seeds',
         nargs='*',
+        action='extend',
         choices=sorted(SEEDS),
         default=[],
         help='Maps whose classes are concepts; need the extra layers.',
@@ -85,6 +86,7 @@ def _add_bank_commands(parser: ArgumentParser) -> None:
     build.add_argument(
         '--tables',
         nargs='*',
+        action='extend',
         type=Path,
         default=[],
         help='CSV files with names, such as Wikidata exports or banks.',
@@ -92,6 +94,7 @@ def _add_bank_commands(parser: ArgumentParser) -> None:
     build.add_argument(
         '--answers',
         nargs='*',
+        action='extend',
         type=Path,
         default=[],
         help='Files of JSON lines with the answers of a language model.',

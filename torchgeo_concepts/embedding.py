@@ -22,6 +22,7 @@ from tqdm import tqdm
 import torchgeo_concepts
 
 from ._files import atomic_path, check_writable
+from ._modes import evaluating
 from .geoparquet import EmbeddingWriter
 from .models.features import FeatureKind
 from .models.features import features as compute_features
@@ -268,7 +269,7 @@ class _Encode:
         """Return features of shape ``(N, d)`` in float32, on the CPU."""
         parts = []
         with (
-            _evaluating(self.encoder),
+            evaluating(self.encoder),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.half),
         ):
             for batch in torch.split(points, self.batch_size):
@@ -276,18 +277,6 @@ class _Encode:
                 parts.append(part.float().cpu())
                 update(len(batch))
         return torch.cat(parts)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode, and each part back into its own mode after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _probe_dim(encode: _Encode, model: str) -> int:

@@ -17,15 +17,25 @@ def normalise(name: str) -> str:
     """Reduce a name to what makes it different from others.
 
     Args:
-        name: Any name.
+        name: Any name, in any script.
 
     Returns:
-        The name in lower case, without accents, its words separated by single spaces.
+        The name in lower case, Latin letters without accents, its words separated by
+        single spaces.
     """
-    if not name.isascii():
-        decomposed = unicodedata.normalize('NFKD', name)
-        name = ''.join(c for c in decomposed if not unicodedata.combining(c))
-    return _SEPARATORS.sub(' ', name.casefold()).strip()
+    if name.isascii():
+        return _SEPARATORS.sub(' ', name.casefold()).strip()
+    letters = []
+    is_latin = False
+    for letter in unicodedata.normalize('NFKD', name.casefold()):
+        kind = unicodedata.category(letter)[0]
+        if kind == 'M':
+            # Marks are accents in Latin and part of the word in other scripts.
+            letters.append('' if is_latin else letter)
+        else:
+            is_latin = unicodedata.name(letter, '').startswith('LATIN')
+            letters.append(letter if kind in 'LN' else ' ')
+    return ' '.join(unicodedata.normalize('NFC', ''.join(letters)).split())
 
 
 def slug(name: str) -> str:
@@ -35,10 +45,14 @@ def slug(name: str) -> str:
         name: Any name.
 
     Returns:
-        Lower-case words of a-z and 0-9 joined by hyphens; empty if there are none.
+        Lower-case words of a-z and 0-9 joined by hyphens, transliterated from other
+        scripts; empty if there are none.
     """
-    ascii_name = normalise(name).encode('ascii', 'ignore').decode()
-    return '-'.join(ascii_name.split())
+    if not name.isascii():
+        from anyascii import anyascii
+
+        name = anyascii(unicodedata.normalize('NFC', name))
+    return '-'.join(normalise(name).split())
 
 
 def near_matches(name: str, known: Iterable[str]) -> str:

@@ -134,7 +134,7 @@ class TestValidation:
 
     def test_duplicates(self) -> None:
         with pytest.raises(
-            ValueError, match=r"row 1, field 'id': 'dune' is that of row 0"
+            ValueError, match=r"row 1, field 'id': 'dune' is a name of row 0"
         ):
             ConceptBank([concept('dune'), concept('erg', id='dune')])
         with pytest.raises(
@@ -145,6 +145,16 @@ class TestValidation:
             ValueError, match=r"row 1, field 'aliases': 'dune' is a name of"
         ):
             ConceptBank([concept('dune'), concept('erg', aliases='dune')])
+
+    def test_id_that_is_the_name_of_another(self) -> None:
+        with pytest.raises(ValueError, match="field 'name': 'dune' is a name of row 0"):
+            ConceptBank([concept('erg', id='dune'), concept('dune', id='other')])
+
+    def test_items_that_a_file_could_not_keep(self) -> None:
+        for aliases in (('a|b',), (' a',), ('',)):
+            bad = replace(concept('dune'), aliases=aliases)
+            with pytest.raises(ValueError, match="row 0, field 'aliases'"):
+                ConceptBank([bad])
 
     def test_many_problems_are_counted(self) -> None:
         with pytest.raises(ValueError, match='and 5 more'):
@@ -194,6 +204,7 @@ class TestFiles:
             ('a.yaml', '- dune', 'must be a list of mappings'),
             ('a.yaml', '- {name: [', 'no YAML'),
             ('a.yaml', '- {name: dune, colour: red}', "unknown field 'colour'"),
+            ('a.yaml', '- {name: dune, 5: red}', "unknown field '5'"),
             ('a.txt', '', 'must end in'),
         ],
     )
@@ -330,12 +341,23 @@ class TestCheckpoints:
 
 
 @pytest.mark.parametrize(
+    ('first', 'second'),
+    [('दिन', 'दान'), ('กิน', 'กัน'), ('がき', 'かき'), ('лес', 'лис')],
+)
+def test_marks_of_other_scripts_are_part_of_the_word(first: str, second: str) -> None:
+    assert normalise(first) != normalise(second)
+    assert normalise(first) == normalise(f' {first} ')
+
+
+@pytest.mark.parametrize(
     ('name', 'expected'),
     [
         ('Páramo', 'paramo'),
         ('  Tuk-Tuk! ', 'tuk-tuk'),
         ('N\u2019Ko', 'n-ko'),
-        ('茶', ''),
+        ('茶', 'cha'),
+        ('Đồng', 'dong'),
+        ('!', ''),
     ],
 )
 def test_slug(name: str, expected: str) -> None:

@@ -81,10 +81,7 @@ class TestGround:
         assert report.bank.names == ('dune', 'erg', 'tea')
         assert report.bank['tea'].category == 'food'
         assert report.bank['tea'].source == 'seeds.csv'
-        assert (
-            report.bank['dune'].aliases == ('Dunes',)
-            or report.bank['dune'].aliases == ()
-        )
+        assert report.bank['dune'].aliases == ('Dunes',)
         assert ConceptBank.load(tmp_path / 'out' / 'bank.csv') == report.bank
         drops = dropped(report)
         assert drops['name'].tolist() == ['', 'mesa', 'Dunes']
@@ -123,6 +120,21 @@ class TestGround:
         with pytest.raises(ImportError, match=r'torchgeo-concepts\[layers\]'):
             build_bank(tmp_path / 'out', seeds=['koppen-geiger'])
 
+    def test_worldkg_export(self, tmp_path: Path) -> None:
+        path = tmp_path / 'worldkg.csv'
+        path.write_text(
+            'class,label\nhttp://www.worldkg.org/schema/Windmill,Windmill\n'
+        )
+        report = build_bank(tmp_path / 'out', tables=[path], category='infrastructure')
+        [windmill] = report.bank
+        assert windmill.source == 'http://www.worldkg.org/schema/Windmill'
+
+    def test_ragged_table(self, tmp_path: Path) -> None:
+        path = tmp_path / 'seeds.csv'
+        path.write_text('name,category\ndune,landform,\n')
+        with pytest.raises(ValueError, match='row 0 .* 3 cells, the header has 2'):
+            build_bank(tmp_path / 'out', tables=[path])
+
     def test_no_table_of_names(self, tmp_path: Path) -> None:
         path = tmp_path / 'seeds.csv'
         path.write_text('a,b\n1,2\n')
@@ -155,11 +167,26 @@ class TestEnrich:
                 'no JSON object but list',
                 "unknown category 'wether'",
                 "unknown field 'prompt'. Did you mean 'prompts'",
-                "field 'prompts' is neither",
+                "field 'prompts' is no text",
             ),
             strict=True,
         ):
             assert reason in fault.reason
+
+    def test_lines_that_would_break_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / 'answers.jsonl'
+        lines = [
+            '[' * 100_000,
+            '{"name": "a", "category": ' + '9' * 5000 + '}',
+            '{"name": "\\ud800", "category": "weather"}',
+            '{"name": ["a", "b"], "category": "weather"}',
+            '{"name": "fog", "category": "weather", "source": "IGBP 1"}',
+        ]
+        path.write_text('\n'.join(lines))
+        report = build_bank(tmp_path / 'out', answers=[path])
+        assert report.bank.names == ('fog',)
+        assert report.bank['fog'].source == 'language model'
+        assert len(report.drops) == 4
 
     def test_answers_fill_and_never_overwrite(
         self, table: Path, tmp_path: Path
@@ -225,6 +252,50 @@ class TestRefine:
             assert report.bank.names == ('dune', 'erg')
             assert report.drops[-1].reason == 'decided in review'
 
+    def test_automatic_merges_are_made_anew(self, folder: Path, table: Path) -> None:
+        review = pd.read_csv(folder / 'review.csv', keep_default_na=False)
+        assert review['decision'].tolist() == ['auto', '']
+        decide(folder, dune='drop')
+        assert self.rebuild(folder, table).bank.names == ('Dunes', 'erg', 'tea')
+        table.write_text('name,category\nDunes,landform\n')
+        assert self.rebuild(folder, table).bank.names == ('Dunes',)
+        review = pd.read_csv(folder / 'review.csv', keep_default_na=False)
+        assert review['decision'].tolist() == ['drop']
+
+    def test_pairs_are_decided_and_not_concepts(
+        self, folder: Path, table: Path
+    ) -> None:
+        decide(folder, erg='keep dune')
+        assert self.rebuild(folder, table).undecided == 0
+        with table.open('a') as stream:
+            stream.write('sandbank,landform,a bank of sand,\n')
+        report = self.rebuild(folder, table)
+        assert report.undecided == 2
+        review = pd.read_csv(folder / 'review.csv', keep_default_na=False)
+        undecided = review[review['decision'] == '']
+        assert undecided['id'].tolist() == ['sandbank', 'sandbank']
+        assert undecided['into'].tolist() == ['dune', 'erg']
+
+    def test_shared_alias_is_a_doubt(self, tmp_path: Path) -> None:
+        path = tmp_path / 'seeds.csv'
+        path.write_text(
+            'name,category,aliases\nmosque,religion,\nchurch,religion,mosque\n'
+        )
+        report = build_bank(tmp_path / 'out', tables=[path])
+        assert report.bank.names == ('mosque', 'church')
+        assert report.bank['church'].aliases == ()
+        assert report.undecided == 1
+
+    def test_merge_keeps_what_the_other_knew(self, tmp_path: Path) -> None:
+        path = tmp_path / 'seeds.csv'
+        path.write_text(
+            'name,category,regions,layer,source\n'
+            'dune,landform,africa,,\ndunes,landform,oceania,topography,atlas\n'
+        )
+        [dune] = build_bank(tmp_path / 'out', tables=[path]).bank
+        assert dune.regions == ('africa', 'oceania')
+        assert dune.layer == 'topography'
+
     def test_keep_is_replayed(self, folder: Path, table: Path) -> None:
         decide(folder, erg='keep', dunes='keep')
         for _ in range(2):
@@ -270,6 +341,14 @@ class TestRefine:
         (folder / 'review.csv').write_text('a,b\n1,2\n')
         with pytest.raises(ValueError, match='must have the columns'):
             self.rebuild(folder, table)
+
+    def test_names_that_cannot_be_kept_apart(self, tmp_path: Path) -> None:
+        path = tmp_path / 'seeds.csv'
+        path.write_text('id,name,category\na,dune,landform\nb,Dune,landform\n')
+        build_bank(tmp_path / 'out', tables=[path])
+        decide(tmp_path / 'out', b='keep')
+        with pytest.raises(ValueError, match='review.csv keeps what cannot be kept'):
+            build_bank(tmp_path / 'out', tables=[path])
 
     def test_same_id(self, tmp_path: Path) -> None:
         path = tmp_path / 'seeds.csv'

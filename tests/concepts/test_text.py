@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
-from torchgeo_concepts.concepts.text import TEMPLATES, OpenCLIPText, encode_text
+from torchgeo_concepts.concepts.text import PROBE, TEMPLATES, OpenCLIPText, encode_text
 from torchgeo_concepts.models import geoclip_image_mlp
 
 
@@ -24,7 +24,9 @@ def bank() -> ConceptBank:
     )
 
 
-def small_clip(embed_dim: int = 16, seed: int = 0) -> OpenCLIPText:
+def small_clip(
+    embed_dim: int = 16, seed: int = 0, quick_gelu: bool = False
+) -> OpenCLIPText:
     """A small open_clip model of random weights, with CLIP's real tokenizer."""
     torch.manual_seed(seed)
     model = open_clip.CLIP(
@@ -37,6 +39,7 @@ def small_clip(embed_dim: int = 16, seed: int = 0) -> OpenCLIPText:
             'patch_size': 16,
         },
         text_cfg={'layers': 2, 'width': 32, 'heads': 2},
+        quick_gelu=quick_gelu,
     )
     return OpenCLIPText(model, open_clip.get_tokenizer('ViT-B-32'))
 
@@ -49,7 +52,7 @@ class Counting:
         self.calls = 0
 
     def __call__(self, texts: list[str]) -> Tensor:
-        self.calls += 1
+        self.calls += texts != [PROBE]
         return torch.tensor([[len(text), text.count('a'), 1.0] for text in texts])
 
 
@@ -91,6 +94,16 @@ class TestEncodeText:
         assert not directions.requires_grad
         torch.nn.Parameter(directions)
 
+    def test_head_is_evaluated(self, bank: ConceptBank) -> None:
+        head = torch.nn.Sequential(torch.nn.Dropout(0.9), torch.nn.Linear(16, 4))
+        first = encode_text(bank, small_clip(), head=head, cache=False)
+        assert first.equal(encode_text(bank, small_clip(), head=head, cache=False))
+        assert head.training
+
+    def test_template_without_a_place(self, bank: ConceptBank) -> None:
+        with pytest.raises(ValueError, match="'a photo' has no {}"):
+            encode_text(bank, small_clip(), templates=['a photo'])
+
     def test_encoder_of_wrong_shape(self, bank: ConceptBank) -> None:
         with pytest.raises(ValueError, match='one vector for each'):
             encode_text(bank, lambda texts: torch.rand(1, 3))
@@ -128,6 +141,20 @@ class TestCache:
         newer = Counting('v2')
         encode_text(bank, newer, cache=tmp_path)
         assert newer.calls == 1
+
+    def test_same_weights_with_another_activation(
+        self, bank: ConceptBank, tmp_path: Path
+    ) -> None:
+        for quick_gelu in (False, True):
+            encoder = small_clip(quick_gelu=quick_gelu)
+            cached = encode_text(bank, encoder, cache=tmp_path)
+            assert cached.equal(encode_text(bank, encoder, cache=False))
+        linear = torch.nn.Linear(16, 4)
+        for activation in (torch.nn.ReLU(), torch.nn.Tanh()):
+            head = torch.nn.Sequential(linear, activation)
+            cached = encode_text(bank, encoder, head=head, cache=tmp_path)
+            assert cached.equal(encode_text(bank, encoder, head=head, cache=False))
+        assert len(list(tmp_path.iterdir())) == 4
 
     def test_damaged(self, bank: ConceptBank, tmp_path: Path) -> None:
         encoder = Counting('v1')
@@ -168,6 +195,12 @@ class TestFromPretrained:
             OpenCLIPText.from_pretrained('ViT-Z')
         with pytest.raises(ValueError, match="'nowhere' is no file, and no weights of"):
             OpenCLIPText.from_pretrained('ViT-B-32', 'nowhere')
+
+    def test_tokenizer_is_not_downloaded_unasked(self, tmp_path: Path) -> None:
+        file = tmp_path / 'any.pth'
+        torch.save({}, file)
+        with pytest.raises(FileNotFoundError, match='needs a configuration or a token'):
+            OpenCLIPText.from_pretrained('roberta-ViT-B-32', str(file))
 
     def test_checkpoint(self, bank: ConceptBank, tmp_path: Path) -> None:
         torch.manual_seed(0)

@@ -22,6 +22,7 @@ import yaml
 
 from .._files import atomic_path
 from ..names import near_matches, normalise, slug
+from .csv_rows import read_csv_rows, read_text
 
 __all__ = ('CATEGORIES', 'REGIONS', 'Concept', 'ConceptBank', 'ConceptKind')
 
@@ -115,7 +116,7 @@ class Concept:
         values: dict[str, Any] = {'name': '', 'category': ''}
         for field, value in mapping.items():
             if value and field in FIELDS:
-                values[field] = (_items if field in _SEVERAL else _text)(value)
+                values[field] = (_items if field in SEVERAL else _text)(value)
         values['id'] = values.get('id') or slug(values['name'])
         return cls(**values)
 
@@ -128,8 +129,8 @@ class Concept:
         Yields:
             Field and problem.
         """
-        if not self.name:
-            yield 'name', 'is empty'
+        if not self.name or self.name != self.name.strip():
+            yield 'name', 'is empty' if not self.name else 'has blanks around it'
         if not self.id:
             yield 'id', 'is empty'
         elif not _SLUG.fullmatch(self.id):
@@ -139,6 +140,10 @@ class Concept:
         elif categories is not None and self.category not in categories:
             hint = near_matches(self.category, categories)
             yield 'category', f'unknown category {self.category!r}. {hint}'
+        for field, items in (('prompts', self.prompts), ('aliases', self.aliases)):
+            for item in items:
+                if '|' in item or item != item.strip() or not item:
+                    yield field, f'{item!r} is empty, or has a | or blanks around it'
         if self.kind not in ('class', 'quantity'):
             yield 'kind', f"must be 'class' or 'quantity', not {self.kind!r}"
         if self.kind == 'quantity' and not self.unit:
@@ -152,7 +157,7 @@ class Concept:
 
 
 FIELDS = tuple(field.name for field in fields(Concept))
-_SEVERAL = frozenset({'prompts', 'aliases', 'regions'})
+SEVERAL = frozenset({'prompts', 'aliases', 'regions'})
 _SLUG = re.compile('[a-z0-9]+(-[a-z0-9]+)*')
 
 
@@ -162,6 +167,8 @@ def _text(value: Any) -> str:
 
 def _items(value: Any) -> tuple[str, ...]:
     parts = value.split('|') if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        parts = [parts]
     return tuple(item for part in parts if (item := _text(part)))
 
 
@@ -489,15 +496,11 @@ def _problems(
         for row, concept in enumerate(concepts)
         for field, problem in concept.problems(categories)
     ]
-    ids: dict[str, int] = {}
     names: dict[str, int] = {}
-    for row, concept in enumerate(concepts):
-        first = ids.setdefault(concept.id, row)
-        if first != row and concept.id:
-            problems.append((row, 'id', f'{concept.id!r} is that of row {first}, too'))
-    for field in ('name', 'aliases'):
+    for field in ('id', 'name', 'aliases'):
         for row, concept in enumerate(concepts):
-            for name in (concept.name,) if field == 'name' else concept.aliases:
+            value = getattr(concept, field)
+            for name in value if isinstance(value, tuple) else (value,):
                 first = names.setdefault(normalise(name), row)
                 if first != row and name:
                     problems.append(
@@ -525,29 +528,11 @@ def _is_yaml(path: Path) -> bool:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    is_yaml = _is_yaml(path)
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f'{path} is not UTF-8: byte {error.start} cannot be read. Save it as UTF-8.'
-        ) from error
-    return _yaml_rows(path, text) if is_yaml else _csv_rows(path, text)
-
-
-def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
-    reader = csv.reader(io.StringIO(text, newline=''))
-    names = next(reader, [])
+    if _is_yaml(path):
+        return _yaml_rows(path, read_text(path))
+    names, rows = read_csv_rows(path)
     _check_fields(path, names)
-    rows = []
-    for row, cells in enumerate(filter(None, reader)):
-        if len(cells) != len(names):
-            raise ValueError(
-                f'{path}: row {row} (counted from 0) has {len(cells)} cells, '
-                f'the header has {len(names)}.'
-            )
-        rows.append(dict(zip(names, cells, strict=True)))
-    return rows
+    return list(rows)
 
 
 def _yaml_rows(path: Path, text: str) -> list[dict[str, Any]]:
@@ -558,7 +543,7 @@ def _yaml_rows(path: Path, text: str) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f'{path} must be a list of mappings, one for each concept.')
     for row in rows:
-        _check_fields(path, [*row, 'name', 'category'])
+        _check_fields(path, [*map(str, row), 'name', 'category'])
     return rows
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from .._files import atomic_path
 from ..names import near_matches, normalise
 from .bank import CATEGORIES, Concept, ConceptBank
+from .csv_rows import read_csv_rows
 from .duplicates import near_duplicates, same_names
 from .enrichment import apply_answers, enrichment_prompt, read_answers
 from .seeds import SEEDS, read_seeds
@@ -19,7 +20,8 @@ from .text import OpenCLIPText, TextEncoder, encode_text
 
 __all__ = ('BuildReport', 'Decision', 'build_bank')
 
-DECISIONS = ('', 'keep', 'drop', 'merge')
+# What a person may write; the rest of a review file is made anew in each build.
+DECISIONS = ('keep', 'drop', 'merge')
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class Decision:
     Attributes:
         id: Identifier of the concept.
         name: Its name, for the reader.
-        decision: ``'keep'``, ``'drop'``, ``'merge'``, or empty while undecided, which
-            keeps the concept.
-        into: Identifier of the concept to merge into.
+        decision: What a person decided: ``'keep'`` it beside the other concept,
+            ``'drop'`` it, or ``'merge'`` it into the other. ``'auto'`` is a merge of
+            names that are the same but for spelling. Empty is undecided, which keeps.
+        into: Identifier of the other concept. A ``'keep'`` without it is beside all.
         reason: Why the concept is listed, or was decided so.
     """
 
@@ -57,6 +60,47 @@ class Decision:
     decision: str = ''
     into: str = ''
     reason: str = ''
+
+
+class _Review:
+    """Decisions of a person, as the review file has them."""
+
+    def __init__(self, decisions: Iterable[Decision] = ()) -> None:
+        self.decisions = list(decisions)
+        self.removals = {
+            decision.id: decision
+            for decision in self.decisions
+            if decision.decision in ('drop', 'merge')
+        }
+        self._kept = {(d.id, d.into) for d in self.decisions if d.decision == 'keep'}
+
+    def keeps_apart(self, first: Concept, second: Concept) -> bool:
+        """Tell whether two concepts were decided to be two."""
+        pairs = {(first.id, second.id), (second.id, first.id)}
+        alone = {(first.id, ''), (second.id, '')}
+        return not self._kept.isdisjoint(pairs | alone)
+
+    @classmethod
+    def read(cls, path: Path) -> '_Review':
+        """Read the rows of a review file that a person decided."""
+        if not path.is_file():
+            return cls()
+        columns = tuple(Decision.__dataclass_fields__)
+        names, rows = read_csv_rows(path)
+        if not set(columns) <= set(names):
+            raise ValueError(f'{path} must have the columns {", ".join(columns)}.')
+        decisions = []
+        for row, values in enumerate(rows):
+            decision = Decision(**{name: values[name].strip() for name in columns})
+            if decision.decision in DECISIONS:
+                decisions.append(decision)
+            elif decision.decision not in ('', 'auto'):
+                hint = near_matches(decision.decision, DECISIONS)
+                raise ValueError(
+                    f'{path}: row {row} (counted from 0) has the decision '
+                    f'{decision.decision!r}. {hint}'
+                )
+        return cls(decisions)
 
 
 @dataclass
@@ -143,26 +187,26 @@ def build_bank(
         encoder = OpenCLIPText.from_pretrained(
             text_model, pretrained, download=download
         )
-    decisions = _read_review(output / 'review.csv')
+    review = _Review.read(output / 'review.csv')
     drops: list[Drop] = []
     concepts = _ground(seeds, tables, category, drops)
     concepts = _enrich(concepts, answers, drops)
-    concepts = _valid(concepts, drops)
-    concepts = _distinct_ids(concepts, drops)
-    proposals = _merges_by_name(concepts, decisions)
-    bank = ConceptBank(_decide(concepts, {**proposals, **decisions}, drops))
+    concepts = _distinct_ids(_valid(concepts, drops), drops)
+    merges, doubts = _compare_names(concepts, review)
+    bank = _settle(concepts, {**merges, **review.removals}, drops)
     if encoder is not None and len(bank):
-        proposals |= _reviews_by_text(bank, encoder, threshold, decisions)
-    review = {**proposals, **decisions}
+        doubts += _compare_texts(bank, encoder, threshold, review)
+    doubts = [d for d in doubts if d.id in bank.ids and d.into in bank.ids]
     report = BuildReport(
         output,
         bank,
         drops,
-        sum(not decision.decision for decision in review.values()),
-        sorted(set(decisions) - {concept.id for concept in concepts}),
+        len(doubts),
+        sorted({d.id for d in review.decisions} - {c.id for c in concepts}),
         encoder is not None,
     )
-    _write(output, report, review, enrichment_prompt(bank, topic, count))
+    rows = [*review.decisions, *merges.values(), *doubts]
+    _write(output, report, rows, enrichment_prompt(bank, topic, count))
     return report
 
 
@@ -222,58 +266,69 @@ def _distinct_ids(concepts: Iterable[Concept], drops: list[Drop]) -> list[Concep
     return list(distinct.values())
 
 
-def _merges_by_name(
-    concepts: Sequence[Concept], decisions: dict[str, Decision]
-) -> dict[str, Decision]:
-    gone = {d.id for d in decisions.values() if d.decision in ('drop', 'merge')}
-    kept = [concept for concept in concepts if concept.id not in gone]
-    merges = {}
-    for pair in same_names(kept):
-        first, second = kept[pair.first], kept[pair.second]
-        merges[second.id] = Decision(
-            second.id, second.name, 'merge', first.id, pair.reason
+def _compare_names(
+    concepts: Sequence[Concept], review: _Review
+) -> tuple[dict[str, Decision], list[Decision]]:
+    """Find merges of names that are the same, and doubts about those that may be."""
+    remaining = [concept for concept in concepts if concept.id not in review.removals]
+    merges: dict[str, Decision] = {}
+    doubts = []
+    for pair in same_names(remaining):
+        first, second = remaining[pair.first], remaining[pair.second]
+        if review.keeps_apart(first, second):
+            continue
+        word = 'auto' if pair.certain else ''
+        decision = Decision(second.id, second.name, word, first.id, pair.reason)
+        if pair.certain:
+            merges[second.id] = decision
+        else:
+            doubts.append(decision)
+    return merges, doubts
+
+
+def _compare_texts(
+    bank: ConceptBank, encoder: TextEncoder, threshold: float, review: _Review
+) -> list[Decision]:
+    return [
+        Decision(
+            bank[pair.second].id,
+            bank[pair.second].name,
+            '',
+            bank[pair.first].id,
+            pair.reason,
         )
-    return merges
+        for pair in near_duplicates(encode_text(bank, encoder), threshold)
+        if not review.keeps_apart(bank[pair.first], bank[pair.second])
+    ]
 
 
-def _reviews_by_text(
-    bank: ConceptBank,
-    encoder: TextEncoder,
-    threshold: float,
-    decisions: dict[str, Decision],
-) -> dict[str, Decision]:
-    reviews: dict[str, Decision] = {}
-    for pair in near_duplicates(encode_text(bank, encoder), threshold):
-        first, second = bank[pair.first], bank[pair.second]
-        if first.id not in decisions and second.id not in decisions:
-            reviews.setdefault(
-                second.id, Decision(second.id, second.name, '', first.id, pair.reason)
-            )
-    return reviews
-
-
-def _decide(
-    concepts: Sequence[Concept], decisions: dict[str, Decision], drops: list[Drop]
-) -> list[Concept]:
+def _settle(
+    concepts: Sequence[Concept], removals: dict[str, Decision], drops: list[Drop]
+) -> ConceptBank:
     kept = {concept.id: concept for concept in concepts}
     for concept in concepts:
-        decision = decisions.get(concept.id)
-        if decision is None or decision.decision not in ('drop', 'merge'):
+        decision = removals.get(concept.id)
+        if decision is None:
             continue
         removed = kept.pop(concept.id)
         if decision.decision == 'drop':
             reason = decision.reason or 'decided in review'
             drops.append(Drop('refine', concept.source, concept.name, reason))
         else:
-            target = _merge_target(decision, decisions, {c.id for c in concepts})
+            target = _merge_target(decision, removals, {c.id for c in concepts})
             kept[target] = _merged(kept[target], removed)
             reason = decision.reason or 'merged in review'
             drops.append(Drop('refine', f'merged into {target}', concept.name, reason))
-    return _without_shared_aliases(kept.values())
+    try:
+        return ConceptBank(_without_shared_aliases(kept.values()))
+    except ValueError as error:
+        raise ValueError(
+            f'review.csv keeps what cannot be kept apart. {error}'
+        ) from error
 
 
 def _merge_target(
-    decision: Decision, decisions: dict[str, Decision], ids: set[str]
+    decision: Decision, removals: dict[str, Decision], ids: set[str]
 ) -> str:
     """Follow merges into concepts that are merged themselves."""
     seen = {decision.id}
@@ -285,7 +340,7 @@ def _merge_target(
                 f'review.csv merges {decision.id!r} into {target!r}, which is no '
                 f'concept. {hint}'
             )
-        further = decisions.get(target, Decision(target, ''))
+        further = removals.get(target, Decision(target, ''))
         if further.decision == 'drop' or target in seen:
             fault = (
                 'dropped' if further.decision == 'drop' else 'merged into it in turn'
@@ -293,7 +348,7 @@ def _merge_target(
             raise ValueError(
                 f'review.csv merges {decision.id!r} into {target!r}, which is {fault}.'
             )
-        if further.decision != 'merge':
+        if not further.decision:
             return target
         seen.add(target)
         target = further.into
@@ -310,6 +365,9 @@ def _merged(target: Concept, source: Concept) -> Concept:
         aliases=(*target.aliases, *aliases),
         prompts=(*target.prompts, *prompts),
         definition=target.definition or source.definition,
+        source=target.source or source.source,
+        regions=tuple(dict.fromkeys((*target.regions, *source.regions))),
+        layer=target.layer or source.layer,
     )
 
 
@@ -328,33 +386,12 @@ def _without_shared_aliases(concepts: Iterable[Concept]) -> list[Concept]:
     return cleaned
 
 
-def _read_review(path: Path) -> dict[str, Decision]:
-    if not path.is_file():
-        return {}
-    columns = tuple(Decision.__dataclass_fields__)
-    decisions: dict[str, Decision] = {}
-    with path.open(encoding='utf-8-sig', newline='') as stream:
-        for row, values in enumerate(csv.DictReader(stream)):
-            if not set(columns[:3]) <= set(values):
-                raise ValueError(f'{path} must have the columns {", ".join(columns)}.')
-            cells = {name: (values.get(name) or '').strip() for name in columns}
-            decision = Decision(**cells)
-            if decision.decision not in DECISIONS:
-                hint = near_matches(decision.decision, DECISIONS[1:])
-                raise ValueError(
-                    f'{path}: row {row} (counted from 0) has the decision '
-                    f'{decision.decision!r}. {hint}'
-                )
-            decisions[decision.id] = decision
-    return decisions
-
-
 def _write(
-    folder: Path, report: BuildReport, review: dict[str, Decision], prompt: str
+    folder: Path, report: BuildReport, review: Sequence[Decision], prompt: str
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     report.bank.save(folder / 'bank.csv')
-    _write_table(folder / 'review.csv', Decision, review.values())
+    _write_table(folder / 'review.csv', Decision, review)
     _write_table(folder / 'dropped.csv', Drop, report.drops)
     with atomic_path(folder / 'enrich.md') as temporary:
         temporary.write_text(prompt, encoding='utf-8')

@@ -14,7 +14,7 @@ from .bank import Concept
 
 __all__ = ('Duplicate', 'near_duplicates', 'same_names')
 
-ARTICLES = frozenset({'a', 'an', 'the', 'of'})
+ARTICLES = frozenset({'a', 'an', 'the'})
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,17 @@ class Duplicate:
         first: Position of the earlier concept.
         second: Position of the later concept.
         reason: Why they may be one.
+        certain: Whether their names are the same but for spelling.
     """
 
     first: int
     second: int
     reason: str
+    certain: bool = False
 
 
 def name_key(name: str) -> str:
-    """Reduce a name so that plurals, articles and order do not tell names apart.
+    """Reduce a name so that plurals and articles do not tell names apart.
 
     Args:
         name: A name.
@@ -43,13 +45,13 @@ def name_key(name: str) -> str:
     """
     words = normalise(name).split()
     kept = [_singular(word) for word in words if word not in ARTICLES]
-    return ' '.join(sorted(kept or words))
+    return ' '.join(kept or words)
 
 
 def _singular(word: str) -> str:
     if len(word) > 4 and word.endswith('ies'):
         return word[:-3] + 'y'
-    if len(word) > 4 and word.endswith(('ches', 'shes', 'sses', 'xes')):
+    if len(word) > 4 and word.endswith(('ches', 'shes', 'sses', 'xes', 'oes')):
         return word[:-2]
     if len(word) > 3 and word.endswith('s') and not word.endswith(('ss', 'us', 'is')):
         return word[:-1]
@@ -57,20 +59,29 @@ def _singular(word: str) -> str:
 
 
 def same_names(concepts: Iterable[Concept]) -> Iterator[Duplicate]:
-    """Find concepts whose names or aliases are the same but for spelling.
+    """Find concepts that share a name or an alias, but for spelling.
 
     Args:
         concepts: The concepts, which need not be valid together.
 
     Yields:
-        Each concept that repeats a name of an earlier one, once.
+        Pairs, certain ones if both have it as their name: an alias may be wrong.
     """
-    seen: dict[str, tuple[int, str]] = {}
+    concepts = list(concepts)
+    names: dict[str, int] = {}
     for position, concept in enumerate(concepts):
-        for name in (concept.name, *concept.aliases):
-            first, known = seen.setdefault(name_key(name), (position, name))
-            if first != position:
-                yield Duplicate(first, position, f'{name!r} is the name {known!r}')
+        first = names.setdefault(name_key(concept.name), position)
+        if first != position:
+            reason = f'{concept.name!r} is the name {concepts[first].name!r}'
+            yield Duplicate(first, position, reason, certain=True)
+    aliases: dict[str, int] = {}
+    for position, concept in enumerate(concepts):
+        for alias in concept.aliases:
+            key = name_key(alias)
+            other = names.get(key, aliases.setdefault(key, position))
+            if other != position:
+                reason = f'{alias!r} is a name of both'
+                yield Duplicate(min(other, position), max(other, position), reason)
                 break
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..names import near_matches, normalise
-from .bank import CATEGORIES, FIELDS, REGIONS, Concept
+from .bank import CATEGORIES, FIELDS, REGIONS, SEVERAL, Concept
 
 __all__ = ('AnswerError', 'apply_answers', 'enrichment_prompt', 'read_answers')
 
@@ -105,20 +105,23 @@ def read_answers(path: Path) -> tuple[list[Concept], list[tuple[int, str]]]:
 def _read_answer(line: bytes) -> Concept:
     try:
         answer: Any = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        # JSON can hold halves of letters that no file can.
+        json.dumps(answer, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise AnswerError(f'no JSON: {error}') from error
     if not isinstance(answer, dict):
         raise AnswerError(f'no JSON object but {type(answer).__name__}')
     for field, value in answer.items():
         if field not in FIELDS:
             raise AnswerError(f'unknown field {field!r}. {near_matches(field, FIELDS)}')
-        if not isinstance(value, str | list | None) or (
-            isinstance(value, list) and not all(isinstance(v, str) for v in value)
-        ):
-            raise AnswerError(f'field {field!r} is neither text nor a list of texts')
+        is_list = isinstance(value, list) and all(isinstance(v, str) for v in value)
+        if not (isinstance(value, str | None) or (is_list and field in SEVERAL)):
+            raise AnswerError(
+                f'field {field!r} is no text, nor a list where that can be'
+            )
     if not answer.get('name'):
         raise AnswerError("no field 'name'")
-    concept = Concept.from_mapping({'source': 'language model', **answer})
+    concept = Concept.from_mapping({**answer, 'source': 'language model'})
     for field, problem in concept.problems(CATEGORIES):
         if answer.get(field):
             raise AnswerError(f'field {field!r}: {problem}')

@@ -13,6 +13,7 @@ import rasterio
 
 from .._distributions import required_file
 from .bank import FIELDS, Concept, ConceptBank
+from .csv_rows import read_csv_rows
 
 __all__ = ('SEEDS', 'igbp', 'koppen_geiger', 'read_seeds')
 
@@ -76,46 +77,37 @@ def read_seeds(path: Path, category: str | None = None) -> list[Concept]:
         A concept for each row, not validated.
 
     Raises:
-        ValueError: If there is no column of names.
+        ValueError: If the file is no CSV in UTF-8, or has no column of names.
     """
-    try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding='utf-8-sig'
-        )
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is not UTF-8. Save it as UTF-8.') from error
-    except pd.errors.ParserError as error:
-        raise ValueError(f'Cannot read {path}: {error}') from error
-    name = _first(table, NAME_COLUMNS)
-    if name is None:
-        raise ValueError(
-            f'{path} has no column of names ({", ".join(NAME_COLUMNS)}); '
-            f'it has {list(table.columns)}.'
-        )
+    names, rows = read_csv_rows(path)
     columns = {
-        'name': name,
-        'definition': _first(table, DEFINITION_COLUMNS),
-        'aliases': _first(table, ALIAS_COLUMNS),
-        'source': _first(table, SOURCE_COLUMNS),
+        'name': _first(names, NAME_COLUMNS),
+        'definition': _first(names, DEFINITION_COLUMNS),
+        'aliases': _first(names, ALIAS_COLUMNS),
+        'source': _first(names, SOURCE_COLUMNS),
     }
-    renamed = pd.DataFrame(
-        {field: table[column] for field, column in columns.items() if column}
-        | {field: table[field] for field in FIELDS if field in table}
-    )
+    if columns['name'] is None:
+        raise ValueError(
+            f'{path} has no column of names ({", ".join(NAME_COLUMNS)}); it has {names}.'
+        )
+    return [_seed(row, columns, category) for row in rows]
+
+
+def _seed(
+    row: dict[str, str], columns: dict[str, str | None], category: str | None
+) -> Concept:
+    values = {field: row[field] for field in FIELDS if field in row}
+    values |= {field: row[column] for field, column in columns.items() if column}
     if columns['aliases'] not in (None, 'aliases'):
         # Query services join labels with commas.
-        renamed['aliases'] = renamed['aliases'].str.replace(',', '|')
-    if 'category' not in renamed:
-        renamed['category'] = ''
-    renamed['category'] = renamed['category'].where(
-        renamed['category'].str.strip() != '', category or ''
-    )
-    # The query service gives the number of an item that has no label.
-    unlabelled = renamed['name'].str.fullmatch(_WIKIDATA_ID)
-    renamed['name'] = renamed['name'].mask(unlabelled, '')
-    rows: list[dict[str, str]] = renamed.to_dict('records')  # type: ignore[assignment]
-    return [Concept.from_mapping(row) for row in rows]
+        values['aliases'] = values['aliases'].replace(',', '|')
+    if _WIKIDATA_ID.fullmatch(values['name']):
+        # What the query service gives for an item that has no label.
+        values['name'] = ''
+    if not values.get('category', '').strip():
+        values['category'] = category or ''
+    return Concept.from_mapping(values)
 
 
-def _first(table: pd.DataFrame, names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in table), None)
+def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in columns), None)

@@ -6,7 +6,8 @@
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .._files import atomic_path
+from .._modes import evaluating
 from .bank import ConceptBank
 
 __all__ = ('TEMPLATES', 'OpenCLIPText', 'TextEncoder', 'encode_text')
@@ -29,6 +31,9 @@ TEMPLATES = (
     'a travel photo of {}.',
     'a photo of {} in the landscape.',
 )
+
+# A text whose vector tells encoders apart.
+PROBE = 'a photo of a windmill on a hill.'
 
 # CLIP of GeoCLIP, https://arxiv.org/abs/2309.16020, in open_clip's names.
 GEOCLIP_MODEL = ('ViT-L-14-quickgelu', 'openai')
@@ -110,8 +115,17 @@ class OpenCLIPText:
                     'download=True to fetch them, or the path of a checkpoint as '
                     'pretrained.'
                 )
-        clip = open_clip.create_model(model, pretrained=weights)
-        return cls(clip, open_clip.get_tokenizer(model))
+        try:
+            with _network(download):
+                clip = open_clip.create_model(model, pretrained=weights)
+                return cls(clip, open_clip.get_tokenizer(model))
+        except OSError as error:
+            if download:
+                raise
+            raise FileNotFoundError(
+                f'{model} needs a configuration or a tokenizer that is not on this '
+                'machine. Pass download=True to fetch it.'
+            ) from error
 
     @property
     def fingerprint(self) -> str:
@@ -138,6 +152,19 @@ class OpenCLIPText:
         encode: Any = self.model.encode_text
         vectors: Tensor = encode(self.tokenizer(texts).to(device))
         return vectors.float().cpu()
+
+
+@contextmanager
+def _network(allowed: bool) -> Iterator[None]:
+    """Keep Hugging Face's libraries, which open_clip calls, off the network."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not allowed
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _cached_checkpoint(model: str, tag: str) -> str | None:
@@ -190,6 +217,9 @@ def encode_text(
     Returns:
         Unit vectors of shape ``(k, d)``, in the order of the bank, in float32.
     """
+    for template in templates:
+        if '{}' not in template:
+            raise ValueError(f'The template {template!r} has no {{}} for the prompt.')
     texts = [
         [
             template.format(prompt)
@@ -210,6 +240,20 @@ def encode_text(
 
 
 @torch.no_grad()
+def _vectors(texts: list[str], encoder: TextEncoder, head: nn.Module | None) -> Tensor:
+    vectors = torch.as_tensor(encoder(texts)).float()
+    if vectors.ndim != 2 or len(vectors) != len(texts):
+        raise ValueError(
+            f'The encoder made {tuple(vectors.shape)} of {len(texts)} texts; one vector '
+            'for each is needed.'
+        )
+    if head is None:
+        return vectors
+    with evaluating(head):
+        projected: Tensor = head(vectors)
+    return projected
+
+
 def _encode(
     texts: list[list[str]],
     encoder: TextEncoder,
@@ -224,15 +268,7 @@ def _encode(
     with tqdm(total=len(flat), unit='text', disable=disable) as bar:
         for start in range(0, len(flat), batch_size):
             batch = flat[start : start + batch_size]
-            vectors = torch.as_tensor(encoder(batch)).float()
-            if vectors.ndim != 2 or len(vectors) != len(batch):
-                raise ValueError(
-                    f'The encoder made {tuple(vectors.shape)} of {len(batch)} texts; '
-                    'one vector for each is needed.'
-                )
-            if head is not None:
-                vectors = head(vectors)
-            parts.append(F.normalize(vectors, dim=1))
+            parts.append(F.normalize(_vectors(batch, encoder, head), dim=1))
             bar.update(len(batch))
     if not parts:
         raise ValueError('The bank has no concepts to encode.')
@@ -254,6 +290,8 @@ def _cache_file(
         Path(torch.hub.get_dir(), 'torchgeo_concepts') if cache is True else Path(cache)
     )
     digest = hashlib.sha256(repr((texts, fingerprint)).encode())
+    # Weights do not say everything: what they do to a text tells activations apart.
+    digest.update(_vectors([PROBE], encoder, head).numpy().tobytes())
     for name, value in (head.state_dict() if head else {}).items():
         digest.update(name.encode() + value.float().cpu().numpy().tobytes())
     return folder / f'text-{digest.hexdigest()[:32]}.safetensors'
