@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from torchgeo_concepts.concepts import ConceptBank
+from torchgeo_concepts.concepts.building import build_bank
 from torchgeo_concepts.concepts.page import bank_page
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,21 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_banks_combine_as_the_documentation_says(tmp_path: Path) -> None:
+    curated, examples = tmp_path / 'curated.csv', ROOT / 'docs' / 'examples'
+    ConceptBank.default().save(curated)
+    kenya = build_bank(
+        tmp_path / 'kenya',
+        tables=[examples / 'kenya.csv'],
+        answers=[examples / 'kenya_answers.jsonl'],
+    )
+    both = build_bank(
+        tmp_path / 'both', tables=[curated, tmp_path / 'kenya' / 'bank.csv']
+    )
+    assert len(both.bank) == len(ConceptBank.default()) + len(kenya.bank)
+    assert both.undecided == 4
 
 
 def test_page_of_the_bank_is_that_of_the_bank() -> None:

@@ -57,6 +57,7 @@ REGIONS = (
     'southeast-asia',
     'east-asia',
     'central-asia',
+    'north-asia',
     'europe',
     'north-america',
     'latin-america',
