@@ -368,7 +368,10 @@ def _check_rows(table: PointTable, on_error: OnError) -> tuple[int, int]:
 
 @contextmanager
 def _skipped_rows(path: Path) -> Iterator[Callable[[PointBatch], None]]:
-    with atomic_path(path) as temporary, temporary.open('w', newline='') as stream:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open('w', encoding='utf-8', newline='') as stream,
+    ):
         writer = csv.writer(stream)
         writer.writerow(('row', 'reason'))
 

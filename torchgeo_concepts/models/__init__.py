@@ -18,6 +18,7 @@ from .geoclip import (
     geoclip_location,
     geoclip_logit_scale,
 )
+from .image_towers import ImageTower, clip_image_tower, image_tower
 from .loading import load_encoder, resolve_weights
 
 __all__ = (
@@ -32,12 +33,15 @@ __all__ = (
     'GeoCLIPLocation',
     'GeoCLIPLocation_Weights',
     'GeoCLIPLogitScale_Weights',
+    'ImageTower',
+    'clip_image_tower',
     'concept_geoclip',
     'features',
     'geoclip_gallery',
     'geoclip_image_mlp',
     'geoclip_location',
     'geoclip_logit_scale',
+    'image_tower',
     'load_encoder',
     'resolve_weights',
 )

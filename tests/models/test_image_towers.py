@@ -1,0 +1,116 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+from collections.abc import Mapping
+
+import open_clip
+import pytest
+import timm
+import torch
+import torchgeo.models
+from torch import Tensor, nn
+
+from torchgeo_concepts.models.image_towers import (
+    ImageTower,
+    clip_image_tower,
+    image_tower,
+)
+
+
+def to_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the vision part of a CLIP of transformers into open_clip's layout."""
+    vision = 'vision_model.'
+    plain = {
+        f'{vision}embeddings.class_embedding': 'class_embedding',
+        f'{vision}embeddings.patch_embedding.weight': 'conv1.weight',
+        f'{vision}embeddings.position_embedding.weight': 'positional_embedding',
+    }
+    translated = {new: state[old] for old, new in plain.items()}
+    translated['proj'] = state['visual_projection.weight'].T
+    for kind in ('weight', 'bias'):
+        # The spelling is that of transformers.
+        translated[f'ln_pre.{kind}'] = state[f'{vision}pre_layrnorm.{kind}']
+        translated[f'ln_post.{kind}'] = state[f'{vision}post_layernorm.{kind}']
+        for layer in range(24):
+            old = f'{vision}encoder.layers.{layer}.'
+            new = f'transformer.resblocks.{layer}.'
+            names = {
+                'layer_norm1': 'ln_1',
+                'layer_norm2': 'ln_2',
+                'mlp.fc1': 'mlp.c_fc',
+                'mlp.fc2': 'mlp.c_proj',
+                'self_attn.out_proj': 'attn.out_proj',
+            }
+            for theirs, ours in names.items():
+                translated[f'{new}{ours}.{kind}'] = state[f'{old}{theirs}.{kind}']
+            translated[f'{new}attn.in_proj_{kind}'] = torch.cat(
+                [state[f'{old}self_attn.{part}_proj.{kind}'] for part in 'qkv']
+            )
+    return translated
+
+
+@pytest.mark.slow
+def test_parity_with_the_image_encoder_of_geoclip() -> None:
+    from geoclip import ImageEncoder
+
+    torch.manual_seed(0)
+    theirs = ImageEncoder(from_pretrained=False).eval()
+    clip = open_clip.create_model('ViT-L-14-quickgelu')
+    clip.visual.load_state_dict(to_open_clip(theirs.CLIP.state_dict()))
+    ours = clip_image_tower(clip).eval()
+    theirs.mlp.load_state_dict(ours.head.state_dict())
+    images = torch.randn(4, 3, 224, 224)
+    with torch.no_grad():
+        difference = (ours(images) - theirs(images)).abs().max()
+        assert theirs(images).std() > 1e-3
+    assert difference <= 1e-4
+
+
+class TestImageTower:
+    @pytest.fixture
+    def tower(self) -> ImageTower:
+        backbone = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Dropout())
+        return ImageTower(backbone, nn.Linear(5, 4))
+
+    def test_frozen_backbone_stays_as_it_is(self, tower: ImageTower) -> None:
+        tower.train()
+        assert tower.head.training
+        assert not tower.backbone.training
+        images = torch.rand(2, 3, 2, 2)
+        assert tower(images).equal(tower(images))
+        tower(images).sum().backward()
+        assert [p.grad for p in tower.backbone.parameters()] == [None, None]
+        assert all(p.grad is not None for p in tower.head.parameters())
+        assert not tower.features(images).requires_grad
+
+    def test_backbone_can_be_trained(self, tower: ImageTower) -> None:
+        tower = ImageTower(tower.backbone, tower.head, frozen=False).train()
+        assert tower.backbone.training
+        tower(torch.rand(2, 3, 2, 2)).sum().backward()
+        assert all(p.grad is not None for p in tower.parameters())
+
+
+class TestBuilders:
+    @pytest.mark.parametrize('name', ['resnet18', 'vit_tiny_patch16_224'])
+    def test_any_timm_backbone(self, name: str) -> None:
+        backbone = timm.create_model(name, num_classes=10)
+        tower = image_tower(backbone, embed_dim=7)
+        assert tower(torch.rand(2, 3, 224, 224)).shape == (2, 7)
+
+    def test_any_torchgeo_backbone(self) -> None:
+        backbone = torchgeo.models.get_model('resnet18', in_chans=13)
+        tower = image_tower(backbone, embed_dim=7)
+        assert tower(torch.rand(2, 13, 64, 64)).shape == (2, 7)
+
+    def test_backbone_of_unknown_size(self) -> None:
+        with pytest.raises(ValueError, match='Flatten does not say .* num_features'):
+            image_tower(nn.Flatten())
+        assert image_tower(nn.Flatten(), 7, num_features=12)(
+            torch.rand(2, 3, 2, 2)
+        ).shape == (2, 7)
+
+    def test_clip_of_another_size(self) -> None:
+        with pytest.raises(ValueError, match='takes 768 features, the model has 1024'):
+            clip_image_tower(open_clip.create_model('RN50'))
+        with pytest.raises(ValueError, match='Linear is no open_clip model'):
+            clip_image_tower(nn.Linear(1, 1))
