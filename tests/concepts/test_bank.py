@@ -3,7 +3,8 @@
 
 import copy
 import pickle
-import time
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,10 +226,21 @@ class TestFiles:
             for i in range(100_000)
         )
         file.write_text('id,name,category,prompts,definition,aliases\n' + ''.join(rows))
-        start = time.process_time()
-        bank = ConceptBank.load(file)
-        assert time.process_time() - start < 2
-        assert len(bank) == 100_000
+        # In a process of its own, where nobody counts the lines.
+        code = (
+            'import sys, time; from torchgeo_concepts.concepts import ConceptBank;'
+            'start = time.process_time(); bank = ConceptBank.load(sys.argv[1]);'
+            'print(len(bank), time.process_time() - start)'
+        )
+        process = subprocess.run(
+            [sys.executable, '-c', code, file],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        number, seconds = process.stdout.split()
+        assert int(number) == 100_000
+        assert float(seconds) < 2
 
 
 class TestSequence:

@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib import resources
@@ -116,8 +116,8 @@ class Concept:
         """
         values: dict[str, Any] = {'name': '', 'category': ''}
         for field, value in mapping.items():
-            if value and field in FIELDS:
-                values[field] = (_items if field in SEVERAL else _text)(value)
+            if value and field in READERS:
+                values[field] = READERS[field](value)
         values['id'] = values.get('id') or slug(values['name'])
         return cls(**values)
 
@@ -163,14 +163,21 @@ _SLUG = re.compile('[a-z0-9]+(-[a-z0-9]+)*')
 
 
 def _text(value: Any) -> str:
-    return str(value).strip()
+    return value.strip() if isinstance(value, str) else str(value).strip()
 
 
 def _items(value: Any) -> tuple[str, ...]:
-    parts = value.split('|') if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        parts = [parts]
-    return tuple(item for part in parts if (item := _text(part)))
+    if isinstance(value, str):
+        value = value.split('|')
+    elif not isinstance(value, list | tuple):
+        value = [value]
+    return tuple([text for item in value if (text := _text(item))])
+
+
+# How the value of a field is read.
+READERS: dict[str, Callable[[Any], Any]] = {
+    name: _items if name in SEVERAL else _text for name in FIELDS
+}
 
 
 class ConceptBank:
@@ -497,17 +504,23 @@ def _problems(
         for row, concept in enumerate(concepts)
         for field, problem in concept.problems(categories)
     ]
-    names: dict[str, int] = {}
-    for field in ('id', 'name', 'aliases'):
-        for row, concept in enumerate(concepts):
-            value = getattr(concept, field)
-            for name in value if isinstance(value, tuple) else (value,):
-                first = names.setdefault(normalise(name), row)
-                if first != row and name:
-                    problems.append(
-                        (row, field, f'{name!r} is a name of row {first}, too')
-                    )
+    rows: dict[str, int] = {}
+    for field, row, name in _all_names(concepts):
+        first = rows.setdefault(normalise(name), row)
+        if first != row and name:
+            problems.append((row, field, f'{name!r} is a name of row {first}, too'))
     return sorted(problems)
+
+
+def _all_names(concepts: tuple[Concept, ...]) -> Iterator[tuple[str, int, str]]:
+    """Go through ids, then names, then aliases, as field, row and name."""
+    for row, concept in enumerate(concepts):
+        yield 'id', row, concept.id
+    for row, concept in enumerate(concepts):
+        yield 'name', row, concept.name
+    for row, concept in enumerate(concepts):
+        for alias in concept.aliases:
+            yield 'aliases', row, alias
 
 
 def _message(problems: list[tuple[int, str, str]], subject: str) -> str:
