@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
 
 
@@ -20,6 +21,11 @@ def geoclip() -> GeoCLIPLocation:
 def small_encoder() -> GeoCLIPLocation:
     torch.manual_seed(0)
     return GeoCLIPLocation(num_frequencies=4, hidden_dim=8, embed_dim=6).eval()
+
+
+@pytest.fixture
+def bank() -> ConceptBank:
+    return ConceptBank(Concept(f'c{i}', f'c{i}', 'landform') for i in range(5))
 
 
 @pytest.fixture

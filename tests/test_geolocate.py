@@ -89,6 +89,23 @@ class TestFiles:
             'vectors.npy',
         }
 
+    def test_half_replaced_gallery_does_not_open(
+        self,
+        small_encoder: GeoCLIPLocation,
+        points: Tensor,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError('No space left on device')
+
+        Gallery.build(small_encoder, points, tmp_path)
+        monkeypatch.setattr('numpy.save', full)
+        with pytest.raises(OSError, match='No space left'):
+            Gallery.build(small_encoder, points.flip(0), tmp_path)
+        with pytest.raises(FileNotFoundError, match='holds no gallery'):
+            Gallery.load(tmp_path)
+
     def test_no_gallery(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match='holds no gallery'):
             Gallery.load(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from geopy.distance import geodesic
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 import torchgeo_concepts.metrics
 from torchgeo_concepts.metrics import (
@@ -106,11 +106,21 @@ def test_nothing_to_measure() -> None:
     assert math.isnan(DistanceAccuracy((25,)).compute()['acc@25km'])
 
 
-def test_reset(preds: Tensor, target: Tensor) -> None:
-    for metric in (DistanceAccuracy((25,)), MedianDistance(), GeoScore()):
-        metric.update(preds, target)
-        metric.reset()
-        metric.update(target, target)
-        result = metric.compute()
-        best = {'acc@25km': 1.0} if isinstance(result, dict) else None
-        assert result == best or result in (0, 5000)
+@pytest.mark.parametrize(
+    ('metric', 'best'), [(MedianDistance(), 0.0), (GeoScore(), 5000.0)]
+)
+def test_reset(preds: Tensor, target: Tensor, metric: Metric, best: float) -> None:
+    metric.update(preds, target)
+    assert metric.compute() != best
+    metric.reset()
+    metric.update(target, target)
+    assert metric.compute() == best
+
+
+def test_reset_of_accuracy(preds: Tensor, target: Tensor) -> None:
+    metric = DistanceAccuracy((25,))
+    metric.update(preds, target)
+    assert metric.compute()['acc@25km'] < 1
+    metric.reset()
+    metric.update(target, target)
+    assert metric.compute()['acc@25km'] == 1

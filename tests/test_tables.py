@@ -295,9 +295,7 @@ class TestBadFiles:
     @pytest.mark.parametrize('name', ['a.parquet', 'a.gpkg', 'a.geojson', 'a.csv.gz'])
     def test_no_such_format(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(b'This is something else entirely.')
-        with pytest.raises(
-            (ValueError, OSError), match='a|Not a gzip|incorrect header'
-        ):
+        with pytest.raises(ValueError, match=f'Cannot read .*{name}'):
             points_of(open_table(tmp_path / name))
 
     def test_unknown_ending(self, tmp_path: Path) -> None:
@@ -325,7 +323,7 @@ class TestBadFiles:
     def test_truncated_gzip(self, tmp_path: Path) -> None:
         whole = gzip.compress(b'lon,lat\n' + b'1.25,2.5\n' * 10_000)
         (tmp_path / 'a.csv.gz').write_bytes(whole[:-50])
-        with pytest.raises((ValueError, OSError)):
+        with pytest.raises(ValueError, match='Cannot read .*a.csv.gz'):
             points_of(open_table(tmp_path / 'a.csv.gz'))
 
     def test_header_alone(self, tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ class Gallery:
             return cls(tensor.numpy(), vectors, space)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        # Without it the folder holds no gallery until all parts of the new one are there.
+        (folder / 'gallery.json').unlink(missing_ok=True)
         with atomic_path(folder / 'vectors.npy') as temporary:
             vectors = np.lib.format.open_memmap(temporary, 'w+', dtype, shape)
             _fill(vectors, encoder, tensor, space, batch_size, progress)

@@ -4,7 +4,6 @@
 """Tables of points, read a batch of rows at a time."""
 
 import json
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -49,8 +48,7 @@ READ_ERRORS = (
     DataLayerError,
     ProjError,
     UnicodeError,
-    zlib.error,
-    EOFError,
+    OSError,
 )
 
 type Floats = NDArray[np.float64]

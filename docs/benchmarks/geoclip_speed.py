@@ -119,6 +119,9 @@ def main() -> None:
                 'geoclip package, as shipped': lambda: theirs(swapped),
                 'geoclip package, numbers below 1e-20 zeroed': lambda: cleaned(swapped),
                 'geoclip_location, float32': lambda: ours(points),
+                'geoclip_location, float32, all points at once': (
+                    lambda: ours._embed(points)
+                ),
                 'geoclip_location, float32, one batched product': lambda: batched(
                     points
                 ),

@@ -8,14 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchgeo_concepts.concepts import Concept, ConceptBank
+from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.losses import info_nce
 from torchgeo_concepts.models import ConceptAlignment, ConceptBasis
-
-
-@pytest.fixture
-def bank() -> ConceptBank:
-    return ConceptBank(Concept(f'c{i}', f'c{i}', 'landform') for i in range(5))
 
 
 @pytest.fixture

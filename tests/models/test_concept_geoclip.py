@@ -9,7 +9,7 @@ import torchgeo.models
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from torchgeo_concepts.concepts import Concept, ConceptBank
+from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.models import (
     ConceptBasis,
     ConceptGeoCLIP,
@@ -18,11 +18,6 @@ from torchgeo_concepts.models import (
     concept_geoclip,
     features,
 )
-
-
-@pytest.fixture
-def bank() -> ConceptBank:
-    return ConceptBank(Concept(f'c{i}', f'c{i}', 'landform') for i in range(5))
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ def equal_earth(points: Tensor) -> Tensor:
     Returns:
         Coordinates of shape ``(N, 2)`` as ``(x, y)``, within [-1, 1].
     """
-    # Trained weights amplify a last-bit difference here a hundred times, so the terms
-    # are summed in the order in which GeoCLIP sums them.
+    # The highest frequencies amplify a last-bit difference, so the terms are summed in
+    # the order in which GeoCLIP sums them.
     lon, lat = torch.deg2rad(points).unbind(dim=1)
     theta = torch.asin(math.sqrt(3) / 2 * torch.sin(lat))
     slope = 9 * A4 * theta**8 + 7 * A3 * theta**6 + 3 * A2 * theta**2 + A1
@@ -229,8 +229,8 @@ class GeoCLIPLocation_Weights(DistributionWeights):
     """GeoCLIP location encoder weights.
 
     The file holds numbers down to 1e-38 and below, left behind by weight decay in units
-    that died in training. Many processors need a hundred times longer for a product
-    with such a number, so those below 1e-20 are zeroed at load: embeddings do not
+    that died in training. Many processors need much longer for a product with
+    such a number, so those below 1e-20 are zeroed at load: embeddings do not
     change.
     """
 
