@@ -5,9 +5,7 @@
 
 import hashlib
 import itertools
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,7 +17,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .._files import atomic_path
+from .._hashing import hash_state
 from .._modes import evaluating
+from .._open_clip import GEOCLIP_MODEL, hub_files, load_clip
 from .bank import ConceptBank
 
 __all__ = ('TEMPLATES', 'OpenCLIPText', 'TextEncoder', 'encode_text')
@@ -34,9 +34,6 @@ TEMPLATES = (
 
 # A text whose vector tells encoders apart.
 PROBE = 'a photo of a windmill on a hill.'
-
-# CLIP of GeoCLIP, https://arxiv.org/abs/2309.16020, in open_clip's names.
-GEOCLIP_MODEL = ('ViT-L-14-quickgelu', 'openai')
 
 
 @runtime_checkable
@@ -99,44 +96,20 @@ class OpenCLIPText:
         """
         import open_clip
 
-        if model not in open_clip.list_models():
-            raise ValueError(f'open_clip has no model {model!r}; see list_models().')
-        weights = pretrained
-        if not Path(pretrained).is_file():
-            tags = open_clip.list_pretrained_tags_by_model(model)
-            if pretrained not in tags:
-                raise ValueError(
-                    f'{pretrained!r} is no file, and no weights of {model}: it has {tags}.'
-                )
-            weights = _cached_checkpoint(model, pretrained) or pretrained
-            if weights == pretrained and not download:
-                raise FileNotFoundError(
-                    f'Weights {pretrained!r} of {model} are not on this machine. Pass '
-                    'download=True to fetch them, or the path of a checkpoint as '
-                    'pretrained.'
-                )
-        try:
-            with _network(download):
-                clip = open_clip.create_model(model, pretrained=weights)
-                return cls(clip, open_clip.get_tokenizer(model))
-        except OSError as error:
-            if download:
-                raise
-            raise FileNotFoundError(
-                f'{model} needs a configuration or a tokenizer that is not on this '
-                'machine. Pass download=True to fetch it.'
-            ) from error
+        clip = load_clip(model, pretrained, download=download)
+        with hub_files(model, download):
+            return cls(clip, open_clip.get_tokenizer(model))
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the weights and of the tokens of a sample text."""
-        digest = hashlib.sha256(type(self.tokenizer).__qualname__.encode())
-        digest.update(self.tokenizer(['A concept, tokenised.']).numpy().tobytes())
-        for name, value in sorted(self.model.state_dict().items()):
-            if not name.startswith('visual.'):
-                digest.update(f'{name}{tuple(value.shape)}'.encode())
-                digest.update(value.float().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        tokens = self.tokenizer(['A concept, tokenised.']).tolist()
+        state = {
+            name: value
+            for name, value in self.model.state_dict().items()
+            if not name.startswith('visual.')
+        }
+        return hash_state(state, f'{type(self.tokenizer).__qualname__} {tokens}')
 
     @torch.no_grad()
     def __call__(self, texts: list[str]) -> Tensor:
@@ -152,37 +125,6 @@ class OpenCLIPText:
         encode: Any = self.model.encode_text
         vectors: Tensor = encode(self.tokenizer(texts).to(device))
         return vectors.float().cpu()
-
-
-@contextmanager
-def _network(allowed: bool) -> Iterator[None]:
-    """Keep Hugging Face's libraries, which open_clip calls, off the network."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or not allowed
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def _cached_checkpoint(model: str, tag: str) -> str | None:
-    """Find weights that an earlier download left on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-    from open_clip.pretrained import get_pretrained_cfg
-
-    repository, file = os.path.split(get_pretrained_cfg(model, tag).get('hf_hub', ''))
-    names = (
-        (file,)
-        if file
-        else ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
-    )
-    for name in names if repository else ():
-        path = try_to_load_from_cache(repository, name)
-        if isinstance(path, str):
-            return path
-    return None
 
 
 def encode_text(

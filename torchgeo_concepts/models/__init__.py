@@ -18,8 +18,10 @@ from .geoclip import (
     geoclip_location,
     geoclip_logit_scale,
 )
+from .image_location import ImageLocationModel
 from .image_towers import ImageTower, clip_image_tower, image_tower
 from .loading import load_encoder, resolve_weights
+from .tower_loading import load_image_tower
 
 __all__ = (
     'Alignment',
@@ -33,6 +35,7 @@ __all__ = (
     'GeoCLIPLocation',
     'GeoCLIPLocation_Weights',
     'GeoCLIPLogitScale_Weights',
+    'ImageLocationModel',
     'ImageTower',
     'clip_image_tower',
     'concept_geoclip',
@@ -43,6 +46,7 @@ __all__ = (
     'geoclip_logit_scale',
     'image_tower',
     'load_encoder',
+    'load_image_tower',
     'resolve_weights',
 )
 

@@ -55,11 +55,14 @@ class ImageTower(nn.Module):
         """Compute what the head takes, which may be cached if the backbone is frozen.
 
         Args:
-            images: Preprocessed images of shape ``(N, C, H, W)``.
+            images: Preprocessed images of shape ``(N, C, H, W)``, or features of shape
+                ``(N, f)``, which are returned as they are.
 
         Returns:
             Features of shape ``(N, f)``.
         """
+        if images.ndim == 2:
+            return images
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features: Tensor = self.backbone(images)
         return features
@@ -68,7 +71,8 @@ class ImageTower(nn.Module):
         """Forward pass.
 
         Args:
-            images: Preprocessed images of shape ``(N, C, H, W)``.
+            images: Preprocessed images of shape ``(N, C, H, W)``, or features of shape
+                ``(N, f)`` that :meth:`features` returned.
 
         Returns:
             Embeddings of shape ``(N, d)``, not normalised.
