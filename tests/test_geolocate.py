@@ -6,142 +6,150 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
+from torchgeo_concepts.candidates import Candidates
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.geolocate import Gallery
+from torchgeo_concepts.datasets import UnreadableImageError
+from torchgeo_concepts.geolocate import Geolocator, clip_preprocess
 from torchgeo_concepts.models import (
+    ConceptAlignment,
     ConceptBasis,
-    ConceptGeoCLIP,
     GeoCLIPLocation,
-    geoclip_gallery,
+    ImageLocationModel,
+    ImageTower,
 )
+
+
+def shrink(image: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(image / 255, 4)
+
+
+@pytest.fixture
+def model(bank: ConceptBank, small_encoder: GeoCLIPLocation) -> ImageLocationModel:
+    torch.manual_seed(0)
+    tower = ImageTower(nn.Flatten(), nn.Linear(48, 6))
+    basis = ConceptBasis.random(bank, 6)
+    return ImageLocationModel(tower, small_encoder, ConceptAlignment(basis)).eval()
 
 
 @pytest.fixture
 def points() -> Tensor:
-    unit = torch.rand(300, 2, generator=torch.Generator().manual_seed(0))
+    unit = torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
     return unit * torch.tensor([360, 180]) - torch.tensor([180, 90])
 
 
 @pytest.fixture
-def gallery(small_encoder: GeoCLIPLocation, points: Tensor) -> Gallery:
-    return Gallery.build(small_encoder, points, dtype='float32')
+def files(tmp_path: Path) -> list[Path]:
+    colours = ('red', 'green', 'navy')
+    paths = [tmp_path / f'{colour}.png' for colour in colours]
+    for path, colour in zip(paths, colours, strict=True):
+        Image.new('RGB', (30, 20), colour).save(path)
+    return paths
 
 
-class TestSearch:
-    @pytest.mark.parametrize('block', [1, 7, 300, 65_536])
-    @pytest.mark.parametrize('top_k', [1, 5, 300])
-    def test_finds_what_a_full_comparison_finds(
-        self, gallery: Gallery, points: Tensor, block: int, top_k: int
+class TestPredict:
+    @pytest.mark.parametrize('space', ['x', 'z'])
+    def test_the_same_as_a_full_comparison(
+        self, model: ImageLocationModel, points: Tensor, files: list[Path], space: str
     ) -> None:
-        queries = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
-        found, cosine = gallery.search(queries, top_k, block)
-        every = F.normalize(queries, dim=1) @ torch.from_numpy(gallery.vectors).T
-        expected, order = every.topk(top_k, dim=1)
-        torch.testing.assert_close(cosine, expected)
-        torch.testing.assert_close(found[:, 0], points[order[:, 0]])
-        assert found.shape == (4, top_k, 2)
-
-    def test_more_than_there_are(self, gallery: Gallery) -> None:
-        found, cosine = gallery.search(torch.randn(2, 6), 1000)
-        assert found.shape == (2, 300, 2)
-        assert cosine.shape == (2, 300)
-
-    def test_one_point(self, small_encoder: GeoCLIPLocation) -> None:
-        gallery = Gallery.build(small_encoder, [[2.0, 48.0]])
-        found, _ = gallery.search(torch.randn(3, 6), 5)
-        assert found.tolist() == [[[2, 48]]] * 3
-
-    def test_bad_queries(self, gallery: Gallery) -> None:
-        with pytest.raises(ValueError, match='vectors of 6 features'):
-            gallery.search(torch.randn(2, 5))
-        with pytest.raises(ValueError, match='top_k'):
-            gallery.search(torch.randn(2, 6), 0)
-
-    def test_points_of_geoclip_find_themselves(self, geoclip: GeoCLIPLocation) -> None:
-        points = geoclip_gallery()[:2000]
-        gallery = Gallery.build(geoclip, points)
+        locator = Geolocator.build(
+            model, points, space=space, preprocess=shrink, scale=20  # type: ignore[arg-type]
+        )  # fmt: skip
+        found = locator.predict(files, top_k=3, batch_size=2)
+        images = torch.stack(
+            [
+                shrink(torch.tensor(colour).float().view(3, 1, 1).expand(3, 20, 30))
+                for colour in ((255, 0, 0), (0, 128, 0), (0, 0, 128))
+            ]
+        )
         with torch.no_grad():
-            found, _ = gallery.search(geoclip(points[:200]))
-        assert (found[:, 0] == points[:200]).all(dim=1).float().mean() > 0.95
+            aligned = model(images, points)
+            pair = (
+                (aligned.x_image, aligned.x_location)
+                if space == 'x'
+                else (aligned.z_image, aligned.z_location)
+            )
+            cosine = F.normalize(pair[0], dim=1) @ F.normalize(pair[1], dim=1).T
+        best, order = cosine.topk(3, dim=1)
+        torch.testing.assert_close(found.similarity, best, atol=2e-3, rtol=0)
+        probability = (20 * cosine).softmax(dim=1).gather(1, order)
+        torch.testing.assert_close(found.probability, probability, atol=2e-3, rtol=0)
+        assert found.points.shape == (3, 3, 2)
+        assert found.points[:, 0].equal(points[order[:, 0]])
 
-
-class TestFiles:
-    def test_round_trip(
-        self, small_encoder: GeoCLIPLocation, points: Tensor, tmp_path: Path
+    def test_takes_images_in_any_form(
+        self, model: ImageLocationModel, points: Tensor, files: list[Path]
     ) -> None:
-        folder = tmp_path / 'gallery'
-        built = Gallery.build(small_encoder, points, folder, batch_size=64)
-        loaded = Gallery.load(folder)
-        in_memory = Gallery.build(small_encoder, points)
-        queries = torch.randn(4, 6)
-        for gallery in (built, loaded):
-            assert gallery.space == 'x'
-            assert len(gallery) == 300
-            for ours, theirs in zip(
-                gallery.search(queries, 3), in_memory.search(queries, 3), strict=True
-            ):
-                assert ours.equal(theirs)
-        assert {file.name for file in folder.iterdir()} == {
-            'gallery.json',
-            'points.npy',
-            'vectors.npy',
-        }
+        locator = Geolocator.build(model, points, preprocess=shrink)
+        paths = locator.predict(files)
+        opened = locator.predict([Image.open(path) for path in files])
+        strings = locator.predict([str(path) for path in files])
+        colours = torch.tensor([[255, 0, 0], [0, 128, 0], [0, 0, 128]])
+        tensors = locator.predict(
+            colours.view(3, 3, 1, 1).expand(3, 3, 20, 30).to(torch.uint8)
+        )
+        for other in (opened, strings, tensors):
+            assert other.points.equal(paths.points)
+        one = locator.predict(files[0], top_k=1)
+        assert one.points.shape == (1, 1, 2)
+        assert one.points[0, 0].equal(paths.points[0, 0])
 
-    def test_half_replaced_gallery_does_not_open(
-        self,
-        small_encoder: GeoCLIPLocation,
-        points: Tensor,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+    def test_more_than_the_gallery_has(
+        self, model: ImageLocationModel, files: list[Path]
     ) -> None:
-        def full(*_: object) -> None:
-            raise OSError('No space left on device')
+        locator = Geolocator.build(
+            model, torch.tensor([[2.0, 48.0]]), preprocess=shrink
+        )
+        found = locator.predict(files, top_k=5)
+        assert found.points.tolist() == [[[2, 48]]] * 3
+        torch.testing.assert_close(found.probability, torch.ones(3, 1))
 
-        Gallery.build(small_encoder, points, tmp_path)
-        monkeypatch.setattr('numpy.save', full)
-        with pytest.raises(OSError, match='No space left'):
-            Gallery.build(small_encoder, points.flip(0), tmp_path)
-        with pytest.raises(FileNotFoundError, match='holds no gallery'):
-            Gallery.load(tmp_path)
-
-    def test_no_gallery(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match='holds no gallery'):
-            Gallery.load(tmp_path)
-
-
-class TestBuild:
-    def test_space_of_concepts(
-        self, small_encoder: GeoCLIPLocation, points: Tensor
+    def test_frame(
+        self, model: ImageLocationModel, points: Tensor, files: list[Path]
     ) -> None:
-        bank = ConceptBank.default()[:5]
-        model = ConceptGeoCLIP(small_encoder, ConceptBasis.random(bank, 6)).train()
-        gallery = Gallery.build(model, points, space='z', dtype='float32')
-        expected = F.normalize(model.project(points), dim=1)
-        torch.testing.assert_close(torch.from_numpy(gallery.vectors), expected.detach())
-        assert gallery.space == 'z'
-        assert model.training
+        locator = Geolocator.build(model, points, preprocess=shrink)
+        found = locator.predict(files, top_k=2)
+        frame = found.to_frame()
+        assert frame['image'].tolist() == [0, 0, 1, 1, 2, 2]
+        assert frame['rank'].tolist() == [1, 2] * 3
+        assert frame[['lon', 'lat']].to_numpy()[3] == pytest.approx(
+            found.points[1, 1].numpy()
+        )
 
-    def test_bad_arguments(
-        self, small_encoder: GeoCLIPLocation, points: Tensor
+    def test_bad_images(
+        self, model: ImageLocationModel, points: Tensor, tmp_path: Path
     ) -> None:
-        with pytest.raises(ValueError, match='no projections onto concepts'):
-            Gallery.build(small_encoder, points, space='z')
-        with pytest.raises(ValueError, match='space must be one of'):
-            Gallery.build(small_encoder, points, space='y')  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match='at least one point'):
-            Gallery.build(small_encoder, [])
-        with pytest.raises(ValueError, match='a vector each'):
-            Gallery(points.numpy(), points[:3].numpy())
+        locator = Geolocator.build(model, points, preprocess=shrink)
+        with pytest.raises(FileNotFoundError, match='No image .*none.jpg'):
+            locator.predict(tmp_path / 'none.jpg')
+        (tmp_path / 'text.jpg').write_text('no image')
+        with pytest.raises(UnreadableImageError, match=r'text.jpg'):
+            locator.predict(tmp_path / 'text.jpg')
+        with pytest.raises(ValueError, match='no images'):
+            locator.predict([])
+        with pytest.raises(ValueError, match=r'shape \(C, H, W\), not \(4, 4\)'):
+            locator.predict([torch.zeros(4, 4)])
+        with pytest.raises(ValueError, match='top_k must be at least 1'):
+            locator.predict(torch.zeros(3, 8, 8), top_k=0)
 
-    def test_without_the_points_of_a_test_set(
-        self, gallery: Gallery, points: Tensor
+    def test_kept_gallery(
+        self, model: ImageLocationModel, points: Tensor, tmp_path: Path
     ) -> None:
-        rest = gallery.without(points[10:20])
-        assert len(rest) == 290
-        found, _ = rest.search(torch.randn(2, 6), 1000, block=7)
-        kept = torch.cat((points[:10], points[20:]))
-        for row in found:
-            assert set(map(tuple, row.tolist())) == set(map(tuple, kept.tolist()))
-        assert len(gallery.without(points[:1] + 0.01)) == 300
+        candidates = Candidates(points, area_km2=25.0)
+        locator = Geolocator.build(model, candidates, tmp_path, preprocess=shrink)
+        assert locator.gallery.area_km2 == type(locator.gallery).load(tmp_path).area_km2
+
+
+class TestPreprocess:
+    def test_is_that_of_clip(self) -> None:
+        import open_clip
+
+        image = Image.effect_noise((300, 260), 60).convert('RGB')
+        tensor = torch.from_numpy(__import__('numpy').array(image)).permute(2, 0, 1)
+        ours = clip_preprocess()(tensor.float())
+        theirs = open_clip.image_transform(224, is_train=False)(image)
+        # Both resize whole numbers: they differ by rounding, one step at most.
+        step = 1.01 / 255 / 0.26130258
+        assert (ours - theirs).abs().max() <= step

@@ -12,9 +12,11 @@ from torchmetrics import Metric, MetricCollection
 
 import torchgeo_concepts.metrics
 from torchgeo_concepts.metrics import (
+    ConceptEntropy,
     DistanceAccuracy,
     GeoScore,
     MedianDistance,
+    RecallVersusArea,
     distance_accuracy,
     geo_score,
     geodesic_km,
@@ -124,3 +126,43 @@ def test_reset_of_accuracy(preds: Tensor, target: Tensor) -> None:
     metric.reset()
     metric.update(target, target)
     assert metric.compute()['acc@25km'] == 1
+
+
+class TestRecallVersusArea:
+    def test_curve(self) -> None:
+        metric = RecallVersusArea((10, 100))
+        metric.update(torch.tensor([50.0, 5.0]))
+        metric.update(torch.tensor([500.0]))
+        assert metric.compute() == {
+            'recall@10km2': pytest.approx(1 / 3),
+            'recall@100km2': pytest.approx(2 / 3),
+        }
+        areas, recall = metric.curve()
+        assert areas.tolist() == [5, 50, 500]
+        torch.testing.assert_close(recall, torch.tensor([1, 2, 3]) / 3)
+
+    def test_without_images(self) -> None:
+        metric = RecallVersusArea((10,))
+        assert len(metric.curve()[0]) == 0
+        metric.update(torch.empty(0))
+        assert metric.compute()['recall@10km2'].isnan()
+
+    def test_large_areas_keep_their_names(self) -> None:
+        metric = RecallVersusArea()
+        metric.update(torch.tensor([1.0]))
+        assert 'recall@10000000km2' in metric.compute()
+
+
+class TestConceptEntropy:
+    def test_even_and_one_sided(self) -> None:
+        metric = ConceptEntropy(4)
+        metric.update(torch.eye(4))
+        torch.testing.assert_close(metric.compute(), torch.tensor(1.0))
+        metric.reset()
+        metric.update(torch.eye(4)[[2, 2, 2]])
+        assert metric.compute() == 0
+
+    def test_without_projections(self) -> None:
+        metric = ConceptEntropy(4)
+        metric.update(torch.empty(0, 4))
+        assert metric.compute().isnan()

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Metrics of geo-localization, all over geodesic distances on WGS84."""
+"""Metrics of geo-localization, with geodesic distances on WGS84."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,16 @@ from torchmetrics.utilities import dim_zero_cat
 from .points import check_points
 
 __all__ = (
+    'ConceptEntropy',
     'DistanceAccuracy',
     'GeoScore',
     'MedianDistance',
+    'RecallVersusArea',
+    'concept_entropy',
     'distance_accuracy',
     'geo_score',
     'geodesic_km',
+    'recall_versus_area',
 )
 
 # Street, city, region, country and continent: https://arxiv.org/abs/1705.04838
@@ -29,6 +33,9 @@ THRESHOLDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 
 # Scale of the score for a map of the whole world: https://arxiv.org/abs/2404.18873
 GEO_SCORE_SCALE_KM = 1492.7
+
+# From a town to a continent.
+AREAS_KM2 = (1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 
 _WGS84 = Geod(ellps='WGS84')
 
@@ -104,6 +111,49 @@ def geo_score(preds: Tensor, target: Tensor) -> Tensor:
     """
     distances = geodesic_km(preds, target)
     return (5000 * torch.exp(-distances / GEO_SCORE_SCALE_KM)).mean().float()
+
+
+def recall_versus_area(
+    searched_km2: Tensor, areas_km2: Sequence[float] = AREAS_KM2
+) -> Tensor:
+    """Compute the share of images whose place lies in the area searched first.
+
+    If you use this metric in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2407.13862
+
+    Args:
+        searched_km2: Area searched, best candidates first, until the true place is in
+            it, of shape ``(N,)``. With an equal-area gallery, that is the rank of
+            :meth:`~torchgeo_concepts.gallery.Gallery.ranks` times its area.
+        areas_km2: Areas in square kilometres.
+
+    Returns:
+        Share of images, of shape ``(len(areas_km2),)``; NaN without any.
+
+    Example:
+        >>> recall_versus_area(torch.tensor([50.0, 5000.0]), (100, 10_000))
+        tensor([0.5000, 1.0000])
+    """
+    limits = torch.tensor(areas_km2, dtype=torch.float64, device=searched_km2.device)
+    return (searched_km2[:, None] <= limits).float().mean(dim=0)
+
+
+def concept_entropy(counts: Tensor) -> Tensor:
+    """Compute how evenly concepts come first, from 0 (always one) to 1 (all alike).
+
+    Args:
+        counts: How often each concept has the largest projection, of shape ``(k,)``.
+
+    Returns:
+        Entropy of the shares over that of equal shares; NaN if all counts are 0.
+
+    Example:
+        >>> concept_entropy(torch.tensor([5, 5, 0, 0]))
+        tensor(0.5000)
+    """
+    entropy: Tensor = torch.special.entr(counts / counts.sum()).sum()
+    return entropy / math.log(max(len(counts), 2))
 
 
 class DistanceAccuracy(Metric):
@@ -197,7 +247,8 @@ class MedianDistance(Metric):
 
     def compute(self) -> Tensor:
         """Return the median; NaN without predictions."""
-        if not self.distances:
+        # A tensor already, when the processes have put theirs together.
+        if not len(self.distances):
             return torch.tensor(math.nan)
         # Of an even number, the mean of the two in the middle.
         return dim_zero_cat(self.distances).quantile(0.5)
@@ -245,3 +296,102 @@ class GeoScore(Metric):
     def compute(self) -> Tensor:
         """Return the mean score; NaN without predictions."""
         return self.score / self.total
+
+
+class RecallVersusArea(Metric):
+    """Share of images whose place lies in the area searched first.
+
+    If you use this metric in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2407.13862
+
+    Example:
+        >>> metric = RecallVersusArea((100, 10_000))
+        >>> metric.update(torch.tensor([50.0, 5000.0]))
+        >>> metric.compute()
+        {'recall@100km2': tensor(0.5000), 'recall@10000km2': tensor(1.)}
+    """
+
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+
+    searched: list[Tensor]
+
+    def __init__(self, areas_km2: Sequence[float] = AREAS_KM2, **kwargs: Any) -> None:
+        """Initialize a new RecallVersusArea instance.
+
+        Args:
+            areas_km2: Areas in square kilometres.
+            **kwargs: Additional keyword arguments of :class:`torchmetrics.Metric`.
+        """
+        super().__init__(**kwargs)
+        self.areas_km2 = tuple(areas_km2)
+        self.add_state('searched', [], dist_reduce_fx='cat')
+
+    def update(self, searched_km2: Tensor) -> None:
+        """Add images.
+
+        Args:
+            searched_km2: Area searched until the true place is in it, of shape
+                ``(N,)``.
+        """
+        self.searched.append(searched_km2.double())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the shares by name, such as ``recall@10000km2``."""
+        shares = recall_versus_area(self._all(), self.areas_km2)
+        return {
+            f'recall@{area:.10g}km2': share
+            for area, share in zip(self.areas_km2, shares, strict=True)
+        }
+
+    def curve(self) -> tuple[Tensor, Tensor]:
+        """Return the whole curve: areas in rising order, and the recall at each."""
+        areas = self._all().sort().values
+        return areas, torch.arange(1, len(areas) + 1) / max(len(areas), 1)
+
+    def _all(self) -> Tensor:
+        return dim_zero_cat(self.searched) if len(self.searched) else torch.empty(0)
+
+
+class ConceptEntropy(Metric):
+    """How evenly concepts come first, from 0 (always one) to 1 (all alike).
+
+    A value that falls while a model trains tells that few concepts take over.
+
+    Example:
+        >>> metric = ConceptEntropy(4)
+        >>> metric.update(torch.eye(4)[:2])
+        >>> metric.compute()
+        tensor(0.5000)
+    """
+
+    is_differentiable = False
+    full_state_update = False
+
+    counts: Tensor
+
+    def __init__(self, num_concepts: int, **kwargs: Any) -> None:
+        """Initialize a new ConceptEntropy instance.
+
+        Args:
+            num_concepts: Number of concepts.
+            **kwargs: Additional keyword arguments of :class:`torchmetrics.Metric`.
+        """
+        super().__init__(**kwargs)
+        counts = torch.zeros(num_concepts, dtype=torch.long)
+        self.add_state('counts', counts, dist_reduce_fx='sum')
+
+    def update(self, projections: Tensor) -> None:
+        """Add projections of images or of points.
+
+        Args:
+            projections: Projections of shape ``(N, k)``.
+        """
+        first = projections.argmax(dim=1)
+        self.counts += torch.bincount(first, minlength=len(self.counts))
+
+    def compute(self) -> Tensor:
+        """Return the entropy over that of equal shares; NaN without projections."""
+        return concept_entropy(self.counts)
