@@ -204,7 +204,7 @@ class PointTable:
             return rows
         for name, values in ((self.coordinates.x, x), (self.coordinates.y, y)):
             index = rows.schema.get_field_index(name)
-            if rows.schema.field(index).type != self.schema.field(index).type:
+            if rows.schema.field(index).type != self.schema.field(name).type:
                 rows = rows.set_column(index, name, pa.array(values))
         return rows
 
@@ -318,7 +318,7 @@ CSV_TYPES = (
 
 
 @dataclass(frozen=True)
-class _CSV:
+class CSVFile:
     """How a CSV file is read."""
 
     path: Path
@@ -326,7 +326,7 @@ class _CSV:
     block_size: int
 
     @classmethod
-    def sniff(cls, path: Path, batch_rows: int) -> '_CSV':
+    def sniff(cls, path: Path, batch_rows: int) -> 'CSVFile':
         """Find the delimiter, and a block size that holds the longest record."""
         with pa.input_stream(path) as stream:
             header = stream.read(65_536).split(b'\n', 1)[0]
@@ -371,7 +371,7 @@ class _CSV:
 def _open_csv(
     path: Path, lon: str | None, lat: str | None, crs: CRS | None, batch_rows: int
 ) -> PointTable:
-    file = _CSV.sniff(path, batch_rows)
+    file = CSVFile.sniff(path, batch_rows)
     while True:
         try:
             names = file.names()

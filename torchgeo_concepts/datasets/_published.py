@@ -1,0 +1,124 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What datasets that others published have in common."""
+
+import os
+import pathlib
+import re
+import shutil
+from collections.abc import Callable
+from typing import ClassVar
+
+from torchgeo.datasets import DatasetNotFoundError
+from torchgeo.datasets.utils import Path, Sample, download_url, extract_archive
+
+from ._images import is_image
+from .image_points import ImagePoints, OnError
+
+
+class PublishedImages(ImagePoints):
+    """Images in a folder of a known name, beside a table of a known name.
+
+    Attributes:
+        metadata: Names of tables, the first that there is being read.
+        folders: Names of folders, the first that there is being searched. Without any,
+            *root* itself is if it has images.
+        archives: Names of archives, extracted to the first of *folders* if there is no
+            folder.
+        urls: Where tables and archives are to be had, by name.
+    """
+
+    metadata: ClassVar[tuple[str, ...]]
+    folders: ClassVar[tuple[str, ...]]
+    archives: ClassVar[tuple[str, ...]] = ()
+    urls: ClassVar[dict[str, str]] = {}
+
+    def __init__(
+        self,
+        root: Path = 'data',
+        *,
+        transforms: Callable[[Sample], Sample] | None = None,
+        download: bool = False,
+        on_error: OnError = 'raise',
+    ) -> None:
+        """Initialize a new dataset instance.
+
+        Args:
+            root: Folder with the table and the folder or the archive of images.
+            transforms: Function that takes a sample and returns a changed one.
+            download: Download into *root* what is missing and has a direct link.
+            on_error: ``'raise'`` for an error if an image is missing or cannot be read,
+                ``'skip'`` for a warning with the number of those that are missing, and
+                the next image in the place of one that cannot be read.
+
+        Raises:
+            DatasetNotFoundError: If the table or the images are neither found nor
+                downloaded.
+            FileNotFoundError: If some images are missing and *on_error* is ``'raise'``,
+                or if all are.
+        """
+        self.root = pathlib.Path(root)
+        self.download = download
+        table = self._find_table()
+        folder = self._find_images()
+        super().__init__(
+            folder,
+            table,
+            transforms=transforms,
+            on_error=on_error,
+            **self._columns(table),
+        )
+        self.root = pathlib.Path(root)
+
+    def _find_table(self) -> pathlib.Path:
+        return self._find_file(self.metadata)
+
+    def _find_file(self, names: tuple[str, ...]) -> pathlib.Path:
+        for name in names:
+            if (self.root / name).is_file():
+                return self.root / name
+        for name in names:
+            if self.download and name in self.urls:
+                download_url(self.urls[name], self.root, filename=name)
+                return self.root / name
+        raise DatasetNotFoundError(self)
+
+    def _find_images(self) -> pathlib.Path:
+        for name in self.folders:
+            if (self.root / name).is_dir():
+                return self._inner(self.root / name)
+        if self._are_images_in_root():
+            return self.root
+        return self._extract(self._find_file(self.archives))
+
+    def _inner(self, folder: pathlib.Path) -> pathlib.Path:
+        """Enter the folder that an archive has inside the one that it became."""
+        for name in self.folders:
+            if (folder / name).is_dir():
+                return folder / name
+        return folder
+
+    def _are_images_in_root(self) -> bool:
+        if not self.root.is_dir():
+            return False
+        with os.scandir(self.root) as entries:
+            return any(
+                bool(re.fullmatch('[0-9a-f]{2}', entry.name))
+                if entry.is_dir()
+                else is_image(entry.name)
+                for entry in entries
+            )
+
+    def _extract(self, archive: pathlib.Path) -> pathlib.Path:
+        folder = self.root / self.folders[0]
+        # An extraction that is interrupted leaves nothing that looks complete.
+        temporary = folder.with_name(f'.{folder.name}.partial')
+        shutil.rmtree(temporary, ignore_errors=True)
+        extract_archive(archive, temporary)
+        temporary.rename(folder)
+        return self._inner(folder)
+
+    def _columns(self, table: pathlib.Path) -> dict[str, str]:
+        """Name columns, by argument, that have no usual name or the wrong one."""
+        return {}

@@ -1,0 +1,54 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""The Im2GPS test set."""
+
+from typing import Any, ClassVar
+
+from ._matching import by_suffix
+from ._published import PublishedImages
+
+__all__ = ('Im2GPS',)
+
+
+class Im2GPS(PublishedImages):
+    """Im2GPS test set.
+
+    Photos of Flickr, chosen by the authors from the data of Im2GPS.
+
+    Dataset features:
+
+    * 237 images with coordinates
+
+    Dataset format:
+
+    * images are JPEG files in ``gps_query_imgs``, ``im2gps``, ``images`` or *root*
+      itself
+    * ``im2gps_places365.csv`` has the columns ``IMG_ID``, ``LAT`` and ``LON``; some
+      ``IMG_ID`` begin with a place and a number, as in
+      ``Ankara_00003_601190107_9f05b2251e_1292_8504005@N07.jpg``, and others lack it
+      though their files may have it, so what is not found by its full name is found
+      by its end if only one file ends so
+
+    The images are an archive of http://graphics.cs.cmu.edu/projects/im2gps, the table
+    is that of the branch ``original_tf`` of
+    https://github.com/TIBHannover/GeoEstimation; both are downloaded on request. Columns
+    and names were read in that table. Neither states checksums, so none is verified.
+
+    If you use this dataset in your research, please cite the following paper:
+
+    * https://doi.org/10.1109/CVPR.2008.4587784
+    """
+
+    metadata = ('im2gps_places365.csv',)
+    folders = ('gps_query_imgs', 'im2gps', 'images')
+    archives = ('gps_query_imgs.zip',)
+    urls: ClassVar[dict[str, str]] = {
+        'im2gps_places365.csv': 'https://raw.githubusercontent.com/TIBHannover/'
+        'GeoEstimation/original_tf/meta/im2gps_places365.csv',
+        'gps_query_imgs.zip': 'http://graphics.cs.cmu.edu/projects/im2gps/'
+        'gps_query_imgs.zip',
+    }
+
+    def _match(self, names: Any) -> Any:
+        return by_suffix(self.folder, names)

@@ -1,0 +1,370 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Photos and the points where they were taken."""
+
+import copy
+import hashlib
+import operator
+import pathlib
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchgeo.datasets import NonGeoDataset
+from torchgeo.datasets.utils import Path, Sample
+from tqdm import tqdm
+
+from ._images import IMAGE_ERRORS, UnreadableImageError, read_image
+from ._matching import exact, list_images
+from ._rows import Rows, read_rows
+from .exif import read_exif_point
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ('ImagePoints', 'OnError', 'UnreadableImageError')
+
+OnError = Literal['raise', 'skip']
+
+# Images that are read at a time to see which can be.
+BLOCK = 1024
+
+
+class Files(Sequence[pathlib.Path]):
+    """Paths of files, kept as Arrow strings."""
+
+    def __init__(self, folder: pathlib.Path, names: Any) -> None:
+        """Initialize a new Files instance.
+
+        Args:
+            folder: Folder that names are relative to.
+            names: Arrow array of names.
+        """
+        self.folder = folder
+        self.names = names
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> pathlib.Path: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    def __getitem__(self, index: int | slice) -> pathlib.Path | Self:
+        """Return the path of a file, or the files of a slice."""
+        if isinstance(index, slice):
+            return type(self)(self.folder, self.names[index])
+        return self.folder / str(self.names[index])
+
+
+class ImagePoints(NonGeoDataset):
+    """A folder of geotagged photos, or any table of images and coordinates.
+
+    Samples have an ``'image'`` of shape ``(3, H, W)``, RGB in 0..255 and upright, and a
+    ``'point'``, ``(longitude, latitude)`` in degrees.
+
+    .. code-block:: python
+
+       ImagePoints('photos')  # positions from Exif data
+       ImagePoints('photos', 'photos.csv')  # from a table
+    """
+
+    def __init__(
+        self,
+        root: Path = 'data',
+        table: Path | None = None,
+        *,
+        image_column: str | None = None,
+        lon: str | None = None,
+        lat: str | None = None,
+        transforms: Callable[[Sample], Sample] | None = None,
+        on_error: OnError = 'raise',
+    ) -> None:
+        """Initialize a new ImagePoints instance.
+
+        Args:
+            root: Folder of the images, and of others with more of them.
+            table: Names of images relative to *root*, and their coordinates: a CSV,
+                Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or FlatGeobuf file.
+                Without it, all JPEG, PNG, TIFF and WebP files in *root* are taken, and
+                their positions from Exif data.
+            image_column: Name of the column of names, found by its usual names if not
+                given.
+            lon: Name of the column of longitudes, found if not given.
+            lat: Name of the column of latitudes, found if not given.
+            transforms: Function that takes a sample and returns a changed one.
+            on_error: ``'raise'`` for an error if an image is missing, has no point or
+                cannot be read. ``'skip'`` leaves out images that are missing or have no
+                point, and warns with their number; the next image takes the place of
+                one that cannot be read.
+
+        Raises:
+            FileNotFoundError: If there is no such folder or table, if there are no
+                images, or if some are missing and *on_error* is ``'raise'``.
+            ValueError: If the table has not the columns, or if images have no point
+                and *on_error* is ``'raise'``.
+        """
+        if on_error not in get_args(OnError):
+            raise ValueError(
+                f'on_error must be one of {get_args(OnError)}, not {on_error!r}.'
+            )
+        self.root = self.folder = pathlib.Path(root)
+        self.transforms = transforms
+        self.on_error = on_error
+        self._unreadable: set[int] = set()
+        if not self.root.is_dir():
+            raise FileNotFoundError(f'No folder {self.root}.')
+        if table is None:
+            rows = self._read_exif()
+        else:
+            rows = self._read_table(pathlib.Path(table), image_column, lon, lat)
+        self._keep(rows, self._match(rows.names))
+
+    def _read_table(
+        self,
+        table: pathlib.Path,
+        image_column: str | None,
+        lon: str | None,
+        lat: str | None,
+    ) -> Rows:
+        return read_rows(table, image_column, lon, lat)
+
+    def _read_exif(self) -> Rows:
+        names = list_images(self.folder)
+        if not len(names):
+            raise FileNotFoundError(f'No images in {self.folder}.')
+        points = np.full((len(names), 2), np.nan, np.float32)
+        problems = {}
+        for row, path in enumerate(Files(self.folder, names)):
+            try:
+                with Image.open(path) as image:
+                    point = read_exif_point(image)
+                if point is None:
+                    problems[row] = f'{path.name} has no position in its Exif data'
+                else:
+                    points[row] = point
+            except IMAGE_ERRORS as error:
+                problems[row] = f'{path.name} has no position: {error}'
+        return Rows(str(self.folder), names, points, problems)
+
+    def _match(self, names: Any) -> Any:
+        """Find the file of each name, null where there is none."""
+        return exact(self.folder, names)
+
+    def _keep(self, rows: Rows, files: Any) -> None:
+        """Settle which rows are the dataset."""
+        found = files.is_valid().to_numpy(zero_copy_only=False)
+        valid = np.ones(len(found), bool)
+        valid[list(rows.problems)] = False
+        num_missing = int((valid & ~found).sum())
+        if self.on_error == 'raise':
+            _refuse_problems(rows)
+            if num_missing:
+                self._refuse_missing(rows, ~found)
+        kept = valid & found
+        if not kept.any():
+            raise FileNotFoundError(
+                f'{rows.source} has {len(kept)} rows, {num_missing} of them with images '
+                f'that are not in {self.folder} and {len(rows.problems)} without a '
+                'point, so none is left.'
+            )
+        if not kept.all():
+            warnings.warn(
+                f'{rows.source}: left out {len(kept) - kept.sum()} of {len(kept)} '
+                f'images; {num_missing} are not in {self.folder}, '
+                f'{len(rows.problems)} have no point.',
+                stacklevel=3,
+            )
+        self._names = files if kept.all() else files.filter(kept)
+        self._points = torch.from_numpy(rows.points[kept])
+
+    def _refuse_missing(self, rows: Rows, missing: NDArray[np.bool_]) -> None:
+        first = rows.names.filter(missing)[:3].to_pylist()
+        raise FileNotFoundError(
+            f'{rows.source}: {missing.sum()} of {len(missing)} images are not in '
+            f'{self.folder}, such as {", ".join(first)}. Leave them out with '
+            "on_error='skip'."
+        )
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return a sample.
+
+        Args:
+            index: Number of the image; negative ones count from the end.
+
+        Returns:
+            Its ``'image'`` and ``'point'``, after the transforms.
+
+        Raises:
+            IndexError: If there is no such image.
+            UnreadableImageError: If it cannot be read and *on_error* is ``'raise'``, or
+                if none can be.
+        """
+        number = self._number(index)
+        sample = self._next_readable(number) if self.on_error == 'skip' else None
+        if sample is None:
+            sample = self.load(number)
+        return sample if self.transforms is None else self.transforms(sample)
+
+    def load(self, index: int) -> Sample:
+        """Return a sample before its transforms, and no other in its place.
+
+        Args:
+            index: Number of the image; negative ones count from the end.
+
+        Returns:
+            Its ``'image'`` and ``'point'``.
+
+        Raises:
+            IndexError: If there is no such image.
+            UnreadableImageError: If it cannot be read.
+        """
+        number = self._number(index)
+        path = self.files[number]
+        image = read_image(path, f'image {number}, {path}')
+        return {'image': image, 'point': self._points[number].clone()}
+
+    def _number(self, index: int) -> int:
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f'No image {number}: there are {len(self)}.')
+        return number % len(self)
+
+    def _next_readable(self, first: int) -> Sample | None:
+        for step in range(len(self)):
+            number = (first + step) % len(self)
+            if number in self._unreadable:
+                continue
+            try:
+                return self.load(number)
+            except UnreadableImageError as error:
+                self._unreadable.add(number)
+                warnings.warn(f'{error}. The next one takes its place.', stacklevel=3)
+        return None
+
+    @property
+    def num_unreadable(self) -> int:
+        """Number of images that others took the place of, in this process so far."""
+        return len(self._unreadable)
+
+    def without_unreadable(self, progress: bool | None = None) -> Self:
+        """Leave out images that cannot be read, for measurements that count each once.
+
+        Args:
+            progress: Show a progress bar. By default, on a terminal only.
+
+        Returns:
+            The dataset of the images that can be read, all of which were. A warning
+            says how many cannot.
+        """
+        readable = np.ones(len(self), bool)
+        disable = None if progress is None else not progress
+        with (
+            ThreadPoolExecutor() as pool,
+            tqdm(total=len(self), unit='image', disable=disable) as bar,
+        ):
+            for start in range(0, len(self), BLOCK):
+                numbers = range(start, min(start + BLOCK, len(self)))
+                readable[start : start + BLOCK] = list(pool.map(self._reads, numbers))
+                bar.update(len(numbers))
+        if not readable.all():
+            num_left = int(readable.sum())
+            warnings.warn(
+                f'Left out {len(self) - num_left} of {len(self)} images in '
+                f'{self.folder} that cannot be read.',
+                stacklevel=2,
+            )
+        return self.select(readable)
+
+    def select(self, rows: NDArray[np.bool_]) -> Self:
+        """Choose some of the images.
+
+        Args:
+            rows: Which of them, of shape ``(N,)``.
+
+        Returns:
+            The dataset of those, in the same order.
+        """
+        chosen = copy.copy(self)
+        chosen._unreadable = set()
+        chosen._names = self._names.filter(rows)
+        chosen._points = self._points[torch.from_numpy(rows)]
+        return chosen
+
+    def _reads(self, number: int) -> bool:
+        try:
+            self.load(number)
+        except UnreadableImageError:
+            return False
+        return True
+
+    @property
+    def points(self) -> Tensor:
+        """Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees."""
+        return self._points
+
+    @property
+    def files(self) -> Files:
+        """Paths of the images."""
+        return Files(self.folder, self._names)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the names of the images, relative to their folder, and points."""
+        digest = hashlib.sha256()
+        for start in range(0, len(self), 65_536):
+            names = self._names[start : start + 65_536].to_pylist()
+            digest.update('\0'.join([*names, '']).encode())
+        digest.update(self._points.numpy().astype('<f4').tobytes())
+        return digest.hexdigest()
+
+    def plot(
+        self, sample: Sample, show_titles: bool = True, suptitle: str | None = None
+    ) -> 'Figure':
+        """Plot a sample.
+
+        Args:
+            sample: A sample with an image in 0..255.
+            show_titles: Show longitude and latitude above the image.
+            suptitle: Title of the figure.
+
+        Returns:
+            The figure.
+        """
+        from matplotlib import pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(4, 4))
+        axes.imshow((sample['image'] / 255).clamp(0, 1).permute(1, 2, 0).numpy())
+        axes.axis('off')
+        if show_titles:
+            lon, lat = sample['point'].tolist()
+            axes.set_title(f'({lon:.4f}, {lat:.4f})')
+        if suptitle is not None:
+            figure.suptitle(suptitle)
+        return figure
+
+
+def _refuse_problems(rows: Rows) -> None:
+    if not rows.problems:
+        return
+    row, why = min(rows.problems.items())
+    more = len(rows.problems) - 1
+    raise ValueError(
+        f'{rows.source}: row {row}, counted from 0, has no point: {why}.'
+        f'{f" {more} more have none." if more else ""} Leave such images out with '
+        "on_error='skip'."
+    )

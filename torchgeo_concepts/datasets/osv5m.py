@@ -1,0 +1,114 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""OpenStreetView-5M."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+from torchgeo.datasets import DatasetNotFoundError
+from torchgeo.datasets.utils import Path, Sample, extract_archive
+
+from ._matching import by_stem
+from ._published import PublishedImages
+from .image_points import OnError
+
+__all__ = ('OSV5M',)
+
+REPOSITORY = 'osv5m/osv5m'
+
+Split = Literal['train', 'test']
+
+
+class OSV5M(PublishedImages):
+    """OpenStreetView-5M dataset.
+
+    Street-level images of Mapillary all over the world, with a test set apart from the
+    training set in space.
+
+    Dataset features:
+
+    * 5.1 million images in the splits train and test
+
+    Dataset format:
+
+    * images are JPEG files anywhere in ``images/train`` and ``images/test``, in folders
+      such as ``00`` if the archives were extracted where they are; their names are
+      those of the column ``id``
+    * ``train.csv`` (2.9 GB) and ``test.csv`` (116 MB) have the columns ``id``,
+      ``latitude`` and ``longitude``, and others that are not read
+
+    It is published under CC-BY-SA 4.0 at https://huggingface.co/datasets/osv5m/osv5m,
+    where these facts were read, and downloaded from there on request, checked by
+    Hugging Face's client.
+
+    If you use this dataset in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2404.18873
+    """
+
+    def __init__(
+        self,
+        root: Path = 'data',
+        split: Split = 'train',
+        *,
+        transforms: Callable[[Sample], Sample] | None = None,
+        download: bool = False,
+        on_error: OnError = 'raise',
+    ) -> None:
+        """Initialize a new OSV5M instance.
+
+        Args:
+            root: Folder with the tables and the folder ``images``.
+            split: ``'train'`` or ``'test'``.
+            transforms: Function that takes a sample and returns a changed one.
+            download: Download the table and the archives of the split into *root* if
+                it is missing, and extract and delete each archive.
+            on_error: As in :class:`ImagePoints`.
+
+        Raises:
+            DatasetNotFoundError: If the table or the images are neither found nor
+                downloaded.
+        """
+        if split not in get_args(Split):
+            raise ValueError(f'split must be one of {get_args(Split)}, not {split!r}.')
+        self.split = split
+        super().__init__(
+            root, transforms=transforms, download=download, on_error=on_error
+        )
+
+    def _find_table(self) -> pathlib.Path:
+        table = self.root / f'{self.split}.csv'
+        images = self.root / 'images' / self.split
+        if self.download and not (table.is_file() and images.is_dir()):
+            self._download()
+        # An archive that is still there was not extracted, or not to its end.
+        if self.download and images.is_dir():
+            for archive in sorted(images.glob('*.zip')):
+                extract_archive(archive, images, remove_finished=True)
+        if not table.is_file():
+            raise DatasetNotFoundError(self)
+        return table
+
+    def _find_images(self) -> pathlib.Path:
+        images = self.root / 'images' / self.split
+        if not images.is_dir():
+            raise DatasetNotFoundError(self)
+        return images
+
+    def _download(self) -> None:
+        from huggingface_hub import snapshot_download
+
+        snapshot_download(
+            REPOSITORY,
+            repo_type='dataset',
+            local_dir=self.root,
+            allow_patterns=[f'{self.split}.csv', f'images/{self.split}/*.zip'],
+        )
+
+    def _columns(self, table: pathlib.Path) -> dict[str, str]:
+        return {'image_column': 'id'}
+
+    def _match(self, names: Any) -> Any:
+        return by_stem(self.folder, names)

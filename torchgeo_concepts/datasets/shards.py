@@ -1,0 +1,288 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Photos and points in tar shards, for sets of millions."""
+
+import glob
+import json
+import pathlib
+import random
+import re
+import tarfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset
+from torchgeo.datasets.utils import Path, Sample
+
+from ..points import as_points, find_coordinate_columns
+from ._images import ENDING, SUFFIXES, UnreadableImageError, read_image
+from ._rows import read_rows
+from .image_points import OnError
+
+__all__ = ('ImagePointShards', 'UnreadableShardError')
+
+# How gzip, bzip2, xz and zstd files begin, which notice themselves if they are cut.
+COMPRESSED = (b'\x1f\x8b', b'BZh', b'\xfd7zX', b'\x28\xb5\x2f\xfd')
+
+
+class UnreadableShardError(OSError):
+    """A shard that cannot be read to its end."""
+
+
+class ImagePointShards(IterableDataset[Sample]):
+    """Tar shards in the format of the ``webdataset`` package.
+
+    A sample is the consecutive files of a shard whose names are the same up to the
+    first dot: an image, and a ``.json`` file with its longitude and latitude unless a
+    table has them. What is yielded is that of :class:`ImagePoints`.
+
+    Each rank and each data loader worker reads shards of its own, so there should be
+    many more shards than workers.
+
+    .. code-block:: python
+
+       ImagePointShards('shards/mp16-{0000..0472}.tar', seed=0, shuffle=1000)
+    """
+
+    def __init__(
+        self,
+        shards: str | Iterable[Path],
+        table: Path | None = None,
+        *,
+        image_column: str | None = None,
+        lon: str | None = None,
+        lat: str | None = None,
+        seed: int = 0,
+        shuffle: int = 0,
+        transforms: Callable[[Sample], Sample] | None = None,
+        on_error: OnError = 'raise',
+    ) -> None:
+        """Initialize a new ImagePointShards instance.
+
+        Args:
+            shards: Files or URLs that ``webdataset`` opens: a list, or a text with
+                ranges in braces or with wildcards.
+            table: Names of images and their coordinates, in the forms that
+                :class:`ImagePoints` takes. The name without its ending is the name of
+                the sample.
+            image_column: Name of the column of names in *table*, found if not given.
+            lon: Name of the column of *table*, or the key in ``.json`` files, of
+                longitudes; found by its usual names if not given.
+            lat: The same of latitudes.
+            seed: The order depends on it and on the epoch.
+            shuffle: Number of samples to shuffle at a time, beside the order of shards.
+                With 0 neither is shuffled.
+            transforms: Function that takes a sample and returns a changed one.
+            on_error: ``'raise'`` for an error if a sample has no image or no point, or
+                if a shard ends too early; ``'skip'`` to warn, count, and go on.
+
+        Raises:
+            ImportError: If ``webdataset`` is not installed.
+            FileNotFoundError: If there are no such shards.
+        """
+        if on_error not in get_args(OnError):
+            raise ValueError(
+                f'on_error must be one of {get_args(OnError)}, not {on_error!r}.'
+            )
+        self.shards = _expand(shards)
+        self.lon = lon
+        self.lat = lat
+        self.seed = seed
+        self.shuffle = shuffle
+        self.transforms = transforms
+        self.on_error = on_error
+        self.epoch = 0
+        self.num_unreadable = 0
+        self.num_unreadable_shards = 0
+        self._table: _Lookup | None = None
+        if table is not None:
+            self._table = _Lookup(pathlib.Path(table), image_column, lon, lat)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration.
+
+        Iterations count epochs by themselves, but data loader workers that are started
+        anew each time do not know of those before.
+
+        Args:
+            epoch: Number of the epoch, the same on all ranks.
+        """
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Read the shards of this rank and this worker.
+
+        Yields:
+            Samples of an ``'image'`` and a ``'point'``, after the transforms.
+
+        Raises:
+            UnreadableShardError: If a shard ends too early and *on_error* is
+                ``'raise'``.
+            UnreadableImageError: The same for an image.
+            ValueError: The same for a sample without image or point, or if there are
+                fewer shards than ranks.
+        """
+        wds = _webdataset()
+        rank, ranks, worker, workers = wds.utils.pytorch_worker_info()
+        if len(self.shards) < ranks:
+            raise ValueError(
+                f'{len(self.shards)} shards cannot be split among {ranks} ranks; write '
+                'more and smaller ones.'
+            )
+        shards = list(self.shards)
+        if self.shuffle:
+            # The same order everywhere, so that no shard is read twice.
+            random.Random(f'{self.seed} {self.epoch}').shuffle(shards)
+        members = self._members(shards[rank::ranks][worker::workers])
+        if self.shuffle:
+            own = random.Random(f'{self.seed} {self.epoch} {rank} {worker}')
+            members = wds.shuffle(self.shuffle, rng=own)(members)
+        self.epoch += 1
+        for sample in members:
+            try:
+                decoded = self._decode(sample)
+            except (UnreadableImageError, ValueError) as error:
+                self._skip(error)
+                self.num_unreadable += 1
+            else:
+                transforms = self.transforms
+                yield decoded if transforms is None else transforms(decoded)
+
+    def _members(self, shards: list[str]) -> Iterator[dict[str, Any]]:
+        """Read samples, not yet decoded."""
+        group = _webdataset().tariterators.group_by_keys
+        for shard in shards:
+            try:
+                yield from group(_files(shard))
+            except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+                self._skip(UnreadableShardError(f'Cannot read {shard}: {error}.'))
+                self.num_unreadable_shards += 1
+
+    def _skip(self, error: Exception) -> None:
+        if self.on_error == 'raise':
+            raise error
+        warnings.warn(f'{error} It is left out.', stacklevel=3)
+
+    def _decode(self, sample: dict[str, Any]) -> Sample:
+        name = f'{sample["__key__"]} of {sample["__url__"]}'
+        image = next((sample[s[1:]] for s in SUFFIXES if s[1:] in sample), None)
+        if image is None:
+            raise ValueError(f'{name} has no image.')
+        try:
+            point = self._point(sample)
+        except ValueError as error:
+            raise ValueError(f'{name} has no point: {error}') from error
+        return {'image': read_image(BytesIO(image), name), 'point': point}
+
+    def _point(self, sample: dict[str, Any]) -> Tensor:
+        if self._table is not None:
+            return self._table[sample['__key__']]
+        if 'json' not in sample:
+            raise ValueError('there is no json file beside the image, and no table.')
+        values = json.loads(sample['json'])
+        if not isinstance(values, dict):
+            raise ValueError('its json file is no object.')
+        columns = find_coordinate_columns(values, self.lon, self.lat)
+        numbers = [values[name] for name in columns]
+        return as_points([numbers], dtype=torch.float32)[0]
+
+
+class _Tape:
+    """A stream that tells whether it stopped in the middle of a tar archive."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.start = b''
+        self.end = b''
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self.stream.read(size)
+        self.start = self.start or data[:4]
+        self.end = (self.end + data)[-tarfile.BLOCKSIZE :]
+        return data
+
+    def check(self) -> None:
+        """Look for the zeros at the end, whose absence tarfile does not mind."""
+        if self.end.strip(b'\0') and not self.start.startswith(COMPRESSED):
+            raise tarfile.ReadError('it ends too early, without end-of-archive marker')
+
+
+def _files(shard: str) -> Iterator[dict[str, Any]]:
+    wds = _webdataset()
+    with wds.gopen(shard) as stream:
+        tape = _Tape(stream)
+        for file in wds.tariterators.tar_file_iterator(tape):
+            yield {**file, '__url__': shard}
+        tape.check()
+
+
+class _Lookup:
+    """Points by name, in memory that workers share."""
+
+    def __init__(
+        self,
+        table: pathlib.Path,
+        image_column: str | None,
+        lon: str | None,
+        lat: str | None,
+    ) -> None:
+        rows = read_rows(table, image_column, lon, lat)
+        names = pc.replace_substring_regex(rows.names.fill_null(''), ENDING, '')
+        hashes = _hashes(names.to_numpy(zero_copy_only=False))
+        order = np.argsort(hashes, kind='stable')
+        self.source = rows.source
+        self.names = rows.names
+        self.hashes = hashes[order]
+        self.order = order
+        self.points = torch.from_numpy(rows.points)
+
+    def __getitem__(self, key: str) -> Tensor:
+        [wanted] = _hashes(np.array([key], object))
+        first = int(np.searchsorted(self.hashes, wanted))
+        # Different names may have the same hash.
+        for row in self.order[
+            first : int(np.searchsorted(self.hashes, wanted, 'right'))
+        ]:
+            name = self.names[int(row)].as_py()
+            if name is not None and key in (name, re.sub(ENDING, '', name)):
+                point = self.points[int(row)]
+                if bool(point.isfinite().all()):
+                    return point.clone()
+                raise ValueError(f'{self.source}: row {row}, counted from 0, has none.')
+        raise ValueError(f'{self.source} has no row of that name.')
+
+
+def _hashes(names: NDArray[Any]) -> NDArray[np.uint64]:
+    return pd.util.hash_array(names, categorize=False)
+
+
+def _webdataset() -> Any:
+    try:
+        import webdataset
+    except ImportError as error:
+        raise ImportError(
+            'Shards need webdataset: pip install torchgeo-concepts[webdataset]'
+        ) from error
+    return webdataset
+
+
+def _expand(shards: str | Iterable[Path]) -> list[str]:
+    """Make a list of names of what has braces or wildcards."""
+    wds = _webdataset()
+    listed = wds.shardlists.expand_urls(shards) if isinstance(shards, str) else shards
+    expanded: list[str] = []
+    for name in map(str, listed):
+        has_wildcard = '://' not in name and glob.has_magic(name)
+        expanded += sorted(glob.glob(name)) if has_wildcard else [name]
+    if not expanded:
+        raise FileNotFoundError(f'No shards {shards}.')
+    return expanded
