@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ('gather', 'global_rank')
+__all__ = ('gather', 'gather_objects', 'global_rank')
 
 
 class _Gather(torch.autograd.Function):
@@ -56,3 +56,19 @@ def gather(tensor: Tensor) -> Tensor:
         return tensor
     gathered: Tensor = _Gather.apply(tensor)
     return gathered
+
+
+def gather_objects[T](value: T) -> list[T]:
+    """Collect the values of all processes, which may be of different sizes.
+
+    Args:
+        value: Any object, on the CPU.
+
+    Returns:
+        The values, in the order of the processes.
+    """
+    if not _is_parallel():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values

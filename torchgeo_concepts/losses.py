@@ -156,7 +156,10 @@ class PointQueue(nn.Module):
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         """
-        everywhere = gather(check_points(points).to(self.points))
+        points = check_points(points).to(self.points)
+        # Samples are dealt out to processes in turn: this is the order before that.
+        everywhere = gather(points).view(-1, len(points), 2).transpose(0, 1)
+        everywhere = everywhere.reshape(-1, 2)
         latest = everywhere[len(everywhere) - min(self.size, len(everywhere)) :]
         if self.size:
             start = self.pushed + len(everywhere) - len(latest)
@@ -175,8 +178,11 @@ class PointQueue(nn.Module):
         unit = torch.stack(
             (lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1
         )
+        # The same in each process, and again when training resumes.
+        generator = torch.Generator().manual_seed(int(self.pushed))
+        noise = torch.randn(unit.shape, generator=generator).to(unit)
         # In space, where poles and antimeridian are places like any other.
-        noise = torch.randn_like(unit) * (self.noise_km / EARTH_RADIUS_KM)
+        noise *= self.noise_km / EARTH_RADIUS_KM
         x, y, z = F.normalize(unit + noise, dim=1).unbind(dim=1)
         moved = torch.stack((torch.atan2(y, x), torch.asin(z.clamp(-1, 1))), dim=1)
         return torch.rad2deg(moved)

@@ -1,0 +1,343 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchgeo.main import main
+
+from torchgeo_concepts.concepts import ConceptBank
+from torchgeo_concepts.datamodules import ImagePointsDataModule
+from torchgeo_concepts.datasets import ImagePoints
+from torchgeo_concepts.models import ConceptGeoCLIP
+from torchgeo_concepts.tasks import ConceptAlignment
+
+TESTS = Path(__file__).parents[1]
+
+pytestmark = [
+    # Lightning's advice on loggers and loaders is not ours to follow in a test.
+    pytest.mark.filterwarnings('ignore:.*does not have many workers'),
+    pytest.mark.filterwarnings('ignore:.*tensorboard'),
+    pytest.mark.filterwarnings('ignore:.*concept basis is random'),
+    pytest.mark.filterwarnings('ignore:.*Checkpoint directory'),
+    pytest.mark.filterwarnings('ignore:.*`isinstance.treespec'),
+    pytest.mark.filterwarnings('ignore:.*module.s. in eval mode'),
+    pytest.mark.filterwarnings('ignore:The dirpath has changed'),
+    pytest.mark.filterwarnings("ignore:LightningCLI's args parameter"),
+]
+
+SMALL = {'num_frequencies': 64, 'hidden_dim': 64, 'embed_dim': 32}
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp('photos')
+    runpy.run_path(str(TESTS / 'data' / 'regional_photos' / 'data.py'))['create'](root)
+    ConceptBank(list(ConceptBank.default())[:24]).save(root / 'bank.csv')
+    return root
+
+
+def data(photos: Path, **kwargs: Any) -> ImagePointsDataModule:
+    kwargs = {'batch_size': 48, 'val_fraction': 0.2, 'augment': False} | kwargs
+    images = ImagePoints(photos, photos / 'photos.csv')
+    return ImagePointsDataModule(images, images, image_size=32, **kwargs)
+
+
+def task(photos: Path, **kwargs: Any) -> ConceptAlignment:
+    options: dict[str, Any] = {
+        'image_tower': 'timm/test_resnet',
+        'freeze_backbone': False,
+        'location_kwargs': SMALL,
+        'bank': str(photos / 'bank.csv'),
+        'queue_size': 64,
+        'lr': 1e-3,
+        'gallery': str(photos / 'photos.csv'),
+    } | kwargs
+    return ConceptAlignment(**options)
+
+
+def trainer(**kwargs: Any) -> Trainer:
+    quiet: dict[str, Any] = {
+        'accelerator': 'cpu',
+        'logger': False,
+        'enable_checkpointing': False,
+        'enable_progress_bar': False,
+        'enable_model_summary': False,
+    }
+    return Trainer(**(quiet | kwargs))
+
+
+class TestLearning:
+    @pytest.mark.parametrize('divergence', ['paper', 'cauchy_schwarz', 'mmd'])
+    @pytest.mark.parametrize('image_projection', ['mlp', 'tied'])
+    def test_finds_the_region_of_held_out_photos(
+        self, photos: Path, divergence: str, image_projection: str
+    ) -> None:
+        seed_everything(0)
+        model = task(photos, divergence=divergence, image_projection=image_projection)
+        run = trainer(max_epochs=10)
+        run.fit(model, data(photos))
+        # By chance, an eighth: there are eight regions, thousands of km apart.
+        assert run.callback_metrics['val_acc@750km'] > 0.9
+        assert run.callback_metrics['val_median_km'] < 500
+        assert 0 < run.callback_metrics['val_concept_entropy'] <= 1
+        assert run.callback_metrics['drift_min'] < 1
+
+    def test_untrained_finds_little(self, photos: Path) -> None:
+        seed_everything(0)
+        run = trainer()
+        run.validate(task(photos), data(photos), verbose=False)
+        assert run.callback_metrics['val_acc@750km'] < 0.4
+
+    def test_augmented(self, photos: Path) -> None:
+        run = trainer(max_epochs=1)
+        run.fit(task(photos, symmetric=True), data(photos, augment=True))
+        assert run.callback_metrics['train_loss'].isfinite()
+
+
+class OfFeatures(nn.Module):
+    """GeoCLIP's image encoder without CLIP, which takes what CLIP would make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(768, 768), nn.ReLU(), nn.Linear(768, 512))
+
+    def forward(self, features: Tensor) -> Tensor:
+        embedding: Tensor = self.mlp(features)
+        return embedding
+
+
+class TestIsGeoCLIP:
+    @pytest.fixture
+    def geoclip_task(self, photos: Path) -> ConceptAlignment:
+        return ConceptAlignment(
+            'features/768',
+            head_weights='GeoCLIPImageMLP_Weights.MP16',
+            location_weights='GeoCLIPLocation_Weights.MP16',
+            logit_scale='GeoCLIPLogitScale_Weights.MP16',
+            bank=str(photos / 'bank.csv'),
+            align='x',
+            divergence_weight=0,
+        )
+
+    def test_same_logits(self, geoclip_task: ConceptAlignment) -> None:
+        import geoclip
+
+        # The package's model on its own weights, but for CLIP, which no package has.
+        theirs = geoclip.GeoCLIP.__new__(geoclip.GeoCLIP)
+        nn.Module.__init__(theirs)
+        theirs.image_encoder = OfFeatures()
+        theirs.location_encoder = geoclip.LocationEncoder(from_pretrained=False)
+        theirs.logit_scale = nn.Parameter(torch.zeros([]))
+        theirs.weights_folder = f'{geoclip.__path__[0]}/model/weights'
+        theirs._load_weights()
+        features = torch.randn(20, 768, generator=torch.Generator().manual_seed(0))
+        points = torch.rand(50, 2) * torch.tensor([360, 180]) - torch.tensor([180, 90])
+        with torch.no_grad():
+            expected = theirs(features, points.flip(1))
+            model = geoclip_task.model
+            aligned = model(features, points)
+            logits = geoclip_task.contrast.scale * model.alignment.similarity(aligned)
+        assert expected.std() > 1
+        assert (logits - expected).abs().max() <= 1e-4
+
+    def test_loss_is_cross_entropy_of_the_logits(
+        self, geoclip_task: ConceptAlignment
+    ) -> None:
+        features, points = torch.randn(8, 768), torch.rand(8, 2) * 80
+        parts = geoclip_task.losses(features, points)
+        aligned = geoclip_task.model(features, points)
+        logits = geoclip_task.contrast.scale * (
+            geoclip_task.model.alignment.similarity(aligned)
+        )
+        torch.testing.assert_close(
+            parts['loss'], F.cross_entropy(logits, torch.arange(8))
+        )
+        assert set(parts) == {'contrast', 'loss', 'retrieval'}
+
+    def test_basis_is_idle(self, geoclip_task: ConceptAlignment) -> None:
+        alignment = geoclip_task.model.alignment
+        assert not any(p.requires_grad for p in alignment.parameters())
+        assert all(p.requires_grad for p in geoclip_task.model.encoder.parameters())
+
+
+class TestCheckpoints:
+    def test_resumes_bit_for_bit(self, photos: Path, tmp_path: Path) -> None:
+        def fit(epochs: int, name: str, resume: Path | None = None) -> Path:
+            seed_everything(7)
+            checkpoints = ModelCheckpoint(
+                tmp_path / name, save_last=True, save_on_train_epoch_end=True
+            )
+            run = trainer(
+                max_epochs=epochs, enable_checkpointing=True, callbacks=[checkpoints]
+            )
+            # Random crops are part of what must come out the same.
+            run.fit(task(photos), data(photos, augment=True), ckpt_path=resume)
+            return tmp_path / name / 'last.ckpt'
+
+        whole = torch.load(fit(3, 'whole'), weights_only=True)
+        half = fit(2, 'half')
+        resumed = torch.load(fit(3, 'resumed', half), weights_only=True)
+        assert whole['epoch'] == resumed['epoch'] == 2
+        for name, value in whole['state_dict'].items():
+            assert value.equal(resumed['state_dict'][name]), name
+        before = torch.load(half, weights_only=True)['state_dict']
+        name = 'model.alignment.basis.offset'
+        assert not before[name].equal(whole['state_dict'][name])
+
+    def test_loads_alone(self, photos: Path, tmp_path: Path) -> None:
+        model = task(photos)
+        run = trainer(max_epochs=1)
+        run.fit(model, data(photos))
+        run.save_checkpoint(tmp_path / 'model.ckpt')
+        # The bank of the checkpoint is in it, and no file of the run is needed.
+        loaded = ConceptAlignment.load_from_checkpoint(tmp_path / 'model.ckpt')
+        assert loaded.bank == model.bank
+        images = torch.rand(2, 3, 32, 32)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                loaded.eval().model.embed_images(images),
+                model.eval().model.embed_images(images),
+            )
+        loaded.model.location_model().save(tmp_path / 'encoder.safetensors')
+        encoder = ConceptGeoCLIP.load(tmp_path / 'encoder.safetensors')
+        points = torch.tensor([[2.35, 48.86]])
+        with torch.no_grad():
+            expected = model.model.alignment.basis(model.model.encoder(points))
+            torch.testing.assert_close(encoder.project(points), expected)
+
+
+def run_torchgeo(command: str, photos: Path, logs: Path, *options: str) -> list[str]:
+    images = f'{{root: {photos}, table: {photos}/photos.csv}}'
+    return [
+        command,
+        '--config',
+        str(TESTS / 'conf' / 'concept_alignment.yaml'),
+        f'--model.init_args.bank={photos}/bank.csv',
+        f'--model.init_args.gallery={photos}/photos.csv',
+        f'--data.init_args.train.init_args={images}',
+        f'--data.init_args.test.init_args={images}',
+        f'--trainer.default_root_dir={logs}',
+        *options,
+    ]
+
+
+class TestTorchGeo:
+    def test_fit_test_and_predict(
+        self, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        main(run_torchgeo('fit', photos, tmp_path))
+        (checkpoint,) = tmp_path.rglob('*.ckpt')
+        metrics = pd.read_csv(next(tmp_path.rglob('metrics.csv')))
+        for name in (
+            'train_contrast',
+            'train_divergence',
+            'train_retrieval',
+            'train_scale',
+            'drift_mean',
+            'val_loss',
+            'val_median_km',
+            'val_acc@25km',
+            'val_concept_entropy',
+        ):
+            assert metrics[name].notna().any(), name
+        capsys.readouterr()
+        options = f'--ckpt_path={checkpoint}', '--trainer.logger=false'
+        main(run_torchgeo('test', photos, tmp_path, *options))
+        table = capsys.readouterr().out
+        assert 'Among 480 candidates' in table
+        assert '| Street 1 km | City 25 km | Region 200 km | Country 750 km |' in table
+        drop = '--model.init_args.drop_test_points=true'
+        with pytest.raises(ValueError, match='no candidate left'):
+            main(run_torchgeo('test', photos, tmp_path, *options, drop))
+        main(run_torchgeo('predict', photos, tmp_path, *options))
+
+    def test_two_processes_train_as_one(self, photos: Path, tmp_path: Path) -> None:
+        losses = {}
+        for processes in (1, 2):
+            logs = tmp_path / str(processes)
+            arguments = run_torchgeo('fit', photos, logs)
+            arguments += [
+                f'--data.init_args.batch_size={64 // processes}',
+                f'--trainer.devices={processes}',
+                '--trainer.strategy=' + ('auto' if processes == 1 else 'ddp'),
+                # Statistics of batches would be those of half of it.
+                '--model.init_args.image_tower=timm/test_vit',
+                '--data.init_args.image_size=160',
+            ]
+            command = [sys.executable, '-m', 'torchgeo', *arguments]
+            subprocess.run(command, check=True, timeout=300)
+            metrics = pd.read_csv(next(logs.rglob('metrics.csv')))
+            losses[processes] = metrics['train_loss'].dropna().to_numpy()
+        assert len(losses[1]) == 12
+        assert losses[1][0] != losses[1][-1]
+        assert abs(losses[1] - losses[2]).max() <= 1e-5
+
+
+class TestArguments:
+    def test_unknown_location_encoder(self, photos: Path) -> None:
+        with pytest.raises(ValueError, match='geoclip_locatoin.*geoclip_location'):
+            task(photos, location_encoder='geoclip_locatoin')
+
+    def test_no_location_encoder(self, photos: Path) -> None:
+        with pytest.raises(ValueError, match='ResNet is no location encoder'):
+            task(photos, location_encoder='resnet18', location_kwargs={})
+
+    def test_frozen_parts(self, photos: Path) -> None:
+        model = task(
+            photos, freeze_backbone=True, freeze_head=True,
+            freeze_location_encoder=True, freeze_logit_scale=True,
+        )  # fmt: skip
+        trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        assert trained == ['model.alignment.basis.offset'] + [
+            f'model.alignment.image_mlp.{i}.{kind}'
+            for i in (0, 2)
+            for kind in ('weight', 'bias')
+        ]
+        assert not model.model.encoder.training
+        assert model.model.alignment.training
+
+    def test_text_embeddings(self, photos: Path, tmp_path: Path) -> None:
+        file = tmp_path / 'text.safetensors'
+        directions = torch.randn(24, 32)
+        save_file({'directions': directions}, file)
+        basis = task(photos, text_embeddings=str(file)).model.alignment.basis
+        assert basis.source == 'text embeddings'
+        torch.testing.assert_close(basis.initial, F.normalize(directions, dim=1).T)
+        with pytest.raises(FileNotFoundError, match='No file .* text embeddings'):
+            task(photos, text_embeddings=str(tmp_path / 'none.safetensors'))
+        save_file({'other': directions}, file)
+        with pytest.raises(ValueError, match=r"has \['other'\], but no directions"):
+            task(photos, text_embeddings=str(file))
+
+    def test_curated_and_general_bank(self, photos: Path) -> None:
+        assert task(photos, bank=None).bank == ConceptBank.default()
+        assert task(photos, bank='general').bank == ConceptBank.general()
+
+    def test_area_of_a_lattice(self, photos: Path, tmp_path: Path) -> None:
+        pytest.importorskip('global_land_mask')
+        run = trainer(logger=CSVLogger(tmp_path))
+        run.test(task(photos, gallery='land:500'), data(photos), verbose=False)
+        assert run.callback_metrics['test_recall@10000000km2'] >= 0
+
+    def test_warns_of_random_numbers(self, photos: Path) -> None:
+        run = trainer(fast_dev_run=True)
+        with (
+            pytest.warns(
+                UserWarning, match='test_resnet is frozen with random weights'
+            ),
+            pytest.warns(UserWarning, match='concept basis is random'),
+        ):
+            run.fit(task(photos, freeze_backbone=True), data(photos))

@@ -1,0 +1,16 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Data modules of images and the points where they were taken."""
+
+from .image_points import ImagePointsDataModule
+from .mp16 import MP16DataModule
+from .osv5m import OSV5MDataModule
+from .s2_100k import S2100kDataModule
+
+__all__ = (
+    'ImagePointsDataModule',
+    'MP16DataModule',
+    'OSV5MDataModule',
+    'S2100kDataModule',
+)

@@ -1,0 +1,226 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Data module of any images and points."""
+
+import copy
+from collections.abc import Sized
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    Subset,
+    default_collate,
+)
+from torchgeo.datamodules import NonGeoDataModule
+from torchgeo.datasets import NonGeoDataset
+from torchgeo.datasets.utils import Sample
+
+from ..datasets import CachedFeatures, ImagePoints
+from ..image_transforms import CLIP_MEAN, CLIP_STD, CenterCrop, Normalize, RandomCrop
+from ..points import check_points
+
+__all__ = ('ImagePointsDataModule', 'ValidationSplit')
+
+ValidationSplit = Literal['random', 'blocks']
+
+# Side of the blocks that are held out together, in degrees.
+BLOCK_DEGREES = 10
+
+
+class ImagePointsDataModule(NonGeoDataModule):
+    """Images and points of any datasets, or cached features of such images.
+
+    Images are cropped to one size, at random when training and in the middle else, and
+    normalised. Cached features are left as they are.
+    """
+
+    def __init__(
+        self,
+        train: NonGeoDataset | IterableDataset[Sample] | None = None,
+        test: NonGeoDataset | None = None,
+        predict: NonGeoDataset | None = None,
+        *,
+        batch_size: int = 512,
+        num_workers: int = 0,
+        image_size: int | None = 224,
+        augment: bool = True,
+        mean: tuple[float, ...] = CLIP_MEAN,
+        std: tuple[float, ...] = CLIP_STD,
+        scale: float = 255.0,
+        val: NonGeoDataset | None = None,
+        val_fraction: float = 0.05,
+        val_split: ValidationSplit = 'random',
+        seed: int = 0,
+    ) -> None:
+        """Initialize a new ImagePointsDataModule instance.
+
+        Args:
+            train: Images and points to train on, and to take validation samples from.
+            test: Images and points to test on.
+            predict: Images and points to predict. By default, those to test on.
+            batch_size: Number of samples in a batch of each process. Larger batches
+                give each image more points to tell its own from.
+            num_workers: Number of processes that load samples.
+            image_size: Side of the squares that images are cropped to, in pixels. None
+                for images that have one size already.
+            augment: Crop, flip and recolour training images at random.
+            mean: Mean of each channel, after division by *scale*.
+            std: Standard deviation of each channel.
+            scale: What the values of images are divided by first.
+            val: Samples to validate on, if not a part of those to train on.
+            val_fraction: Share of *train* that is held out for validation otherwise.
+            val_split: ``'random'`` holds out single samples, ``'blocks'`` all samples
+                of blocks of 10 degrees, which tells how well places far from all others
+                are found.
+            seed: Seed of the split and of the order of training.
+        """
+        super().__init__(NonGeoDataset, batch_size, num_workers)
+        self.train_source, self.val_source = train, val
+        self.test_source, self.predict_source = test, predict
+        self.image_size = image_size
+        self.augment = augment
+        self.val_fraction = val_fraction
+        self.val_split = val_split
+        self.seed = seed
+        self.aug: nn.Module = Normalize(mean, std, scale)
+
+    def setup(self, stage: str) -> None:
+        """Set up datasets.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If there is no dataset for the stage, or fewer training samples
+                than in a batch.
+        """
+        if stage in ('fit', 'validate'):
+            self.train_dataset, self.val_dataset = self._split()
+        if stage == 'fit':
+            self._check_train()
+        if stage == 'test':
+            self.test_dataset = self._evaluated('test', self.test_source)
+        if stage == 'predict':
+            source = self.predict_source or self.test_source
+            self.predict_dataset = self._evaluated('predict', source)
+
+    def _check_train(self) -> None:
+        dataset = self.train_dataset
+        if dataset is None:
+            raise ValueError('There is no dataset to train on. Pass train.')
+        processes = self.trainer.world_size if self.trainer else 1
+        if isinstance(dataset, IterableDataset):
+            return
+        number = len(cast(Sized, dataset))
+        if number < self.batch_size * processes:
+            raise ValueError(
+                f'{number} training samples do not make one batch of {self.batch_size} '
+                f'for each of {processes} processes. Lower batch_size.'
+            )
+
+    def _split(self) -> tuple[Dataset[Sample] | None, Dataset[Sample] | None]:
+        source, val = self.train_source, self.val_source
+        if source is None:
+            return None, self._evaluated('validate', val)
+        train = self._transformed(source, train=True)
+        if val is not None or isinstance(source, IterableDataset):
+            return train, val and self._evaluated('validate', val)
+        held_out = self._held_out(source)
+        kept = Subset(train, np.flatnonzero(~held_out).tolist())
+        if isinstance(source, ImagePoints):
+            return kept, self._evaluated('validate', source.select(held_out))
+        evaluated = self._transformed(source, train=False)
+        return kept, Subset(evaluated, np.flatnonzero(held_out).tolist())
+
+    def _held_out(self, source: NonGeoDataset) -> NDArray[np.bool_]:
+        """Tell which samples validate."""
+        number = len(source)
+        generator = np.random.default_rng(self.seed)
+        if self.val_split == 'random':
+            groups = np.arange(number)
+        else:
+            points = getattr(source, 'points', None)
+            if points is None:
+                raise ValueError(
+                    f"{type(source).__name__} has no points, which val_split='blocks' "
+                    'needs.'
+                )
+            lon, lat = np.floor(check_points(points).numpy() / BLOCK_DEGREES).T
+            groups = np.unique(lat * 1000 + lon, return_inverse=True)[1]
+        order = generator.permutation(groups.max() + 1)
+        sizes = np.bincount(groups)[order].cumsum()
+        # As many groups as it takes, never all and never none.
+        last = min(
+            int(np.searchsorted(sizes, self.val_fraction * number)), len(order) - 2
+        )
+        if last < 0:
+            raise ValueError(
+                f'{number} samples in {len(order)} groups cannot be split. Pass val.'
+            )
+        return np.isin(groups, order[: last + 1])
+
+    def _evaluated(
+        self, stage: str, source: NonGeoDataset | None
+    ) -> Dataset[Sample] | None:
+        if source is None:
+            if stage == 'validate':
+                return None
+            raise ValueError(f'There is no dataset to {stage} on. Pass {stage}.')
+        if isinstance(source, ImagePoints) and source.on_error == 'skip':
+            # What takes the place of an unreadable image would count twice.
+            source = source.without_unreadable()
+        return self._transformed(source, train=False)
+
+    def _transformed(
+        self, source: NonGeoDataset | IterableDataset[Sample], train: bool
+    ) -> Dataset[Sample]:
+        """Crop the images of a dataset that has no transforms of its own."""
+        own = getattr(source, 'transforms', None)
+        if isinstance(source, CachedFeatures) or own or self.image_size is None:
+            return source
+        crop = RandomCrop if train and self.augment else CenterCrop
+        changed: Any = copy.copy(source)
+        changed.transforms = crop(self.image_size)
+        dataset: Dataset[Sample] = changed
+        return dataset
+
+    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+        dataset = getattr(self, f'{split}_dataset')
+        if dataset is None:
+            return []  # type: ignore[return-value]
+        train = split == 'train'
+        sampler: DistributedSampler[Sample] | None = None
+        if train and not isinstance(dataset, IterableDataset):
+            # One order for each seed and epoch, whatever came before, and for any
+            # number of processes.
+            sampler = DistributedSampler(
+                dataset,
+                num_replicas=self.trainer.world_size if self.trainer else 1,
+                rank=self.trainer.global_rank if self.trainer else 0,
+                seed=self.seed,
+                drop_last=True,
+            )
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=_collate,
+            drop_last=train,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _collate(samples: list[Sample]) -> Sample:
+    batch: Sample = default_collate(samples)
+    # Some datasets give points in double precision.
+    return {**batch, 'point': batch['point'].float()}

@@ -1,0 +1,75 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""OpenStreetView-5M datamodule."""
+
+from pathlib import Path
+
+from ..datasets import OSV5M, OnError
+from .image_points import ImagePointsDataModule, ValidationSplit
+
+__all__ = ('OSV5MDataModule',)
+
+
+class OSV5MDataModule(ImagePointsDataModule):
+    """Trains and tests on the official splits of OpenStreetView-5M."""
+
+    def __init__(
+        self,
+        root: Path | str = 'data/osv5m',
+        *,
+        batch_size: int = 512,
+        num_workers: int = 0,
+        image_size: int = 224,
+        val_fraction: float = 0.01,
+        val_split: ValidationSplit = 'random',
+        on_error: OnError = 'raise',
+        seed: int = 0,
+        download: bool = False,
+    ) -> None:
+        """Initialize a new OSV5MDataModule instance.
+
+        Args:
+            root: Root directory of :class:`~torchgeo_concepts.datasets.OSV5M`.
+            batch_size: Number of samples in a batch of each process.
+            num_workers: Number of processes that load samples.
+            image_size: Side of the squares that images are cropped to, in pixels.
+            val_fraction: Share of the training images held out for validation.
+            val_split: ``'random'`` or ``'blocks'``, as
+                :class:`ImagePointsDataModule` has it.
+            on_error: ``'skip'`` leaves out images that are missing.
+            seed: Seed of the split and of the order of training.
+            download: Download the dataset if it is not found.
+        """
+        super().__init__(
+            batch_size=batch_size,
+            num_workers=num_workers,
+            image_size=image_size,
+            val_fraction=val_fraction,
+            val_split=val_split,
+            seed=seed,
+        )
+        self.root = root
+        self.on_error: OnError = on_error
+        self.download = download
+
+    def prepare_data(self) -> None:
+        """Download the dataset, if so asked."""
+        if self.download:
+            for split in ('train', 'test'):
+                OSV5M(self.root, split, download=True, on_error=self.on_error)
+
+    def setup(self, stage: str) -> None:
+        """Set up datasets.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            DatasetNotFoundError: If the dataset is not found.
+        """
+        if stage in ('fit', 'validate'):
+            self.train_source = OSV5M(self.root, 'train', on_error=self.on_error)
+        else:
+            self.test_source = OSV5M(self.root, 'test', on_error=self.on_error)
+        super().setup(stage)

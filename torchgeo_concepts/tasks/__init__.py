@@ -1,0 +1,8 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Tasks, which train and test models."""
+
+from .concept_alignment import ConceptAlignment
+
+__all__ = ('ConceptAlignment',)
