@@ -20,8 +20,9 @@ from torchgeo.main import main
 
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.datamodules import ImagePointsDataModule
-from torchgeo_concepts.datasets import ImagePoints
-from torchgeo_concepts.models import ConceptGeoCLIP
+from torchgeo_concepts.datasets import CachedFeatures, ImagePoints, cache_features
+from torchgeo_concepts.image_transforms import CenterCrop, Normalize
+from torchgeo_concepts.models import ConceptGeoCLIP, load_image_tower
 from torchgeo_concepts.tasks import ConceptAlignment
 
 TESTS = Path(__file__).parents[1]
@@ -284,6 +285,29 @@ class TestTorchGeo:
         assert len(losses[1]) == 12
         assert losses[1][0] != losses[1][-1]
         assert abs(losses[1] - losses[2]).max() <= 1e-5
+
+
+class TestCachedFeatures:
+    @pytest.fixture
+    def cached(self, photos: Path, tmp_path: Path) -> CachedFeatures:
+        tower = load_image_tower('timm/test_resnet')
+        images = ImagePoints(photos, photos / 'photos.csv', transforms=CenterCrop(32))
+        return cache_features(images, tower, tmp_path / 'cache', prepare=Normalize())
+
+    def test_trains_and_tests(self, photos: Path, cached: CachedFeatures) -> None:
+        model = task(photos, image_tower=f'features/{cached.num_features}')
+        run = trainer(max_epochs=2)
+        datamodule = ImagePointsDataModule(cached, cached, batch_size=48)
+        run.fit(model, datamodule)
+        run.test(model, datamodule, verbose=False)
+        assert run.callback_metrics['test_acc@2500km'] > 0.2
+
+    def test_of_another_backbone(self, photos: Path, cached: CachedFeatures) -> None:
+        datamodule = ImagePointsDataModule(cached, cached, batch_size=48)
+        with pytest.raises(ValueError, match='made by another backbone'):
+            trainer(max_epochs=1).fit(task(photos), datamodule)
+        with pytest.raises(ValueError, match='the tower takes 7'):
+            trainer().test(task(photos, image_tower='features/7'), datamodule)
 
 
 class TestArguments:

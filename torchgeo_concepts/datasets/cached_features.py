@@ -79,8 +79,6 @@ class CachedFeatures(NonGeoDataset):
                 f'{self.root} is not complete. Run cache_features again, which goes on '
                 'where it stopped.'
             )
-        if tower is not None:
-            self.check_tower(tower)
         self._parts = [
             np.load(self.root / f'{part:05}.features.npy', mmap_mode='r')
             for part in range(self.info['parts'])
@@ -91,19 +89,28 @@ class CachedFeatures(NonGeoDataset):
             for part in range(self.info['parts'])
         ]
         self.points = torch.from_numpy(np.concatenate(points))
+        if tower is not None:
+            self.check_tower(tower)
 
     def check_tower(self, tower: ImageTower) -> None:
         """Check that a tower goes with the features.
 
         Args:
-            tower: An image tower. One without a backbone goes with all.
+            tower: An image tower. One without a backbone goes with all features of the
+                number that its head takes.
 
         Raises:
             ValueError: If another backbone made the features.
         """
         if isinstance(tower.backbone, nn.Identity):
-            return
-        if _model_hash(tower) != self.info['made']['model']:
+            heads = (m for m in tower.head.modules() if isinstance(m, nn.Linear))
+            taken = next((head.in_features for head in heads), self.num_features)
+            if taken != self.num_features:
+                raise ValueError(
+                    f'{self.root} has {self.num_features} features of an image, the '
+                    f'tower takes {taken}.'
+                )
+        elif _model_hash(tower) != self.info['made']['model']:
             raise ValueError(
                 f'The features in {self.root} were made by another backbone, or one '
                 'with other weights. Make them anew in another folder.'

@@ -24,6 +24,7 @@ from .. import models
 from .._modes import evaluating
 from ..candidates import candidate_points
 from ..concepts.bank import ConceptBank
+from ..datasets import CachedFeatures
 from ..distributed import gather_objects
 from ..gallery import Gallery
 from ..losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue
@@ -425,6 +426,21 @@ class ConceptAlignment(BaseTask):
             self.val_entropy = ConceptEntropy(len(bank))
             self._freeze()
         self.model.alignment.basis.source = checkpoint['basis_source']
+
+    def setup(self, stage: str) -> None:
+        """Refuse cached features that another backbone made.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If another backbone made them.
+        """
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
+            source = getattr(datamodule, name, None)
+            if isinstance(source, CachedFeatures):
+                source.check_tower(self.model.tower)
 
     def on_fit_start(self) -> None:
         """Go on with the random numbers of a checkpoint, or warn of what is random."""
