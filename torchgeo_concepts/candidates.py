@@ -6,14 +6,13 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pyproj import Geod, Proj
 from torch import Tensor
 
+from .concepts.layers import get_layer
 from .models.geoclip import geoclip_gallery
 from .points import check_points
 from .tables import open_table
@@ -101,7 +100,7 @@ def land_lattice(spacing_km: float) -> Tensor:
     """Spread points over all land, each for the same area of WGS84.
 
     They are those points of a Fibonacci lattice that the mask of global-land-mask has
-    as land, to about a kilometre. It needs the extra ``layers`` and 1 GB of memory.
+    as land, to about a kilometre. It needs the extra ``layers``.
 
     Args:
         spacing_km: Side of a square of the area that a point stands for. Land has
@@ -116,7 +115,7 @@ def land_lattice(spacing_km: float) -> Tensor:
     """
     if not spacing_km > 0:
         raise ValueError(f'spacing_km must be positive, not {spacing_km}.')
-    globe = _land_mask()
+    land = get_layer('land')
     number = max(1, round(_earth_area_km2() / spacing_km**2))
     # Its height is the authalic latitude's sine, so that equal steps are equal areas.
     equal_area = Proj(proj='cea', ellps='WGS84')
@@ -127,27 +126,9 @@ def land_lattice(spacing_km: float) -> Tensor:
         height = top * (1 - (2 * index + 1) / number)
         _, lat = equal_area(np.zeros(len(index)), height, inverse=True)
         lon = 360 * np.mod(index * GOLDEN_TURN, 1) - 180
-        # Bounds that float32 keeps, where the mask ends.
-        points = np.column_stack((lon, np.clip(lat, -90, 90))).astype(np.float32)
-        parts.append(points[_is_land(globe, points)])
+        points = np.column_stack((lon, lat))[land.at(lon, lat) == 1]
+        parts.append(points.astype(np.float32))
     return check_points(torch.from_numpy(np.concatenate(parts)))
-
-
-def _land_mask() -> ModuleType:
-    try:
-        from global_land_mask import globe
-    except ImportError as error:
-        raise ImportError(
-            'A lattice over land needs global-land-mask. Install it with '
-            "'pip install torchgeo-concepts[layers]'."
-        ) from error
-    module: ModuleType = globe
-    return module
-
-
-def _is_land(globe: ModuleType, points: NDArray[np.float32]) -> NDArray[np.bool_]:
-    land: NDArray[np.bool_] = globe.is_land(points[:, 1], points[:, 0])
-    return land
 
 
 def _earth_area_km2() -> float:

