@@ -169,3 +169,30 @@ class TestRanks:
     def test_none_left(self, gallery: Gallery, points: Tensor) -> None:
         with pytest.raises(ValueError, match='no candidate left'):
             gallery.without(points).search(torch.ones(1, 6))
+
+
+class TestManyQueries:
+    def test_blocks_of_queries(
+        self, gallery: Gallery, points: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queries = torch.randn(11, 6, generator=torch.Generator().manual_seed(3))
+        whole = gallery.search_probable(queries, 5.0, 4)
+        ranks = gallery.ranks(queries, points[:11])
+        monkeypatch.setattr('torchgeo_concepts.gallery.QUERIES', 3)
+        for part, expected in zip(
+            gallery.search_probable(queries, 5.0, 4), whole, strict=True
+        ):
+            torch.testing.assert_close(part, expected)
+        assert gallery.ranks(queries, points[:11]).equal(ranks)
+
+    def test_no_queries(self, gallery: Gallery) -> None:
+        found, cosine = gallery.search(torch.empty(0, 6), 2)
+        assert found.shape == (0, 2, 2)
+        assert cosine.shape == (0, 2)
+        assert len(gallery.ranks(torch.empty(0, 6), torch.empty(0, 2))) == 0
+
+    def test_not_finite(self, gallery: Gallery) -> None:
+        queries = torch.ones(3, 6)
+        queries[1, 2] = torch.nan
+        with pytest.raises(ValueError, match='Query 1, counted from 0, is not finite'):
+            gallery.search(queries)

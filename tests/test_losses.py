@@ -75,6 +75,17 @@ class TestInfoNCE:
         assert gradient != 0
         assert InfoNCE(logit_scale=10).scale == 100
 
+    def test_temperature_comes_back_from_its_bound(self) -> None:
+        module = InfoNCE(logit_scale=4.8)
+        query, key = unit(6, 3).float(), unit(6, 3).float()
+        optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
+        for _ in range(20):
+            optimizer.zero_grad()
+            module(query, key).backward()
+            optimizer.step()
+        # Pairs at random contrast best when nothing is told apart.
+        assert module.scale < 100
+
     def test_module_uses_negatives(self) -> None:
         query, key = unit(4, 3).float(), unit(4, 3).float()
         module = InfoNCE(symmetric=True)
@@ -248,3 +259,15 @@ def test_two_processes_see_the_global_batch(tmp_path: Path) -> None:
     assert first['queue'].equal(second['queue'])
     # In the order of the samples before they were dealt out.
     assert first['queue'][:, 0].round().tolist() == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize('kind', ['paper', 'cauchy_schwarz', 'mmd'])
+def test_divergence_of_half_precision(kind: DivergenceKind) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(64, 16, generator=generator).bfloat16()
+    locations = (images.float() * 1.1 + 0.05).bfloat16()
+    exact = concept_divergence(images.double(), locations.double(), kind)
+    with torch.autocast('cpu', torch.bfloat16):
+        mixed = concept_divergence(images, locations, kind)
+        assert info_nce(images, locations).dtype == torch.float32
+    torch.testing.assert_close(mixed.double(), exact, rtol=1e-3, atol=1e-6)

@@ -19,14 +19,19 @@ from tqdm import tqdm
 import torchgeo_concepts
 
 from ._files import atomic_path
+from ._hashing import hash_state
 from ._modes import evaluating
+from .models.image_location import ImageLocationModel
 from .points import PointsLike, as_points, check_points
 
-__all__ = ('Gallery', 'Space')
+__all__ = ('Gallery', 'Space', 'encoder_hash')
 
-Space = Literal['x', 'z']
+Space = Literal['x', 'z', 'both']
 
 EARTH_RADIUS_KM = 6371.0
+
+# Queries to compare with a block of candidates at a time.
+QUERIES = 1024
 
 # Candidates to look up in a tree at a time.
 TREE_BLOCK = 1_000_000
@@ -46,15 +51,21 @@ class Gallery:
         space: Space = 'x',
         candidates: NDArray[np.bool_] | None = None,
         area_km2: float | None = None,
+        unit: bool = True,
+        made_by: str | None = None,
     ) -> None:
         """Initialize a new Gallery instance; :meth:`build` and :meth:`load` do it.
 
         Args:
             points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
-            vectors: Unit vectors of shape ``(M, d)``.
-            space: Where the vectors are: embeddings ``'x'`` or projections ``'z'``.
+            vectors: Vectors of shape ``(M, d)``.
+            space: Where the vectors are: embeddings ``'x'``, projections ``'z'``, or both
+                side by side.
             candidates: Which of the points may be found. By default, all.
             area_km2: Area that each point stands for, if all stand for the same.
+            unit: Compare by cosine. If false, by the dot product, for vectors that are
+                not of unit length.
+            made_by: Hash of the encoder, as :func:`encoder_hash` makes it, if known.
 
         Raises:
             ValueError: If there is not one vector for each point, or no point at all.
@@ -68,6 +79,8 @@ class Gallery:
         self.vectors = vectors
         self.space = space
         self.area_km2 = area_km2
+        self.unit = unit
+        self.made_by = made_by
         everything = np.ones(len(points), dtype=bool)
         self.candidates = everything if candidates is None else candidates
 
@@ -91,12 +104,13 @@ class Gallery:
         """Encode points.
 
         Args:
-            encoder: A location encoder, on the device where to compute.
+            encoder: A location encoder, or a model of images and locations, on the
+                device where to compute.
             points: Points in any form that :func:`~torchgeo_concepts.points.as_points`
                 takes.
             folder: Where to write the gallery. In memory if not given.
             space: ``'x'`` for embeddings, ``'z'`` for projections onto concepts, of
-                encoders that have ``project``.
+                encoders that have ``project``, ``'both'`` for the two side by side.
             area_km2: Area that each point stands for, if all stand for the same, as
                 those of :func:`~torchgeo_concepts.candidates.land_lattice` do.
             dtype: Type in which vectors are kept.
@@ -116,10 +130,12 @@ class Gallery:
             raise ValueError('A gallery needs at least one point.')
         first = _encode(encoder, tensor[:1], space)
         shape = (len(tensor), first.shape[1])
+        unit = space == 'x' or _is_unit(encoder)
         if folder is None:
             vectors = np.empty(shape, dtype)
             _fill(vectors, encoder, tensor, space, batch_size, progress)
-            return cls(tensor.numpy(), vectors, space, area_km2=area_km2)
+            made_by = encoder_hash(encoder)
+            return cls(tensor.numpy(), vectors, space, None, area_km2, unit, made_by)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # Without it the folder holds no gallery until all parts of the new one are there.
@@ -136,6 +152,8 @@ class Gallery:
         info = {
             'space': space,
             'area_km2': area_km2,
+            'unit': unit,
+            'encoder': encoder_hash(encoder),
             'version': torchgeo_concepts.__version__,
         }
         with atomic_path(folder / 'gallery.json') as temporary:
@@ -163,7 +181,8 @@ class Gallery:
             np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
             for name in ('points', 'vectors')
         )
-        return cls(points, vectors, info['space'], area_km2=info.get('area_km2'))
+        kept = (info.get(name) for name in ('area_km2', 'unit', 'encoder'))
+        return cls(points, vectors, info['space'], None, *kept)
 
     def without(self, points: Tensor, within_km: float = 0.002) -> 'Gallery':
         """Leave out candidates where other points are, such as those of a test set.
@@ -185,7 +204,15 @@ class Gallery:
                 _on_sphere(self.points[block]), distance_upper_bound=limit
             )
             candidates[block] &= np.isinf(near)
-        return Gallery(self.points, self.vectors, self.space, candidates, self.area_km2)
+        return Gallery(
+            self.points,
+            self.vectors,
+            self.space,
+            candidates,
+            self.area_km2,
+            self.unit,
+            self.made_by,
+        )
 
     def search(
         self, queries: Tensor, top_k: int = 1, block: int = 65_536
@@ -229,13 +256,27 @@ class Gallery:
         """
         if top_k < 1:
             raise ValueError(f'top_k must be at least 1, not {top_k}.')
+        parts = [
+            self._best(some, scale, top_k, block) for some in queries.split(QUERIES)
+        ]
+        if not parts:
+            parts = [self._best(queries, scale, top_k, block)]
+        points, cosine, probability = (
+            torch.cat(part) for part in zip(*parts, strict=True)
+        )
+        return points, cosine, probability
+
+    def _best(
+        self, queries: Tensor, scale: float, top_k: int, block: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         best = queries.new_empty(len(queries), 0, dtype=torch.float32)
         index = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
         total = torch.full_like(best.sum(dim=1), -torch.inf)
         for cosine, number in self._compare(queries, block):
             total = torch.logaddexp(total, (scale * cosine).logsumexp(dim=1))
+            cosine, order = cosine.topk(min(top_k, cosine.shape[1]), dim=1)
             best = torch.cat((best, cosine), dim=1)
-            index = torch.cat((index, number.expand(len(queries), -1)), dim=1)
+            index = torch.cat((index, number[order]), dim=1)
             best, order = best.topk(min(top_k, best.shape[1]), dim=1)
             index = index.gather(1, order)
         points = torch.from_numpy(self.points[index.cpu().numpy()])
@@ -259,6 +300,15 @@ class Gallery:
         tree = KDTree(_on_sphere(self.points[which]))
         nearest = which[tree.query(_on_sphere(check_points(points).cpu().numpy()))[1]]
         target = torch.from_numpy(nearest).to(queries.device)[:, None]
+        parts = [
+            self._ranks(some, nodes, block)
+            for some, nodes in zip(
+                queries.split(QUERIES), target.split(QUERIES), strict=True
+            )
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
+
+    def _ranks(self, queries: Tensor, target: Tensor, block: int) -> Tensor:
         # The similarity of the nearest, from the same products as all others.
         own = torch.zeros(len(queries), 1, device=queries.device)
         for cosine, number in self._compare(queries, block):
@@ -278,7 +328,10 @@ class Gallery:
             )
         if not len(self):
             raise ValueError('The gallery has no candidate left.')
-        queries = F.normalize(queries.float(), dim=1)
+        if not queries.isfinite().all():
+            bad = int((~queries.isfinite().all(dim=1)).nonzero()[0])
+            raise ValueError(f'Query {bad}, counted from 0, is not finite.')
+        queries = F.normalize(queries.float(), dim=1) if self.unit else queries.float()
         for start in range(0, len(self.points), block):
             chosen = np.flatnonzero(self.candidates[start : start + block])
             if len(chosen):
@@ -295,16 +348,39 @@ def _on_sphere(points: NDArray[Any]) -> NDArray[np.float64]:
     )
 
 
+def encoder_hash(encoder: nn.Module) -> str:
+    """Compute a text that changes with the weights that turn points into vectors.
+
+    Args:
+        encoder: A location encoder, or a model of images and locations.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    if isinstance(encoder, ImageLocationModel):
+        state = encoder.encoder.state_dict()
+        basis = encoder.alignment.basis.state_dict()
+        return hash_state(state | {f'basis.{name}': v for name, v in basis.items()})
+    return hash_state(encoder.state_dict())
+
+
+def _is_unit(encoder: nn.Module) -> bool:
+    return not isinstance(encoder, ImageLocationModel) or encoder.alignment.basis.unit
+
+
 def _encode(encoder: nn.Module, points: Tensor, space: Space) -> Tensor:
-    encode: Any = encoder if space == 'x' else getattr(encoder, 'project', None)
-    if encode is None:
-        raise ValueError(
-            f"{type(encoder).__name__} has no projections onto concepts; use space='x'."
-        )
     parameter = next(encoder.parameters(), None)
-    device = points.device if parameter is None else parameter.device
+    points = points if parameter is None else points.to(parameter.device)
     with torch.no_grad(), evaluating(encoder):
-        return F.normalize(encode(points.to(device)).float(), dim=1).cpu()
+        if isinstance(encoder, ImageLocationModel):
+            return encoder.embed_points(points, space).float().cpu()
+        encode: Any = encoder if space == 'x' else getattr(encoder, 'project', None)
+        if encode is None or space == 'both':
+            raise ValueError(
+                f'{type(encoder).__name__} has no projections onto concepts; use '
+                "space='x'."
+            )
+        return F.normalize(encode(points).float(), dim=1).cpu()
 
 
 def _fill(

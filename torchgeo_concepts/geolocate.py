@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
-from torch import Tensor, nn
+from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
 from ._modes import evaluating
 from .candidates import Candidates
-from .datasets._images import read_image
-from .gallery import Gallery, Space
+from .datasets._images import read_image, to_tensor
+from .gallery import Gallery, Space, encoder_hash
 from .image_transforms import CenterCrop, Normalize
 from .models.image_location import ImageLocationModel
 
@@ -100,7 +100,14 @@ class Geolocator:
                 model. By default, that of CLIP.
             scale: Factor of the similarities in the probabilities. A higher one makes
                 the first more probable. It changes no order.
+
+        Raises:
+            ValueError: If another model made the gallery.
         """
+        if gallery.made_by not in (None, encoder_hash(model)):
+            raise ValueError(
+                'Another model made the gallery. Make one with Geolocator.build.'
+            )
         self.model = model
         self.gallery = gallery
         self.preprocess = preprocess or clip_preprocess()
@@ -113,7 +120,7 @@ class Geolocator:
         candidates: Candidates | Tensor,
         folder: Path | str | None = None,
         *,
-        space: Space = 'x',
+        space: Space | None = None,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         scale: float = 100.0,
         progress: bool | None = None,
@@ -125,7 +132,8 @@ class Geolocator:
             candidates: Candidate points, such as those of
                 :func:`~torchgeo_concepts.candidates.candidate_points`.
             folder: Where to keep the gallery. In memory if not given.
-            space: ``'x'`` to compare embeddings, ``'z'`` to compare by concepts.
+            space: ``'x'`` to compare embeddings, ``'z'`` to compare by concepts. By
+                default, what the model was trained to compare.
             preprocess: As for the class.
             scale: As for the class.
             progress: Show a progress bar. By default, on a terminal only.
@@ -136,10 +144,10 @@ class Geolocator:
         if isinstance(candidates, Tensor):
             candidates = Candidates(candidates)
         gallery = Gallery.build(
-            _Locations(model),
+            model,
             candidates.points,
             folder,
-            space=space,
+            space=space or model.alignment.align,
             area_km2=candidates.area_km2,
             progress=progress,
         )
@@ -190,20 +198,6 @@ class Geolocator:
         return Locations(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-class _Locations(nn.Module):
-    """The side of a model that takes points, in the form that a gallery takes."""
-
-    def __init__(self, model: ImageLocationModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, points: Tensor) -> Tensor:
-        return self.model.embed_points(points, 'x')
-
-    def project(self, points: Tensor) -> Tensor:
-        return self.model.embed_points(points, 'z')
-
-
 def _as_list(images: ImagesLike) -> list[ImageLike]:
     if isinstance(images, Tensor) and images.ndim == 4:
         return list(images)
@@ -223,10 +217,13 @@ def _as_tensor(image: ImageLike) -> Tensor:
             raise ValueError(
                 f'An image must have shape (C, H, W), not {tuple(image.shape)}.'
             )
+        if image.is_floating_point() and 0 < image.max() <= 1:
+            raise ValueError(
+                'An image must have values in 0..255. Multiply one in 0..1 by 255.'
+            )
         return image.float()
     if isinstance(image, Image.Image):
-        upright = ImageOps.exif_transpose(image).convert('RGB')
-        return torch.from_numpy(np.array(upright)).permute(2, 0, 1).float()
+        return to_tensor(image, 'the image')
     path = Path(image)
     if not path.is_file():
         raise FileNotFoundError(f'No image {path}.')

@@ -57,6 +57,19 @@ def info_nce(
     Returns:
         The loss, a scalar.
     """
+    query, key = _in_full(query), _in_full(key)
+    negatives = negatives if negatives is None else _in_full(negatives)
+    with torch.autocast(query.device.type, enabled=False):
+        return _info_nce(query, key, scale, negatives, symmetric)
+
+
+def _info_nce(
+    query: Tensor,
+    key: Tensor,
+    scale: Tensor | float,
+    negatives: Tensor | None,
+    symmetric: bool,
+) -> Tensor:
     keys = gather(key)
     target = torch.arange(len(query), device=query.device) + global_rank() * len(query)
     candidates = keys if negatives is None else torch.cat((keys, negatives))
@@ -98,7 +111,9 @@ class InfoNCE(nn.Module):
     @property
     def scale(self) -> Tensor:
         """Factor of the similarities."""
-        return self.logit_scale.exp().clamp(max=self.max_scale)
+        scale = self.logit_scale.exp()
+        # The gradient is that without the bound, so that training finds the way back.
+        return scale + (scale.clamp(max=self.max_scale) - scale).detach()
 
     def forward(
         self, query: Tensor, key: Tensor, negatives: Tensor | None = None
@@ -233,11 +248,12 @@ def concept_divergence(
         raise ValueError(
             f'kind must be one of {get_args(DivergenceKind)}, not {kind!r}.'
         )
-    images, locations = gather(z_image), gather(z_location)
-    logs = [
-        -_squared_distances(a, b) / (2 * sigma**2)
-        for a, b in ((images, images), (locations, locations), (images, locations))
-    ]
+    images, locations = gather(_in_full(z_image)), gather(_in_full(z_location))
+    with torch.autocast(images.device.type, enabled=False):
+        logs = [
+            -_squared_distances(a, b) / (2 * sigma**2)
+            for a, b in ((images, images), (locations, locations), (images, locations))
+        ]
     if kind == 'paper':
         own, other, cross = (log.mean() for log in logs)
     elif kind == 'mmd':
@@ -246,6 +262,12 @@ def concept_divergence(
         # The numbers of pairs cancel.
         own, other, cross = (log.flatten().logsumexp(dim=0) for log in logs)
     return own + other - 2 * cross
+
+
+def _in_full(vectors: Tensor) -> Tensor:
+    """Leave half precision, whose differences of near numbers are noise."""
+    half = vectors.dtype in (torch.float16, torch.bfloat16)
+    return vectors.float() if half else vectors
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -269,6 +291,10 @@ class ConceptDivergence(nn.Module):
             sigma: Width of the kernel.
         """
         super().__init__()
+        if kind not in get_args(DivergenceKind):
+            raise ValueError(
+                f'kind must be one of {get_args(DivergenceKind)}, not {kind!r}.'
+            )
         self.kind = kind
         self.sigma = sigma
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, Subset
 from torchgeo.datasets.utils import Sample
 
 from torchgeo_concepts.datasets import (
@@ -273,3 +273,59 @@ class TestFolder:
         assert info['images'] == 23
         assert 'CenterCrop' in info['made']['transforms']
         assert np.load(tmp_path / 'cache' / '00000.features.npy').dtype == np.float16
+
+
+class Numbers(IterableDataset[Sample]):
+    """A stream of images of one colour each."""
+
+    def __init__(self, shuffle: int = 0) -> None:
+        self.shuffle = shuffle
+
+    def __iter__(self) -> Iterator[Sample]:
+        for index in range(5):
+            image = torch.full((3, 8, 8), float(index))
+            yield {'image': image, 'point': torch.tensor([index, 0.0])}
+
+
+def identity(sample: Sample) -> Sample:
+    return sample
+
+
+class TestRefused:
+    def test_streams_that_cannot_be_gone_on_with(
+        self, tower: ImageTower, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ValueError, match='only one process'):
+            cache_features(Numbers(), tower, tmp_path / 'a', num_workers=2)
+        with pytest.raises(ValueError, match='is another at each pass'):
+            cache_features(Numbers(shuffle=3), tower, tmp_path / 'b')
+        assert len(cache_features(Numbers(), tower, tmp_path / 'c', num_workers=1)) == 5
+
+    def test_functions_without_a_name(
+        self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ValueError, match='could be anything'):
+            cache_features(
+                make(), tower, tmp_path / 'cache', prepare=lambda sample: sample
+            )
+        cache_features(make(), tower, tmp_path / 'cache', prepare=identity)
+
+    def test_another_activation(
+        self, make: Callable[..., ImagePoints], tmp_path: Path
+    ) -> None:
+        linear = nn.Linear(192, 5)
+        towers = [
+            ImageTower(nn.Sequential(nn.Flatten(), linear, activation), nn.Linear(5, 4))
+            for activation in (nn.ReLU(), nn.GELU())
+        ]
+        cache_features(make(), towers[0], tmp_path / 'cache')
+        with pytest.raises(ValueError, match='made by another backbone'):
+            CachedFeatures(tmp_path / 'cache', tower=towers[1])
+
+    def test_another_part_of_the_images(
+        self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
+    ) -> None:
+        dataset = make()
+        cache_features(Subset(dataset, [1, 2, 3]), tower, tmp_path / 'cache')
+        with pytest.raises(ValueError, match='made with other images'):
+            cache_features(Subset(dataset, [1, 2, 4]), tower, tmp_path / 'cache')

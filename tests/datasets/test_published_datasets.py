@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torchgeo.datasets import DatasetNotFoundError
@@ -179,6 +180,15 @@ class TestIm2GPS3k:
         torch.testing.assert_close(dataset[0]['point'], self.BERMUDA)
         corrected = Im2GPS3k(make('im2gps3k', tmp_path / 'corrected'))
         assert dataset.points.equal(corrected.points)
+
+    def test_table_with_columns_in_another_order(self, tmp_path: Path) -> None:
+        right = Im2GPS3k(make('im2gps3k', tmp_path / 'right'))
+        make('im2gps3k', tmp_path / 'other')
+        file = tmp_path / 'other' / 'im2gps3k_places365.csv'
+        frame = pd.read_csv(file)
+        order = ['IMG_ID', 'AUTHOR', 'LON', 'LAT']
+        frame[order + list(frame.columns[4:])].to_csv(file, index=False)
+        assert Im2GPS3k(tmp_path / 'other').points.equal(right.points)
 
 
 class TestYFCC4k:

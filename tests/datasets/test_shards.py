@@ -255,3 +255,31 @@ class TestErrors:
         monkeypatch.setitem(sys.modules, 'webdataset', None)
         with pytest.raises(ImportError, match=r'torchgeo-concepts\[webdataset\]'):
             ImagePointShards(f'{shards}/*.tar')
+
+
+class TestSamplesPerEpoch:
+    @pytest.mark.parametrize('number', [4, 30, 77])
+    def test_all_workers_together_give_as_many(self, shards: Path, number: int) -> None:
+        dataset = ImagePointShards(
+            f'{shards}/s-*.tar', samples_per_epoch=number, shuffle=8
+        )
+        loader = DataLoader(dataset, batch_size=None, num_workers=2)
+        seen = [round(sample['point'][0].item()) for sample in loader]
+        assert len(seen) == number
+        assert len(set(seen)) >= min(number, 15)
+
+    def test_nothing_to_repeat(self, tmp_path: Path) -> None:
+        write(tmp_path / 'empty.tar')
+        dataset = ImagePointShards(str(tmp_path / 'empty.tar'), samples_per_epoch=3)
+        with pytest.raises(ValueError, match='Worker 0 of rank 0 has no sample'):
+            list(dataset)
+
+
+def test_fingerprint_tells_shards_apart(shards: Path) -> None:
+    one = ImagePointShards(f'{shards}/s-*.tar')
+    assert one.fingerprint == ImagePointShards(f'{shards}/s-*.tar').fingerprint
+    for other in (
+        ImagePointShards(f'{shards}/s-00[0-4].tar'),
+        ImagePointShards(f'{shards}/s-*.tar', seed=1),
+    ):
+        assert one.fingerprint != other.fingerprint

@@ -136,3 +136,13 @@ class TestBuilder:
         missing, unexpected = model.load_state_dict(state, strict=False)
         assert set(missing) == {'basis.initial', 'basis.offset'}
         assert unexpected == []
+
+    def test_text_embeddings_of_half_precision(self, bank: ConceptBank) -> None:
+        model = concept_geoclip('MP16', bank, torch.randn(5, 512).half())
+        assert model.project(torch.tensor([[2.35, 48.86]])).dtype == torch.float32
+        with pytest.raises(ValueError, match='must be finite'):
+            concept_geoclip('MP16', bank, torch.full((5, 512), torch.nan))
+
+    def test_arguments_beside_weights(self, bank: ConceptBank) -> None:
+        with pytest.raises(ValueError, match=r"determine \['hidden_dim'\]"):
+            concept_geoclip('MP16', bank, torch.randn(5, 512), hidden_dim=8)

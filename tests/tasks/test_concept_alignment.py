@@ -21,7 +21,9 @@ from torchgeo.main import main
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.datamodules import ImagePointsDataModule
 from torchgeo_concepts.datasets import CachedFeatures, ImagePoints, cache_features
+from torchgeo_concepts.geolocate import Geolocator
 from torchgeo_concepts.image_transforms import CenterCrop, Normalize
+from torchgeo_concepts.losses import InfoNCE
 from torchgeo_concepts.models import ConceptGeoCLIP, load_image_tower
 from torchgeo_concepts.tasks import ConceptAlignment
 
@@ -103,9 +105,16 @@ class TestLearning:
         assert run.callback_metrics['val_acc@750km'] < 0.4
 
     def test_augmented(self, photos: Path) -> None:
+        seed_everything(0)
         run = trainer(max_epochs=1)
         run.fit(task(photos, symmetric=True), data(photos, augment=True))
-        assert run.callback_metrics['train_loss'].isfinite()
+        plain = trainer(max_epochs=1)
+        seed_everything(0)
+        plain.fit(task(photos, symmetric=True), data(photos))
+        assert run.callback_metrics['train_loss'] > 0
+        assert (
+            run.callback_metrics['train_loss'] != plain.callback_metrics['train_loss']
+        )
 
 
 class OfFeatures(nn.Module):
@@ -175,7 +184,10 @@ class TestIsGeoCLIP:
 
 
 class TestCheckpoints:
-    def test_resumes_bit_for_bit(self, photos: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize('num_workers', [0, 1])
+    def test_resumes_bit_for_bit(
+        self, photos: Path, tmp_path: Path, num_workers: int
+    ) -> None:
         def fit(epochs: int, name: str, resume: Path | None = None) -> Path:
             seed_everything(7)
             checkpoints = ModelCheckpoint(
@@ -185,7 +197,8 @@ class TestCheckpoints:
                 max_epochs=epochs, enable_checkpointing=True, callbacks=[checkpoints]
             )
             # Random crops are part of what must come out the same.
-            run.fit(task(photos), data(photos, augment=True), ckpt_path=resume)
+            images = data(photos, augment=True, num_workers=num_workers)
+            run.fit(task(photos), images, ckpt_path=resume)
             return tmp_path / name / 'last.ckpt'
 
         whole = torch.load(fit(3, 'whole'), weights_only=True)
@@ -197,6 +210,34 @@ class TestCheckpoints:
         before = torch.load(half, weights_only=True)['state_dict']
         name = 'model.alignment.basis.offset'
         assert not before[name].equal(whole['state_dict'][name])
+
+    def test_loads_without_the_files_it_was_made_of(
+        self, photos: Path, tmp_path: Path
+    ) -> None:
+        model = task(photos, logit_scale='GeoCLIPLogitScale_Weights.MP16')
+        run = trainer(max_epochs=1)
+        run.fit(model, data(photos))
+        run.save_checkpoint(tmp_path / 'model.ckpt')
+        state = torch.load(tmp_path / 'model.ckpt', weights_only=True)
+        for name in ('logit_scale', 'bank', 'gallery', 'image_weights'):
+            assert name not in state['hyper_parameters']
+        loaded = ConceptAlignment.load_from_checkpoint(tmp_path / 'model.ckpt')
+        assert loaded.contrast.scale == model.contrast.scale != InfoNCE().scale
+
+    def test_training_on_has_a_seed_of_its_own(
+        self, photos: Path, tmp_path: Path
+    ) -> None:
+        run = trainer(max_epochs=1)
+        run.fit(task(photos), data(photos))
+        run.save_checkpoint(tmp_path / 'model.ckpt')
+        losses = []
+        for seed in (1, 2):
+            loaded = ConceptAlignment.load_from_checkpoint(tmp_path / 'model.ckpt')
+            seed_everything(seed)
+            run = trainer(max_epochs=1)
+            run.fit(loaded, data(photos, augment=True))
+            losses.append(run.callback_metrics['train_loss'])
+        assert losses[0] != losses[1]
 
     def test_loads_alone(self, photos: Path, tmp_path: Path) -> None:
         model = task(photos)
@@ -309,8 +350,68 @@ class TestCachedFeatures:
         with pytest.raises(ValueError, match='the tower takes 7'):
             trainer().test(task(photos, image_tower='features/7'), datamodule)
 
+    def test_mixed_with_those_of_another_backbone(
+        self, photos: Path, cached: CachedFeatures, tmp_path: Path
+    ) -> None:
+        torch.manual_seed(9)
+        images = ImagePoints(photos, photos / 'photos.csv', transforms=CenterCrop(32))
+        tower = load_image_tower('timm/test_resnet')
+        other = cache_features(images, tower, tmp_path / 'other', prepare=Normalize())
+        model = task(photos, image_tower=f'features/{cached.num_features}')
+        run = trainer(max_epochs=1)
+        run.fit(model, ImagePointsDataModule(cached, batch_size=48))
+        run.save_checkpoint(tmp_path / 'model.ckpt')
+        loaded = ConceptAlignment.load_from_checkpoint(tmp_path / 'model.ckpt')
+        with pytest.raises(ValueError, match='than the features that this model'):
+            trainer().test(loaded, ImagePointsDataModule(test=other))
+
+    def test_images_need_a_backbone(self, photos: Path) -> None:
+        with pytest.raises(ValueError, match='This tower takes cached features'):
+            trainer().test(task(photos, image_tower='features/7'), data(photos))
+
+
+class TestGeolocator:
+    @pytest.mark.parametrize('unit', [True, False])
+    @pytest.mark.parametrize('align', ['x', 'z', 'both'])
+    def test_searches_as_it_was_trained(
+        self, photos: Path, align: str, unit: bool
+    ) -> None:
+        torch.manual_seed(0)
+        model = task(photos, align=align, unit=unit)
+        points = torch.rand(30, 2) * 80
+        images = torch.rand(4, 3, 32, 32) * 255
+        locator = model.geolocator(points)
+        locator.preprocess = lambda image: image / 255
+        found = locator.predict(images, top_k=30)
+        with torch.no_grad():
+            aligned = model.eval().model(images / 255, points)
+            similarity = model.model.alignment.similarity(aligned)
+        best, order = similarity.sort(dim=1, descending=True)
+        torch.testing.assert_close(found.similarity, best, atol=2e-3, rtol=1e-2)
+        assert found.points[:, 0].equal(points[order[:, 0]])
+        assert locator.scale == pytest.approx(1 / 0.07, rel=1e-3)
+
+    def test_gallery_of_another_model(self, photos: Path) -> None:
+        one, other = task(photos), task(photos)
+        gallery = one.geolocator(torch.rand(5, 2)).gallery
+        with pytest.raises(ValueError, match='Another model made the gallery'):
+            Geolocator(other.model, gallery)
+
 
 class TestArguments:
+    def test_other_location_encoders(self, photos: Path) -> None:
+        model = task(photos, location_encoder='satclip', location_kwargs=None)
+        aligned = model.model(torch.rand(2, 3, 32, 32), torch.rand(2, 2))
+        assert aligned.x_image.shape == aligned.x_location.shape
+
+    def test_arguments_beside_weights(self, photos: Path) -> None:
+        with pytest.raises(ValueError, match='leave out location_kwargs'):
+            task(photos, location_weights='GeoCLIPLocation_Weights.MP16')
+
+    def test_unknown_divergence(self, photos: Path) -> None:
+        with pytest.raises(ValueError, match="not 'kl'"):
+            task(photos, divergence='kl')
+
     def test_unknown_location_encoder(self, photos: Path) -> None:
         with pytest.raises(ValueError, match='geoclip_locatoin.*geoclip_location'):
             task(photos, location_encoder='geoclip_locatoin')
@@ -354,7 +455,14 @@ class TestArguments:
         pytest.importorskip('global_land_mask')
         run = trainer(logger=CSVLogger(tmp_path))
         run.test(task(photos, gallery='land:500'), data(photos), verbose=False)
-        assert run.callback_metrics['test_recall@10000000km2'] >= 0
+        recall = [
+            float(run.callback_metrics[f'test_recall@1{"0" * n}km2'])
+            for n in range(2, 8)
+        ]
+        # No area smaller than that of a candidate is searched; more area, more recall.
+        assert recall == sorted(recall)
+        assert recall[:4] == [0.0] * 4
+        assert recall[-1] > 0
 
     def test_warns_of_random_numbers(self, photos: Path) -> None:
         run = trainer(fast_dev_run=True)

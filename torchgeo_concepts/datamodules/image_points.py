@@ -5,7 +5,7 @@
 
 import copy
 from collections.abc import Sized
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import nn
 from torch.utils.data import (
     DataLoader,
     Dataset,
-    DistributedSampler,
     IterableDataset,
     Subset,
     default_collate,
@@ -26,6 +25,7 @@ from torchgeo.datasets.utils import Sample
 from ..datasets import CachedFeatures, ImagePoints
 from ..image_transforms import CLIP_MEAN, CLIP_STD, CenterCrop, Normalize, RandomCrop
 from ..points import check_points
+from ._epochs import ResumingSampler, StreamEpochs, StreamLoader
 
 __all__ = ('ImagePointsDataModule', 'ValidationSplit')
 
@@ -76,13 +76,21 @@ class ImagePointsDataModule(NonGeoDataModule):
             std: Standard deviation of each channel.
             scale: What the values of images are divided by first.
             val: Samples to validate on, if not a part of those to train on.
-            val_fraction: Share of *train* that is held out for validation otherwise.
+            val_fraction: Share of *train*, between 0 and 1, that is held out for validation otherwise.
             val_split: ``'random'`` holds out single samples, ``'blocks'`` all samples
                 of blocks of 10 degrees, which tells how well places far from all others
                 are found.
             seed: Seed of the split and of the order of training.
         """
         super().__init__(NonGeoDataset, batch_size, num_workers)
+        if val_split not in get_args(ValidationSplit):
+            raise ValueError(
+                f'val_split must be one of {get_args(ValidationSplit)}, not {val_split!r}.'
+            )
+        if not 0 < val_fraction < 1:
+            raise ValueError(
+                f'val_fraction must lie between 0 and 1, not {val_fraction}.'
+            )
         self.train_source, self.val_source = train, val
         self.test_source, self.predict_source = test, predict
         self.image_size = image_size
@@ -90,6 +98,7 @@ class ImagePointsDataModule(NonGeoDataModule):
         self.val_fraction = val_fraction
         self.val_split = val_split
         self.seed = seed
+        self.first_epoch = 0
         self.aug: nn.Module = Normalize(mean, std, scale)
 
     def setup(self, stage: str) -> None:
@@ -102,6 +111,7 @@ class ImagePointsDataModule(NonGeoDataModule):
             ValueError: If there is no dataset for the stage, or fewer training samples
                 than in a batch.
         """
+        self.first_epoch = getattr(self, '_resumed_epoch', 0)
         if stage in ('fit', 'validate'):
             self.train_dataset, self.val_dataset = self._split()
         if stage == 'fit':
@@ -118,6 +128,11 @@ class ImagePointsDataModule(NonGeoDataModule):
             raise ValueError('There is no dataset to train on. Pass train.')
         processes = self.trainer.world_size if self.trainer else 1
         if isinstance(dataset, IterableDataset):
+            if processes > 1 and not getattr(dataset, 'samples_per_epoch', None):
+                raise ValueError(
+                    'Processes wait for each other, and a stream may have more samples '
+                    'for one than for another. Give it samples_per_epoch.'
+                )
             return
         number = len(cast(Sized, dataset))
         if number < self.batch_size * processes:
@@ -130,15 +145,19 @@ class ImagePointsDataModule(NonGeoDataModule):
         source, val = self.train_source, self.val_source
         if source is None:
             return None, self._evaluated('validate', val)
-        train = self._transformed(source, train=True)
         if val is not None or isinstance(source, IterableDataset):
+            train = self._transformed(source, train=True)
             return train, val and self._evaluated('validate', val)
         held_out = self._held_out(source)
-        kept = Subset(train, np.flatnonzero(~held_out).tolist())
         if isinstance(source, ImagePoints):
-            return kept, self._evaluated('validate', source.select(held_out))
-        evaluated = self._transformed(source, train=False)
-        return kept, Subset(evaluated, np.flatnonzero(held_out).tolist())
+            # Apart, so that none takes the place of an unreadable one of the other.
+            train = self._transformed(source.select(~held_out), train=True)
+            return train, self._evaluated('validate', source.select(held_out))
+        train, evaluated = (self._transformed(source, train=t) for t in (True, False))
+        return (
+            Subset(train, np.flatnonzero(~held_out).tolist()),
+            Subset(evaluated, np.flatnonzero(held_out).tolist()),
+        )
 
     def _held_out(self, source: NonGeoDataset) -> NDArray[np.bool_]:
         """Tell which samples validate."""
@@ -155,17 +174,18 @@ class ImagePointsDataModule(NonGeoDataModule):
                 )
             lon, lat = np.floor(check_points(points).numpy() / BLOCK_DEGREES).T
             groups = np.unique(lat * 1000 + lon, return_inverse=True)[1]
-        order = generator.permutation(groups.max() + 1)
-        sizes = np.bincount(groups)[order].cumsum()
-        # As many groups as it takes, never all and never none.
-        last = min(
-            int(np.searchsorted(sizes, self.val_fraction * number)), len(order) - 2
-        )
-        if last < 0:
+        sizes = np.bincount(groups)
+        if len(sizes) < 2:
             raise ValueError(
-                f'{number} samples in {len(order)} groups cannot be split. Pass val.'
+                f'{number} samples in one block cannot be split. Pass val, or '
+                "val_split='random'."
             )
-        return np.isin(groups, order[: last + 1])
+        wanted, chosen = self.val_fraction * number, list[int]()
+        for group in generator.permutation(len(sizes)):
+            # A group that would lead farther from what is wanted is left to training.
+            if sizes[group] < 2 * (wanted - sizes[chosen].sum()):
+                chosen.append(int(group))
+        return np.isin(groups, chosen or [int(sizes.argmin())])
 
     def _evaluated(
         self, stage: str, source: NonGeoDataset | None
@@ -192,30 +212,53 @@ class ImagePointsDataModule(NonGeoDataModule):
         dataset: Dataset[Sample] = changed
         return dataset
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epoch that training goes on with.
+
+        Returns:
+            The epoch.
+        """
+        if self.trainer is None:
+            return {}
+        return {'epoch': self.trainer.current_epoch + self.trainer.is_last_batch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with an epoch.
+
+        Args:
+            state_dict: What :meth:`state_dict` returned.
+        """
+        self._resumed_epoch = state_dict.get('epoch', 0)
+        self.first_epoch = self._resumed_epoch
+
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         dataset = getattr(self, f'{split}_dataset')
         if dataset is None:
             return []  # type: ignore[return-value]
         train = split == 'train'
-        sampler: DistributedSampler[Sample] | None = None
-        if train and not isinstance(dataset, IterableDataset):
+        loader, sampler = DataLoader[Sample], None
+        if train and isinstance(dataset, IterableDataset):
+            loader, dataset = StreamLoader, StreamEpochs(dataset, self.first_epoch)
+        elif train:
             # One order for each seed and epoch, whatever came before, and for any
             # number of processes.
-            sampler = DistributedSampler(
+            sampler = ResumingSampler(
                 dataset,
                 num_replicas=self.trainer.world_size if self.trainer else 1,
                 rank=self.trainer.global_rank if self.trainer else 0,
                 seed=self.seed,
                 drop_last=True,
             )
-        return DataLoader(
+            sampler.first_epoch = self.first_epoch
+        return loader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             collate_fn=_collate,
             drop_last=train,
-            persistent_workers=self.num_workers > 0,
+            # Workers begin each epoch alike, also when training resumes with it.
+            persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
         )
 

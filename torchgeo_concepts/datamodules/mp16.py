@@ -37,7 +37,9 @@ class MP16DataModule(ImagePointsDataModule):
         val_fraction: float = 0.01,
         val_split: ValidationSplit = 'random',
         on_error: OnError = 'skip',
+        test_on_error: OnError = 'raise',
         seed: int = 0,
+        download: bool = False,
     ) -> None:
         """Initialize a new MP16DataModule instance.
 
@@ -53,7 +55,10 @@ class MP16DataModule(ImagePointsDataModule):
                 :class:`ImagePointsDataModule` has it.
             on_error: ``'skip'`` leaves out the images of MP-16 that are missing, as
                 many are that were removed since.
+            test_on_error: The same for the test set. Accuracies are then those of the
+                images that are left.
             seed: Seed of the split and of the order of training.
+            download: Download what of both can be downloaded.
         """
         super().__init__(
             batch_size=batch_size,
@@ -67,6 +72,19 @@ class MP16DataModule(ImagePointsDataModule):
         self.test_root = test_root
         self.test_set = test_set
         self.on_error: OnError = on_error
+        self.test_on_error: OnError = test_on_error
+        self.download = download
+
+    def prepare_data(self) -> None:
+        """Download the datasets, if so asked."""
+        if self.download:
+            MP16(self.root, on_error=self.on_error, download=True)
+            self._test_set(download=True)
+
+    def _test_set(self, download: bool = False) -> ImagePoints:
+        return _TEST_SETS[self.test_set](
+            self.test_root, on_error=self.test_on_error, download=download
+        )
 
     def setup(self, stage: str) -> None:
         """Set up datasets.
@@ -80,5 +98,5 @@ class MP16DataModule(ImagePointsDataModule):
         if stage in ('fit', 'validate'):
             self.train_source = MP16(self.root, on_error=self.on_error)
         else:
-            self.test_source = _TEST_SETS[self.test_set](self.test_root)
+            self.test_source = self._test_set()
         super().setup(stage)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-__all__ = ('UnreadableImageError', 'is_image', 'read_image')
+__all__ = ('UnreadableImageError', 'is_image', 'read_image', 'to_tensor')
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')
 ENDING = r'\.(?i:jpe?g|png|tiff?|webp)$'
@@ -64,13 +64,33 @@ def read_image(source: Path | BytesIO, name: str) -> Tensor:
     """
     try:
         with Image.open(source) as image:
-            if image.mode.startswith(('I', 'F')):
-                raise ValueError(f'mode {image.mode} is not 8 bits a channel')
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode == 'P':
-                # Pillow warns of palettes with transparency that skip this step.
-                upright = upright.convert('RGBA')
-            array = np.array(upright.convert('RGB'))
+            return to_tensor(image, name)
     except IMAGE_ERRORS as error:
+        if isinstance(error, UnreadableImageError):
+            raise
         raise UnreadableImageError(f'Cannot read {name}: {error}') from error
+
+
+def to_tensor(image: Image.Image, name: str) -> Tensor:
+    """Turn an image upright and into a tensor.
+
+    Args:
+        image: The image.
+        name: What to call it in messages.
+
+    Returns:
+        Tensor of shape ``(3, H, W)``, RGB in 0..255.
+
+    Raises:
+        UnreadableImageError: If it has other than 8 bits a channel.
+    """
+    if image.mode.startswith(('I', 'F')):
+        raise UnreadableImageError(
+            f'Cannot read {name}: mode {image.mode} is not 8 bits a channel'
+        )
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == 'P':
+        # Pillow warns of palettes with transparency that skip this step.
+        upright = upright.convert('RGBA')
+    array = np.array(upright.convert('RGB'))
     return torch.from_numpy(array).permute(2, 0, 1).float()

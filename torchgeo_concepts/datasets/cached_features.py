@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 from tqdm import tqdm
@@ -110,11 +110,16 @@ class CachedFeatures(NonGeoDataset):
                     f'{self.root} has {self.num_features} features of an image, the '
                     f'tower takes {taken}.'
                 )
-        elif _model_hash(tower) != self.info['made']['model']:
+        elif _model_hash(tower) != self.made_by:
             raise ValueError(
                 f'The features in {self.root} were made by another backbone, or one '
                 'with other weights. Make them anew in another folder.'
             )
+
+    @property
+    def made_by(self) -> str:
+        """Hash of the backbone that made the features."""
+        return str(self.info['made']['model'])
 
     @property
     def num_features(self) -> int:
@@ -173,10 +178,10 @@ def cache_features(
         prepare: Applied to each batch on that device, such as
             :class:`~torchgeo_concepts.image_transforms.Normalize`.
         batch_size: Number of images to encode at a time.
-        num_workers: Number of processes that read images.
+        num_workers: Number of processes that read images; at most one reads a stream.
         part_size: Number of images in a file.
         on_error: ``'skip'`` leaves out images that cannot be read, and the progress bar
-            and ``features.json`` count them.
+            and ``features.json`` count them. Streams have an *on_error* of their own.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
@@ -192,6 +197,8 @@ def cache_features(
             'Features are cached of frozen backbones: those of one that is trained '
             'would change.'
         )
+    if isinstance(dataset, IterableDataset):
+        _check_stream(dataset, num_workers)
     root = Path(root)
     made = _Made(
         _model_hash(tower),
@@ -217,6 +224,19 @@ def cache_features(
     return _finish(root, made)
 
 
+def _check_stream(stream: IterableDataset[Sample], num_workers: int) -> None:
+    if num_workers > 1:
+        raise ValueError(
+            f'{type(stream).__name__} is a stream, which only one process can go on '
+            'with where a pass stopped. Use num_workers=1, or a folder for each shard.'
+        )
+    if getattr(stream, 'shuffle', 0):
+        raise ValueError('A stream that is shuffled is another at each pass.')
+    set_epoch = getattr(stream, 'set_epoch', None)
+    if set_epoch is not None:
+        set_epoch(0)
+
+
 class _Rows(Dataset[Sample | None]):
     """Samples from some row on, and None for images that cannot be read."""
 
@@ -232,12 +252,12 @@ class _Rows(Dataset[Sample | None]):
 
     def __getitem__(self, index: int) -> Sample | None:
         index += self.start
+        # Not by index if there is a way, which may put the next image in its place.
         load = getattr(self.dataset, 'load', None)
-        if load is None:
-            sample: Sample = self.dataset[index]
-            return sample
         try:
-            # Not by index, which may put the next image in the place of this one.
+            if load is None:
+                sample: Sample = self.dataset[index]
+                return sample
             sample = load(index)
         except UnreadableImageError:
             if self.on_error == 'raise':
@@ -384,19 +404,34 @@ def _write_info(root: Path, made: _Made, complete: bool) -> None:
 
 
 def _model_hash(tower: ImageTower) -> str:
-    return hash_state(tower.backbone.state_dict(), type(tower.backbone).__qualname__)
+    # Activations are in no state dict, and some buffers are not either.
+    state = {**tower.backbone.state_dict(), **dict(tower.backbone.named_buffers())}
+    return hash_state(state, repr(tower.backbone))
 
 
 def _describe(transforms: object) -> str:
     """Return a text that does not depend on where in memory things are."""
-    name = getattr(transforms, '__qualname__', None) or repr(transforms)
-    return re.sub(r' at 0x[0-9a-f]+', '', name)
+    name = getattr(transforms, '__qualname__', None)
+    if name is None:
+        return re.sub(r' at 0x[0-9a-f]+', '', repr(transforms))
+    if '<' in name:
+        raise ValueError(
+            f'{name} could be anything: transforms must be a module, or a function that '
+            'can be imported.'
+        )
+    return f'{getattr(transforms, "__module__", "")}.{name}'
 
 
-def _dataset_hash(dataset: Dataset[Sample]) -> str:
-    fingerprint = getattr(dataset, 'fingerprint', None)
-    about = f'{type(dataset).__qualname__} {_known_length(dataset)} {fingerprint}'
-    return hashlib.sha256(about.encode()).hexdigest()
+def _dataset_hash(dataset: Any) -> str:
+    """Compute what tells datasets apart, as far as they say."""
+    about = [type(dataset).__qualname__, str(_known_length(dataset))]
+    about.append(str(getattr(dataset, 'fingerprint', None)))
+    points = getattr(dataset, 'points', None)
+    if isinstance(points, Tensor):
+        about.append(hash_state({'points': points}))
+    if isinstance(dataset, Subset):
+        about += [_dataset_hash(dataset.dataset), str(list(dataset.indices))]
+    return hashlib.sha256(' '.join(about).encode()).hexdigest()
 
 
 def _known_length(dataset: Any) -> int | None:

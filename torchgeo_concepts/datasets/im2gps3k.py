@@ -7,6 +7,8 @@ import pathlib
 import warnings
 from typing import ClassVar
 
+import pandas as pd
+
 from ._published import PublishedImages
 
 __all__ = ('Im2GPS3k',)
@@ -60,6 +62,9 @@ class Im2GPS3k(PublishedImages):
         with table.open(encoding='utf-8-sig') as file:
             header = file.readline()
         if not header.startswith(SWAPPED_HEADER):
+            return {}
+        # A table that has its columns in this order, and right, is no such version.
+        if pd.read_csv(table, usecols=['LAT'])['LAT'].abs().max() <= 90:
             return {}
         warnings.warn(
             f'{table} is the version whose columns LAT and LON have each the name of '

@@ -4,6 +4,8 @@
 """Photos and points in tar shards, for sets of millions."""
 
 import glob
+import hashlib
+import itertools
 import json
 import pathlib
 import random
@@ -63,6 +65,7 @@ class ImagePointShards(IterableDataset[Sample]):
         lat: str | None = None,
         seed: int = 0,
         shuffle: int = 0,
+        samples_per_epoch: int | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
         on_error: OnError = 'raise',
     ) -> None:
@@ -81,6 +84,9 @@ class ImagePointShards(IterableDataset[Sample]):
             seed: The order depends on it and on the epoch.
             shuffle: Number of samples to shuffle at a time, beside the order of shards.
                 With 0 neither is shuffled.
+            samples_per_epoch: Number of samples of an iteration over all ranks, which
+                begins anew if there are fewer. Ranks that train together need it, since
+                shards are not of one size. By default, each sample comes once.
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if a sample has no image or no point, or
                 if a shard ends too early; ``'skip'`` to warn, count, and go on.
@@ -98,6 +104,7 @@ class ImagePointShards(IterableDataset[Sample]):
         self.lat = lat
         self.seed = seed
         self.shuffle = shuffle
+        self.samples_per_epoch = samples_per_epoch
         self.transforms = transforms
         self.on_error = on_error
         self.epoch = 0
@@ -131,22 +138,45 @@ class ImagePointShards(IterableDataset[Sample]):
             ValueError: The same for a sample without image or point, or if there are
                 fewer shards than ranks.
         """
-        wds = _webdataset()
-        rank, ranks, worker, workers = wds.utils.pytorch_worker_info()
+        rank, ranks, worker, workers = _webdataset().utils.pytorch_worker_info()
         if len(self.shards) < ranks:
             raise ValueError(
                 f'{len(self.shards)} shards cannot be split among {ranks} ranks; write '
                 'more and smaller ones.'
             )
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        first = self._pass(f'{epoch}', rank, ranks, worker, workers)
+        if self.samples_per_epoch is None:
+            yield from first
+            return
+        share, rest = divmod(self.samples_per_epoch // ranks, workers)
+        missing = share + (worker < rest)
+        for number in itertools.count():
+            name = f'{epoch}' if number == 0 else f'{epoch}.{number}'
+            before = missing
+            for sample in self._pass(name, rank, ranks, worker, workers):
+                if not missing:
+                    return
+                missing -= 1
+                yield sample
+            if missing and missing == before:
+                raise ValueError(
+                    f'Worker {worker} of rank {rank} has no sample in its shards. Write '
+                    'more and smaller ones, or use fewer workers.'
+                )
+
+    def _pass(
+        self, name: str, rank: int, ranks: int, worker: int, workers: int
+    ) -> Iterator[Sample]:
+        """Read the shards of a rank and a worker once, in the order of that name."""
         shards = list(self.shards)
         if self.shuffle:
             # The same order everywhere, so that no shard is read twice.
-            random.Random(f'{self.seed} {self.epoch}').shuffle(shards)
+            random.Random(f'{self.seed} {name}').shuffle(shards)
         members = self._members(shards[rank::ranks][worker::workers])
         if self.shuffle:
-            own = random.Random(f'{self.seed} {self.epoch} {rank} {worker}')
-            members = wds.shuffle(self.shuffle, rng=own)(members)
-        self.epoch += 1
+            own = random.Random(f'{self.seed} {name} {rank} {worker}')
+            members = _webdataset().shuffle(self.shuffle, rng=own)(members)
         for sample in members:
             try:
                 decoded = self._decode(sample)
@@ -156,6 +186,18 @@ class ImagePointShards(IterableDataset[Sample]):
             else:
                 transforms = self.transforms
                 yield decoded if transforms is None else transforms(decoded)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of names and sizes of the shards, of their points, and the order."""
+        digest = hashlib.sha256(f'{self.seed} {self.shuffle}'.encode())
+        for shard in self.shards:
+            path = pathlib.Path(shard)
+            size = path.stat().st_size if path.is_file() else -1
+            digest.update(f'{path.name} {size}\0'.encode())
+        if self._table is not None:
+            digest.update(self._table.points.numpy().tobytes())
+        return digest.hexdigest()
 
     def _members(self, shards: list[str]) -> Iterator[dict[str, Any]]:
         """Read samples, not yet decoded."""

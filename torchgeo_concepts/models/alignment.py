@@ -54,6 +54,9 @@ class ConceptBasis(nn.Module):
                 f'A bank of {len(bank)} concepts needs directions of shape '
                 f'({len(bank)}, d), not {tuple(initial.shape)}.'
             )
+        if not initial.isfinite().all():
+            raise ValueError('The directions of concepts must be finite.')
+        initial = initial.float()
         self.bank = bank
         self.source = source
         self.unit = unit

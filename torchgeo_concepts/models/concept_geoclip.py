@@ -185,6 +185,8 @@ def concept_geoclip(
     """
     member: ConceptGeoCLIP_Weights | None = ConceptGeoCLIP_Weights.verify(weights)
     if member is not None:
+        if kwargs:
+            raise ValueError(f'The weights determine {sorted(kwargs)}; leave them out.')
         kwargs = {name: member.meta[name] for name in CONFIG}
     encoder = GeoCLIPLocation(**kwargs)
     bank = ConceptBank.default() if bank is None else bank

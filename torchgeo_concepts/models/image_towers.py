@@ -63,6 +63,11 @@ class ImageTower(nn.Module):
         """
         if images.ndim == 2:
             return images
+        if isinstance(self.backbone, nn.Identity):
+            raise ValueError(
+                'This tower takes cached features. For images, put the backbone that '
+                'made them before its head: ImageTower(backbone, tower.head).'
+            )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features: Tensor = self.backbone(images)
         return features

@@ -32,7 +32,7 @@ def load_image_tower(
 
     Args:
         name: ``open_clip/NAME``, ``timm/NAME`` or ``torchgeo/NAME`` for a backbone of
-            that library, or ``features/NUMBER`` for images that come as that many
+            that library (of TorchGeo, its ResNets and ViTs), or ``features/NUMBER`` for images that come as that many
             cached features, without any backbone.
         weights: Weights of the backbone: a tag of open_clip, full name of weights of
             TorchGeo, ``'pretrained'`` for the default ones of timm, or a file of any
@@ -116,7 +116,13 @@ def _torchgeo(
         raise ValueError(f'TorchGeo has no model {model!r}. {hint}')
     if weights is not None and not Path(weights).is_file():
         return load_encoder(model, weights, download=download).train(), None
-    backbone: nn.Module = get_model(model, weights=None, in_chans=in_chans)
+    try:
+        backbone: nn.Module = get_model(model, weights=None, in_chans=in_chans)
+    except TypeError as error:
+        raise ValueError(
+            f'{model} of TorchGeo is not built for a number of channels, so it cannot be '
+            f'an image tower by its name: {error}. ResNets and ViTs can.'
+        ) from error
     if weights is not None:
         _load_file(backbone, weights)
     return backbone, None

@@ -22,11 +22,12 @@ from torchmetrics import MetricCollection
 
 from .. import models
 from .._modes import evaluating
-from ..candidates import candidate_points
+from ..candidates import Candidates, candidate_points
 from ..concepts.bank import ConceptBank
 from ..datasets import CachedFeatures
 from ..distributed import gather_objects
 from ..gallery import Gallery
+from ..geolocate import Geolocator
 from ..losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue
 from ..metrics import (
     ConceptEntropy,
@@ -39,9 +40,6 @@ from ..models.alignment import Align, Alignment, ImageProjection
 from ..names import near_matches
 
 __all__ = ('ConceptAlignment',)
-
-# Points of a gallery to encode at a time.
-GALLERY_BATCH = 8192
 
 
 class ConceptAlignment(BaseTask):
@@ -62,6 +60,7 @@ class ConceptAlignment(BaseTask):
         'location_weights',
         'bank',
         'text_embeddings',
+        'logit_scale',
         # A checkpoint should not overrule who tests it.
         'gallery',
         'drop_test_points',
@@ -160,20 +159,26 @@ class ConceptAlignment(BaseTask):
         }
         self.bank_source = bank
         self.text_embeddings = text_embeddings
+        self.logit_scale = logit_scale
         self.gallery = gallery
         self.drop_test_points = drop_test_points
         self.download = download
+        if location_weights is not None and location_kwargs:
+            raise ValueError(
+                'location_weights determine the location encoder; leave out '
+                'location_kwargs.'
+            )
         if location_encoder not in list_models():
             hint = near_matches(location_encoder, list_models())
             raise ValueError(f'No model {location_encoder!r}. {hint}')
+        # Hash of the backbone that made the cached features, if it trains on any.
+        self.features_made_by: str | None = None
         super().__init__()
 
     def configure_models(self) -> None:
         """Initialize the model."""
         encoder = self._load_encoder()
-        dim = getattr(encoder, 'embed_dim', None)
-        if not isinstance(dim, int):
-            raise ValueError(f'{type(encoder).__name__} is no location encoder.')
+        dim = _embed_dim(encoder)
         bank = _read_bank(self.bank_source)
         tower = models.load_image_tower(
             self.hparams['image_tower'],
@@ -200,7 +205,7 @@ class ConceptAlignment(BaseTask):
 
     def configure_losses(self) -> None:
         """Initialize the losses."""
-        scale = self.hparams['logit_scale']
+        scale = self.logit_scale
         if isinstance(scale, str):
             scale = models.geoclip_logit_scale(scale, download=self.download).item()
         self.contrast = InfoNCE(scale, symmetric=self.hparams['symmetric'])
@@ -229,6 +234,21 @@ class ConceptAlignment(BaseTask):
     def bank(self) -> ConceptBank:
         """The concepts."""
         return self.model.alignment.basis.bank
+
+    def geolocator(
+        self, candidates: Candidates | Tensor, folder: Path | str | None = None
+    ) -> Geolocator:
+        """Search candidates with this model, as it was trained to compare.
+
+        Args:
+            candidates: Candidate points.
+            folder: Where to keep the gallery. In memory if not given.
+
+        Returns:
+            A geolocator for images as CLIP takes them.
+        """
+        scale = self.contrast.scale.item()
+        return Geolocator.build(self.model, candidates, folder, scale=scale)
 
     def _load_encoder(self) -> nn.Module:
         name, weights = (
@@ -316,8 +336,9 @@ class ConceptAlignment(BaseTask):
             weighted = self.hparams['divergence_weight'] * parts['divergence']
             parts['loss'] = parts['loss'] + weighted
         if self.hparams['drift_weight']:
-            penalty = self.model.alignment.basis.drift_penalty()
-            parts['loss'] = parts['loss'] + self.hparams['drift_weight'] * penalty
+            parts['drift'] = self.model.alignment.basis.drift_penalty()
+            weighted = self.hparams['drift_weight'] * parts['drift']
+            parts['loss'] = parts['loss'] + weighted
         with torch.no_grad():
             similar = sum(image @ place[:number].T for image, place in pairs)
             own = torch.arange(number, device=points.device)
@@ -342,7 +363,16 @@ class ConceptAlignment(BaseTask):
         return parts['loss']
 
     def on_train_epoch_end(self) -> None:
-        """Log how far the directions of concepts have drifted."""
+        """Log how far the directions of concepts have drifted.
+
+        Raises:
+            ValueError: If there was no batch to train on.
+        """
+        if not self.trainer.global_step:
+            raise ValueError(
+                'There was no whole batch to train on. Lower batch_size; with workers, '
+                'each fills batches of its own.'
+            )
         drift = self.model.alignment.basis.drift().detach()
         self.log_dict({'drift_mean': drift.mean(), 'drift_min': drift.min()})
 
@@ -408,6 +438,7 @@ class ConceptAlignment(BaseTask):
         checkpoint['bank'] = self.bank.to_json()
         checkpoint['basis_source'] = basis.source
         checkpoint['random_state'] = torch.get_rng_state()
+        checkpoint['features_made_by'] = self.features_made_by
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what :meth:`on_save_checkpoint` saved.
@@ -417,6 +448,7 @@ class ConceptAlignment(BaseTask):
         """
         bank = ConceptBank.from_json(checkpoint['bank'])
         self._random_state = checkpoint['random_state']
+        self.features_made_by = checkpoint['features_made_by']
         if bank != self.bank:
             initial = checkpoint['state_dict']['model.alignment.basis.initial'].T
             basis = models.ConceptBasis(
@@ -439,15 +471,23 @@ class ConceptAlignment(BaseTask):
         datamodule = getattr(self.trainer, 'datamodule', None)
         for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
             source = getattr(datamodule, name, None)
-            if isinstance(source, CachedFeatures):
-                source.check_tower(self.model.tower)
+            if not isinstance(source, CachedFeatures):
+                continue
+            source.check_tower(self.model.tower)
+            self.features_made_by = self.features_made_by or source.made_by
+            if self.features_made_by != source.made_by:
+                raise ValueError(
+                    f'{source.root} was made by another backbone than the features '
+                    'that this model is trained on.'
+                )
 
     def on_fit_start(self) -> None:
         """Go on with the random numbers of a checkpoint, or warn of what is random."""
         state = getattr(self, '_random_state', None)
         if state is not None:
-            # Before the first loader, which draws the seed of its workers.
-            torch.set_rng_state(state.cpu())
+            if self.trainer.ckpt_path and self.trainer.world_size == 1:
+                # Before the first loader, which draws the seed of its workers.
+                torch.set_rng_state(state.cpu())
             return
         tower = self.model.tower
         has_weights = any(True for _ in tower.backbone.parameters())
@@ -472,18 +512,15 @@ class ConceptAlignment(BaseTask):
         self._queries.append(self.model.embed_images(images).cpu())
         self._points.append(points.cpu())
 
-    @torch.no_grad()
     def _encode_gallery(self) -> Gallery:
         candidates = candidate_points(self.gallery, download=self.download)
-        with evaluating(self.model):
-            vectors = [
-                self.model.embed_points(part.to(self.device)).cpu()
-                for part in candidates.points.split(GALLERY_BATCH)
-            ]
-        return Gallery(
-            candidates.points.numpy(),
-            torch.cat(vectors).numpy(),
+        return Gallery.build(
+            self.model,
+            candidates.points,
+            space=self.model.alignment.align,
             area_km2=candidates.area_km2,
+            dtype='float32',
+            progress=False,
         )
 
     def _evaluate(
@@ -508,6 +545,22 @@ class ConceptAlignment(BaseTask):
             self.test_area.reset()
         self.log_dict(values)
         return gallery
+
+
+@torch.no_grad()
+def _embed_dim(encoder: nn.Module) -> int:
+    """Count the features of an embedding, by asking or by trying."""
+    dim = getattr(encoder, 'embed_dim', None)
+    if isinstance(dim, int):
+        return dim
+    try:
+        with evaluating(encoder):
+            shape = encoder(torch.zeros(1, 2)).shape
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f'{type(encoder).__name__} is no location encoder: {error}'
+        ) from error
+    return int(shape[-1])
 
 
 def _read_bank(source: str | None) -> ConceptBank:

@@ -1,0 +1,59 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""The order of samples in each epoch, also of one that training resumes with."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+from torchgeo.datasets.utils import Sample
+
+
+class ResumingSampler(DistributedSampler[Sample]):
+    """Sampler that knows the epoch when Lightning does not yet.
+
+    When training resumes, loaders begin before they are told the epoch.
+    """
+
+    first_epoch = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        """Return the numbers of the samples of an epoch."""
+        self.epoch = max(self.epoch, self.first_epoch)
+        return super().__iter__()
+
+
+class StreamEpochs(IterableDataset[Sample]):
+    """A stream that begins each epoch in an order of its own.
+
+    Workers are started anew for each, and would all begin with the first.
+    """
+
+    def __init__(self, stream: IterableDataset[Sample], epoch: int) -> None:
+        """Initialize a new StreamEpochs instance.
+
+        Args:
+            stream: The stream, with ``set_epoch`` if it has epochs.
+            epoch: The first epoch.
+        """
+        self.stream = stream
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Return the samples of the epoch."""
+        set_epoch = getattr(self.stream, 'set_epoch', None)
+        if set_epoch is not None:
+            set_epoch(self.epoch)
+        return iter(self.stream)
+
+
+class StreamLoader(DataLoader[Sample]):
+    """Loader that counts the epochs of a stream."""
+
+    def __iter__(self) -> Any:
+        """Return the batches of the next epoch."""
+        epochs = cast(StreamEpochs, self.dataset)
+        batches = super().__iter__()
+        epochs.epoch += 1
+        return batches
