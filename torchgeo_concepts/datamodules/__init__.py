@@ -3,12 +3,14 @@
 
 """Data modules of images and the points where they were taken."""
 
+from .grounded_points import GroundedPointsDataModule
 from .image_points import ImagePointsDataModule
 from .mp16 import MP16DataModule
 from .osv5m import OSV5MDataModule
 from .s2_100k import S2100kDataModule
 
 __all__ = (
+    'GroundedPointsDataModule',
     'ImagePointsDataModule',
     'MP16DataModule',
     'OSV5MDataModule',

@@ -5,6 +5,7 @@
 
 from .cached_features import CachedFeatures, cache_features
 from .exif import read_exif_point
+from .grounded_points import GroundedPoints
 from .im2gps import Im2GPS
 from .im2gps3k import Im2GPS3k
 from .image_points import ImagePoints, OnError, UnreadableImageError
@@ -18,6 +19,7 @@ __all__ = (
     'MP16',
     'OSV5M',
     'CachedFeatures',
+    'GroundedPoints',
     'Im2GPS',
     'Im2GPS3k',
     'ImagePointShards',

@@ -4,5 +4,6 @@
 """Tasks, which train and test models."""
 
 from .concept_alignment import ConceptAlignment
+from .concept_distillation import ConceptDistillation
 
-__all__ = ('ConceptAlignment',)
+__all__ = ('ConceptAlignment', 'ConceptDistillation')

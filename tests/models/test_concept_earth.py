@@ -1,0 +1,134 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from torchgeo_concepts.concepts import ConceptBank
+from torchgeo_concepts.models import features
+from torchgeo_concepts.models.concept_earth import ConceptEarth, Scale
+
+SIZES: dict[str, Any] = {
+    'embed_dim': 6,
+    'hidden_dim': 8,
+    'rows': (6, 30),
+    'table_size': 512,
+    'num_waves': 4,
+}
+POINTS = torch.tensor([[2.35, 48.86], [180.0, -16.5], [-180.0, -16.5], [77.0, 90.0]])
+
+
+@pytest.fixture
+def model(bank: ConceptBank) -> ConceptEarth:
+    torch.manual_seed(0)
+    scale = Scale(
+        mean=[0.1, 0.2, 10.0, 2.0, 0.5],
+        std=[0.3, 0.4, 5.0, 0.5, 0.5],
+        is_log=[False, False, False, True, False],
+        is_class=[True, True, False, False, True],
+    )
+    model = ConceptEarth(bank, scale, **SIZES)
+    torch.nn.init.normal_(model.grid.table)
+    torch.nn.init.normal_(model.embedding_mean)
+    return model.eval()
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Any:
+    with torch.no_grad():
+        yield
+
+
+class TestOutputs:
+    def test_shapes(self, model: ConceptEarth) -> None:
+        assert model(POINTS).shape == (4, 6)
+        assert model.concepts(POINTS).shape == (4, 5)
+        assert model.project(POINTS).shape == (4, 5)
+        for kind, width in (('x', 6), ('z', 5), ('xz', 11)):
+            assert features(model, POINTS, kind).shape == (4, width)  # type: ignore[arg-type]
+
+    def test_seamless(self, model: ConceptEarth) -> None:
+        for values in (model(POINTS), model.concepts(POINTS)):
+            torch.testing.assert_close(values[1], values[2], atol=1e-5, rtol=0)
+        turned = POINTS + torch.tensor([360.0, 0.0])
+        torch.testing.assert_close(model(turned), model(POINTS), atol=1e-4, rtol=1e-4)
+
+    def test_one_pass_gives_the_same(self, model: ConceptEarth) -> None:
+        x, scores = model.both(POINTS)
+        assert x.equal(model(POINTS))
+        assert scores.equal(model.concepts(POINTS))
+
+    def test_projection_is_linear_in_the_embedding(self, model: ConceptEarth) -> None:
+        expected = model.basis(model(POINTS))
+        torch.testing.assert_close(model.project(POINTS), expected)
+
+    def test_bad_points(self, model: ConceptEarth) -> None:
+        with pytest.raises(ValueError, match='Row 0 is no point on Earth'):
+            model(torch.tensor([[10.0, 95.0]]))
+
+
+class TestCalibration:
+    def test_probabilities_and_units(self, model: ConceptEarth) -> None:
+        scores = torch.tensor([[0.0, 9.0, 2.0, 0.0, -9.0]])
+        [values] = model.calibrate(scores)
+        expected = torch.tensor([0.1, 1.0, 20.0, 99.0, 0.0])
+        torch.testing.assert_close(values, expected)
+        calibrated = model.concepts(POINTS, calibrated=True)
+        torch.testing.assert_close(calibrated, model.calibrate(model.concepts(POINTS)))
+        assert ((calibrated[:, [0, 1, 4]] >= 0) & (calibrated[:, [0, 1, 4]] <= 1)).all()
+
+    def test_scale_of_another_bank(self, model: ConceptEarth) -> None:
+        with pytest.raises(ValueError, match='The bank has 5 concepts, the scale 1'):
+            model.set_scale(Scale([0.0], [1.0], [False], [False]))
+        with pytest.raises(ValueError, match='as many of each'):
+            Scale([0.0], [1.0, 2.0], [False], [False])
+
+
+class TestFiles:
+    @pytest.mark.parametrize('half', [False, True])
+    def test_reloads_alone(
+        self, model: ConceptEarth, tmp_path: Path, half: bool
+    ) -> None:
+        model.provenance = {'layers': {'igbp': 'MCD12C1 1.0.1'}, 'seed': 3}
+        model.save(tmp_path / 'earth.safetensors', half=half)
+        loaded = ConceptEarth.load(tmp_path / 'earth.safetensors')
+        assert loaded.bank == model.bank
+        assert loaded.provenance == model.provenance
+        assert loaded.units == model.units
+        assert not loaded.training
+        tolerance = 2e-2 if half else 0
+        for name in ('forward', 'concepts', 'project'):
+            ours: Tensor = getattr(loaded, name)(POINTS)
+            theirs = getattr(model, name)(POINTS)
+            torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
+        assert loaded(POINTS).dtype == torch.float32
+
+    def test_half_is_half_the_size(self, model: ConceptEarth, tmp_path: Path) -> None:
+        for half in (True, False):
+            model.save(tmp_path / f'{half}.safetensors', half=half)
+        sizes = [(tmp_path / f'{h}.safetensors').stat().st_size for h in (True, False)]
+        assert sizes[0] < sizes[1]
+
+    def test_other_files(self, tmp_path: Path) -> None:
+        save_file({'a': torch.zeros(1)}, tmp_path / 'other.safetensors')
+        with pytest.raises(ValueError, match='holds no concept_earth model'):
+            ConceptEarth.load(tmp_path / 'other.safetensors')
+
+
+class TestCompiling:
+    def test_export(self, model: ConceptEarth) -> None:
+        program = torch.export.export(
+            model, (POINTS,), dynamic_shapes=({0: torch.export.Dim('N', min=2)},)
+        )
+        points = POINTS.repeat(3, 1)
+        torch.testing.assert_close(program.module()(points), model(points))
+
+    def test_autocast(self, model: ConceptEarth) -> None:
+        with torch.autocast('cpu', torch.bfloat16):
+            mixed = model(POINTS)
+        torch.testing.assert_close(mixed.float(), model(POINTS), atol=0.1, rtol=0.1)

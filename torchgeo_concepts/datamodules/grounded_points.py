@@ -1,0 +1,115 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Data module of points with labels of concepts and embeddings of a teacher."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torchgeo.datamodules import NonGeoDataModule
+from torchgeo.datasets.utils import Sample
+
+from ..datasets.grounded_points import Blocks, GroundedPoints
+
+__all__ = ('GroundedPointsDataModule',)
+
+
+class GroundedPointsDataModule(NonGeoDataModule):
+    """Points to train on, and others, of another seed, to validate on."""
+
+    def __init__(
+        self,
+        root: Path | str = 'data/grounded-points',
+        number: int = 1_000_000,
+        val_number: int = 20_000,
+        *,
+        batch_size: int = 4096,
+        num_workers: int = 0,
+        blocks: Blocks = 'all',
+        exclude_groups: Sequence[str] = (),
+        seed: int = 0,
+        teacher: str = 'geoclip_location',
+        teacher_weights: str | None = None,
+        download: bool = False,
+    ) -> None:
+        """Initialize a new GroundedPointsDataModule instance.
+
+        Args:
+            root: Folder of the points; those to validate on are in one beside it.
+            number: Number of points to train on.
+            val_number: Number of points to validate on.
+            batch_size: Number of points in a batch.
+            num_workers: Number of processes that load points.
+            blocks: ``'train'`` to train outside of held-out blocks and to validate inside
+                them; ``'all'`` to train and validate everywhere.
+            exclude_groups: Groups of layers to leave out.
+            seed: Seed of the points to train on.
+            teacher: Name of the teacher in TorchGeo's registry.
+            teacher_weights: Name of its weights. By default, its first.
+            download: Download the weights of the teacher if they are not on this machine.
+        """
+        super().__init__(GroundedPoints, batch_size, num_workers)
+        self.root = Path(root)
+        self.number, self.val_number = number, val_number
+        self.blocks: Blocks = blocks
+        self.seed = seed
+        self.options: dict[str, Any] = {
+            'exclude_groups': tuple(exclude_groups),
+            'teacher': teacher,
+            'teacher_weights': teacher_weights,
+            'download': download,
+        }
+        # Points have no images to augment.
+        self.aug = nn.Identity()
+
+    def prepare_data(self) -> None:
+        """Make the points, in one process."""
+        self._train()
+        self._val()
+
+    def setup(self, stage: str) -> None:
+        """Set up datasets.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If there are fewer points than in a batch.
+        """
+        self.train_dataset, self.val_dataset = self._train(), self._val()
+        if len(self.train_dataset) < self.batch_size:
+            raise ValueError(
+                f'{len(self.train_dataset)} points do not make a batch of '
+                f'{self.batch_size}. Lower batch_size.'
+            )
+
+    def _train(self) -> GroundedPoints:
+        return GroundedPoints(
+            self.root, self.number, self.seed, blocks=self.blocks, **self.options
+        )
+
+    def _val(self) -> GroundedPoints:
+        root = self.root.with_name(f'{self.root.name}-val')
+        blocks: Blocks = 'all' if self.blocks == 'all' else 'test'
+        # A seed that no training set is likely to have.
+        return GroundedPoints(
+            root, self.val_number, 1_000_003, blocks=blocks, **self.options
+        )
+
+    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+        dataset = getattr(self, f'{split}_dataset')
+        train = split == 'train'
+        order = RandomSampler(dataset) if train else SequentialSampler(dataset)
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            # Batches are gathered at once, not sample by sample.
+            sampler=BatchSampler(order, self.batch_size, drop_last=train),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )

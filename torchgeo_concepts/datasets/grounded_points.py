@@ -1,0 +1,272 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Points with what maps say of them and what a teacher makes of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchgeo.datasets import NonGeoDataset
+from torchgeo.datasets.utils import Sample
+from tqdm import tqdm
+
+from .._files import atomic_path
+from .._hashing import hash_state
+from .._modes import evaluating
+from ..concepts.bank import ConceptBank
+from ..concepts.layers.grounding import Groundings, load_groundings
+from ..models.concept_earth import Scale
+from ..models.loading import load_encoder
+from .point_sampling import sample_points
+
+__all__ = ('Blocks', 'GroundedPoints', 'held_out_blocks')
+
+Blocks = Literal['all', 'train', 'test']
+
+# Side of the blocks that are held out, in degrees, and how many of them are.
+BLOCK_DEGREES = 8
+HELD_OUT = 0.1
+
+# Rarer classes would count for much more than others once standardised.
+MIN_STD = 0.03
+
+_INFO = 'points.json'
+_ARRAYS = ('points', 'concepts', 'embeddings')
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the files were made of."""
+
+    number: int
+    seed: int
+    part_size: int
+    bank: str
+    layers: dict[str, str]
+    teacher: str
+
+
+class GroundedPoints(NonGeoDataset):
+    """Points with labels of concepts and the embeddings of a teacher.
+
+    Samples have a ``'point'`` ``(longitude, latitude)`` in degrees, ``'concepts'`` of
+    shape ``(k,)``, NaN where no layer knows, and the teacher's ``'embedding'``. All are
+    computed once, in parts, and kept in float16 files that are mapped into memory; a
+    pass that is interrupted goes on where it stopped.
+    """
+
+    def __init__(
+        self,
+        root: Path | str = 'data/grounded-points',
+        number: int = 1_000_000,
+        seed: int = 0,
+        *,
+        blocks: Blocks = 'all',
+        exclude_groups: Sequence[str] = (),
+        teacher: str = 'geoclip_location',
+        teacher_weights: str | None = None,
+        part_size: int = 50_000,
+        progress: bool | None = None,
+        download: bool = False,
+    ) -> None:
+        """Initialize a new GroundedPoints instance.
+
+        Args:
+            root: Folder of the files, made if there are none.
+            number: Number of points.
+            seed: Seed of the points.
+            blocks: ``'train'`` leaves out the points in a tenth of all blocks of 8
+                degrees, ``'test'`` has those alone.
+            exclude_groups: Groups of layers to leave out, and with them the concepts that
+                they ground, such as ``climate`` or ``people``.
+            teacher: Name of the teacher in TorchGeo's registry.
+            teacher_weights: Name of its weights. By default, its first.
+            part_size: Number of points in a file.
+            progress: Show a progress bar. By default, on a terminal only.
+            download: Download the weights of the teacher if they are not on this machine.
+
+        Raises:
+            ValueError: If the folder holds points that were made of something else.
+        """
+        if blocks not in get_args(Blocks):
+            raise ValueError(
+                f'blocks must be one of {get_args(Blocks)}, not {blocks!r}.'
+            )
+        self.root = Path(root)
+        encoder = load_encoder(teacher, teacher_weights, download=download)
+        self.groundings = load_groundings(exclude_groups=exclude_groups)
+        everything = load_groundings() if exclude_groups else self.groundings
+        made = _Made(
+            number,
+            seed,
+            part_size,
+            everything.bank.to_json(),
+            everything.versions,
+            hash_state(encoder.state_dict(), teacher),
+        )
+        _make(self.root, made, everything, encoder, progress)
+        parts = range(-(-number // part_size))
+        self._arrays = {
+            name: [
+                np.load(self.root / f'{p:04}.{name}.npy', mmap_mode='r') for p in parts
+            ]
+            for name in _ARRAYS
+        }
+        self.points = torch.from_numpy(np.concatenate(self._arrays['points']))
+        self.part_size = part_size
+        # Which of the columns of the files are those of the concepts asked for.
+        where = {concept: column for column, concept in enumerate(everything.bank.ids)}
+        self._columns = np.array(
+            [where[c] for c in self.groundings.bank.ids], dtype=int
+        )
+        self._rows = np.arange(number)
+        if blocks != 'all':
+            held_out = held_out_blocks(self.points)
+            self._rows = np.flatnonzero(held_out == (blocks == 'test'))
+
+    @property
+    def bank(self) -> ConceptBank:
+        """The concepts, in the order of the labels."""
+        return self.groundings.bank
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self._rows)
+
+    def __getitem__(self, index: int | Sequence[int]) -> Sample:
+        """Return a sample, or a batch of samples at once.
+
+        Args:
+            index: Number of a point, or several.
+
+        Returns:
+            Its ``'point'``, ``'concepts'`` and ``'embedding'``, in float32.
+        """
+        rows = self._rows[np.asarray(index)]
+        several = np.atleast_1d(rows)
+        values = {name: self._gather(name, several) for name in _ARRAYS[1:]}
+        sample: Sample = {
+            'point': self.points[torch.from_numpy(several)],
+            'concepts': torch.from_numpy(values['concepts'][:, self._columns]).float(),
+            'embedding': torch.from_numpy(values['embeddings']).float(),
+        }
+        if np.ndim(rows) == 0:
+            sample = {name: value[0] for name, value in sample.items()}
+        return sample
+
+    def _gather(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+        arrays = self._arrays[name]
+        values = np.empty((len(rows), arrays[0].shape[1]), arrays[0].dtype)
+        part = rows // self.part_size
+        for number in np.unique(part):
+            here = part == number
+            values[here] = arrays[number][rows[here] - number * self.part_size]
+        return values
+
+    def scale(self, samples: int = 200_000) -> Scale:
+        """Compute how labels are standardised.
+
+        Args:
+            samples: Number of points to compute it from.
+
+        Returns:
+            Mean and standard deviation of each label, where it is known.
+        """
+        labels = self[range(min(samples, len(self)))]['concepts'].double().numpy()
+        is_class = [kind == 'class' for kind in self.groundings.kinds]
+        std = np.maximum(np.nanstd(labels, axis=0), MIN_STD)
+        return Scale(
+            np.nanmean(labels, axis=0).tolist(),
+            std.tolist(),
+            list(self.groundings.is_log),
+            is_class,
+        )
+
+    def embedding_scale(self, samples: int = 200_000) -> tuple[Tensor, Tensor]:
+        """Compute how the teacher's embeddings are standardised.
+
+        Args:
+            samples: Number of points to compute it from.
+
+        Returns:
+            Mean of shape ``(d,)``, and one standard deviation for all features.
+        """
+        embeddings = self[range(min(samples, len(self)))]['embedding']
+        mean = embeddings.mean(dim=0)
+        return mean, (embeddings - mean).square().mean().sqrt()
+
+
+def held_out_blocks(points: Tensor) -> NDArray[np.bool_]:
+    """Tell which points lie in blocks that are held out, always the same.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+    Returns:
+        Whether each is, of shape ``(N,)``.
+    """
+    columns, rows = 360 // BLOCK_DEGREES, -(-180 // BLOCK_DEGREES)
+    held_out = np.random.default_rng(8).random((rows, columns)) < HELD_OUT
+    lon, lat = points.double().numpy().T
+    column = np.clip((lon + 180) // BLOCK_DEGREES, 0, columns - 1).astype(int)
+    row = np.clip((lat + 90) // BLOCK_DEGREES, 0, rows - 1).astype(int)
+    chosen: NDArray[np.bool_] = held_out[row, column]
+    return chosen
+
+
+def _make(
+    root: Path,
+    made: _Made,
+    groundings: Groundings,
+    teacher: nn.Module,
+    progress: bool | None,
+) -> None:
+    _start(root, made)
+    points = sample_points(made.number, made.seed)
+    disable = None if progress is None else not progress
+    with tqdm(total=made.number, unit='point', unit_scale=True, disable=disable) as bar:
+        for part, some in enumerate(points.split(made.part_size)):
+            # The points are written last: with them the part is there.
+            if not (root / f'{part:04}.points.npy').is_file():
+                embeddings = _embed(teacher, some)
+                labels = groundings.labels(some).astype(np.float16)
+                _save(root / f'{part:04}.embeddings.npy', embeddings)
+                _save(root / f'{part:04}.concepts.npy', labels)
+                _save(root / f'{part:04}.points.npy', some.numpy())
+            bar.update(len(some))
+
+
+def _start(root: Path, made: _Made) -> None:
+    info = root / _INFO
+    if not info.is_file():
+        root.mkdir(parents=True, exist_ok=True)
+        with atomic_path(info) as temporary:
+            temporary.write_text(json.dumps(asdict(made)))
+    before = json.loads(info.read_text())
+    for name, value in asdict(made).items():
+        if before[name] != value:
+            raise ValueError(
+                f'{root} has points that were made with another {name}. Choose another '
+                'folder, or remove this one.'
+            )
+
+
+@torch.no_grad()
+def _embed(teacher: nn.Module, points: Tensor) -> NDArray[np.float16]:
+    device = next(teacher.parameters()).device
+    with evaluating(teacher):
+        parts = [teacher(some.to(device)).cpu() for some in points.split(8192)]
+    embeddings: NDArray[np.float16] = torch.cat(parts).half().numpy()
+    return embeddings
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with atomic_path(path) as temporary, temporary.open('wb') as file:
+        np.save(file, array)

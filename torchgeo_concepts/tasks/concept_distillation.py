@@ -1,0 +1,304 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Training of a compact location encoder by a teacher and by maps."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torchgeo.datasets.utils import Sample
+from torchgeo.tasks import BaseTask
+from torchmetrics import MeanMetric
+from torchmetrics.functional.classification import binary_auroc
+
+from ..concepts.bank import ConceptBank
+from ..models.concept_earth import ConceptEarth
+
+__all__ = ('ConceptDistillation', 'concept_quality', 'masked_mse')
+
+
+def masked_mse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Compute the mean squared error where the target is known.
+
+    Args:
+        prediction: Predictions of any shape.
+        target: Targets of the same shape, NaN where unknown.
+
+    Returns:
+        The loss, a scalar; 0 if nothing is known.
+
+    Example:
+        >>> masked_mse(torch.tensor([1.0, 2.0]), torch.tensor([3.0, torch.nan]))
+        tensor(4.)
+    """
+    known = ~target.isnan()
+    error = torch.where(known, prediction - target.nan_to_num(), 0)
+    return error.square().sum() / known.sum().clamp(min=1)
+
+
+def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
+    """Compute how well scores tell each concept.
+
+    Args:
+        scores: Scores of shape ``(N, k)``.
+        labels: Labels of shape ``(N, k)``, NaN where unknown.
+        is_class: Which concepts hold or do not, of shape ``(k,)``.
+
+    Returns:
+        Area under the ROC curve of classes, coefficient of determination of quantities,
+        of shape ``(k,)``; NaN for a concept that does not vary among the labels.
+    """
+    quality = torch.full((labels.shape[1],), torch.nan)
+    for concept in range(labels.shape[1]):
+        known = ~labels[:, concept].isnan()
+        label, score = labels[known, concept], scores[known, concept]
+        if len(label) < 2 or label.min() == label.max():
+            continue
+        if is_class[concept]:
+            quality[concept] = binary_auroc(score, label.long())
+        else:
+            variance = (label - label.mean()).square().mean()
+            quality[concept] = 1 - (label - score).square().mean() / variance
+    return quality
+
+
+class ConceptDistillation(BaseTask):
+    """Trains :class:`~torchgeo_concepts.models.ConceptEarth`.
+
+    Embeddings learn those of a teacher, scores learn what maps say, and the directions
+    of concepts learn to tell as much of it from embeddings alone.
+    """
+
+    monitor = 'val_loss'
+
+    def __init__(
+        self,
+        hidden_dim: int = 512,
+        depth: int = 2,
+        rows: Sequence[int] = (6, 12, 24, 48, 96, 192, 384, 768, 1440, 2880),
+        grid_features: int = 4,
+        table_size: int = 2**18,
+        num_waves: int = 128,
+        *,
+        embedding_weight: float = 1.0,
+        concept_weight: float = 1.0,
+        projection_weight: float = 0.1,
+        lr: float = 2e-3,
+        grid_lr_factor: float = 5.0,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 200,
+    ) -> None:
+        """Initialize a new ConceptDistillation instance.
+
+        Args:
+            hidden_dim: Number of hidden features. Fewer are faster.
+            depth: Number of hidden layers.
+            rows: Steps from pole to pole of each level of the grid. More tell nearer
+                places apart.
+            grid_features: Features of a node of the grid.
+            table_size: Most entries of a level of the grid.
+            num_waves: Number of Fourier waves.
+            embedding_weight: Weight of the loss of embeddings.
+            concept_weight: Weight of the loss of scores. More of it costs embeddings.
+            projection_weight: Weight of the loss of the directions of concepts, which
+                changes nothing but these.
+            lr: Learning rate of AdamW.
+            grid_lr_factor: Learning rate of the grid over that of the rest.
+            weight_decay: Weight decay of AdamW.
+            warmup_steps: Steps until the learning rate is reached; after that it falls
+                along a cosine to 0.
+        """
+        super().__init__()
+
+    def configure_models(self) -> None:
+        """Leave the model to :meth:`setup`, which knows the concepts."""
+        self.model: ConceptEarth | None = None
+
+    def configure_metrics(self) -> None:
+        """Initialize the performance metrics."""
+        self.val_cosine = MeanMetric()
+        self.val_centred_cosine = MeanMetric()
+        self._scores: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def setup(self, stage: str) -> None:
+        """Build the model for the concepts of the dataset.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If the model of a checkpoint has other concepts.
+        """
+        datamodule: Any = getattr(self.trainer, 'datamodule', None)
+        dataset = getattr(datamodule, 'train_dataset', None)
+        if dataset is None:
+            return
+        if self.model is None:
+            self._build(dataset.bank)
+            model = self._model()
+            model.set_scale(dataset.scale())
+            model.embedding_mean, model.embedding_std = dataset.embedding_scale()
+            model.provenance = {'layers': dataset.groundings.versions}
+        elif self.model.bank != dataset.bank:
+            raise ValueError(
+                f'The model has {len(self.model.bank)} concepts, the dataset '
+                f'{len(dataset.bank)}, and they are not the same.'
+            )
+
+    def _build(self, bank: ConceptBank) -> None:
+        names = ('hidden_dim', 'depth', 'rows', 'grid_features', 'table_size')
+        sizes = {name: self.hparams[name] for name in (*names, 'num_waves')}
+        self.model = ConceptEarth(bank, **sizes)
+        # The projections are cosines; this brings them to the scale of scores.
+        self.projection_scale = nn.Parameter(torch.ones(len(bank)))
+        self.projection_shift = nn.Parameter(torch.zeros(len(bank)))
+
+    def _model(self) -> ConceptEarth:
+        if self.model is None:
+            raise RuntimeError('The model is built when training starts.')
+        return self.model
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Initialize the optimizer and learning rate scheduler.
+
+        Returns:
+            AdamW, with a rate of its own for the grid, and a cosine decay.
+        """
+        grid = [self._model().grid.table]
+        rest = [p for p in self.parameters() if p is not grid[0]]
+        lr = self.hparams['lr']
+        optimizer = AdamW(
+            [
+                {'params': rest, 'lr': lr},
+                {'params': grid, 'lr': lr * self.hparams['grid_lr_factor']},
+            ],
+            weight_decay=self.hparams['weight_decay'],
+        )
+        total = int(self.trainer.estimated_stepping_batches)
+        warmup = min(int(self.hparams['warmup_steps']), total // 10 + 1)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            done = (step - warmup) / max(total - warmup, 1)
+            return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+
+        schedule = LambdaLR(optimizer, factor)
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
+
+    def losses(self, batch: Sample) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Compute the parts of the loss of a batch, and their sum.
+
+        Args:
+            batch: Points, labels of concepts, and embeddings of the teacher.
+
+        Returns:
+            Losses by name, embeddings and scores.
+        """
+        model = self._model()
+        x, scores = model.both(batch['point'])
+        target = (batch['concepts'] - model.mean) / model.std
+        cosines = model.basis(x.detach())
+        projected = cosines * self.projection_scale + self.projection_shift
+        difference = (x - batch['embedding']) / model.embedding_std
+        parts = {
+            'embedding': difference.square().mean(),
+            'concepts': masked_mse(scores, target),
+            'projection': masked_mse(projected, target),
+        }
+        weights = {
+            'embedding': self.hparams['embedding_weight'],
+            'concepts': self.hparams['concept_weight'],
+            'projection': self.hparams['projection_weight'],
+        }
+        parts['loss'] = torch.stack(
+            [weight * parts[name] for name, weight in weights.items()]
+        ).sum()
+        return parts, x, scores
+
+    def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
+        """Compute the loss of a training batch.
+
+        Args:
+            batch: Points, labels of concepts, and embeddings of the teacher.
+            batch_idx: Number of the batch.
+
+        Returns:
+            The loss.
+        """
+        parts, _, _ = self.losses(batch)
+        self.log_dict(
+            {f'train_{name}': value for name, value in parts.items()},
+            batch_size=len(batch['point']),
+        )
+        return parts['loss']
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        """Compute the losses and the cosines to the teacher of a validation batch.
+
+        Args:
+            batch: Points, labels of concepts, and embeddings of the teacher.
+            batch_idx: Number of the batch.
+        """
+        model = self._model()
+        parts, x, scores = self.losses(batch)
+        self.log_dict(
+            {f'val_{name}': value for name, value in parts.items()},
+            batch_size=len(batch['point']),
+            sync_dist=True,
+        )
+        teacher, mean = batch['embedding'], model.embedding_mean
+        self.val_cosine.update(F.cosine_similarity(x, teacher))
+        self.val_centred_cosine.update(F.cosine_similarity(x - mean, teacher - mean))
+        self._scores.append((scores * model.std + model.mean).cpu())
+        self._labels.append(batch['concepts'].cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        """Log cosines, and how well concepts are told."""
+        model = self._model()
+        is_class = model.is_class.cpu()
+        quality = concept_quality(
+            torch.cat(self._scores), torch.cat(self._labels), is_class
+        )
+        self._scores.clear()
+        self._labels.clear()
+        self.log_dict(
+            {
+                'val_cosine': self.val_cosine.compute(),
+                'val_centred_cosine': self.val_centred_cosine.compute(),
+                'val_auc': quality[is_class].nanmean(),
+                'val_r2': quality[~is_class].nanmedian(),
+            }
+        )
+        self.val_cosine.reset()
+        self.val_centred_cosine.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the bank with the weights.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        checkpoint['bank'] = self._model().bank.to_json()
+        checkpoint['provenance'] = self._model().provenance
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the model that a checkpoint has the weights of.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        if self.model is None:
+            self._build(ConceptBank.from_json(checkpoint['bank']))
+        self._model().provenance = checkpoint['provenance']
