@@ -364,6 +364,13 @@ class TestCachedFeatures:
         loaded = ConceptAlignment.load_from_checkpoint(tmp_path / 'model.ckpt')
         with pytest.raises(ValueError, match='than the features that this model'):
             trainer().test(loaded, ImagePointsDataModule(test=other))
+        fresh = task(photos, image_tower=f'features/{cached.num_features}')
+        with pytest.raises(ValueError, match='than the features that this model'):
+            trainer().test(
+                fresh,
+                ImagePointsDataModule(test=other),
+                ckpt_path=tmp_path / 'model.ckpt',
+            )
 
     def test_images_need_a_backbone(self, photos: Path) -> None:
         with pytest.raises(ValueError, match='This tower takes cached features'):

@@ -161,6 +161,7 @@ class ConceptAlignment(BaseTask):
         self.text_embeddings = text_embeddings
         self.logit_scale = logit_scale
         self.gallery = gallery
+        self._candidates: Candidates | None = None
         self.drop_test_points = drop_test_points
         self.download = download
         if location_weights is not None and location_kwargs:
@@ -448,7 +449,8 @@ class ConceptAlignment(BaseTask):
         """
         bank = ConceptBank.from_json(checkpoint['bank'])
         self._random_state = checkpoint['random_state']
-        self.features_made_by = checkpoint['features_made_by']
+        # Data modules are set up before checkpoints are read, or after.
+        self._check_features(checkpoint['features_made_by'])
         if bank != self.bank:
             initial = checkpoint['state_dict']['model.alignment.basis.initial'].T
             basis = models.ConceptBasis(
@@ -474,12 +476,18 @@ class ConceptAlignment(BaseTask):
             if not isinstance(source, CachedFeatures):
                 continue
             source.check_tower(self.model.tower)
-            self.features_made_by = self.features_made_by or source.made_by
-            if self.features_made_by != source.made_by:
-                raise ValueError(
-                    f'{source.root} was made by another backbone than the features '
-                    'that this model is trained on.'
-                )
+            self._check_features(source.made_by)
+
+    def _check_features(self, made_by: str | None) -> None:
+        """Refuse to mix features of two backbones."""
+        if None not in (made_by, self.features_made_by) and (
+            made_by != self.features_made_by
+        ):
+            raise ValueError(
+                'The cached features were made by another backbone than the features '
+                'that this model is trained on.'
+            )
+        self.features_made_by = self.features_made_by or made_by
 
     def on_fit_start(self) -> None:
         """Go on with the random numbers of a checkpoint, or warn of what is random."""
@@ -513,7 +521,9 @@ class ConceptAlignment(BaseTask):
         self._points.append(points.cpu())
 
     def _encode_gallery(self) -> Gallery:
-        candidates = candidate_points(self.gallery, download=self.download)
+        if self._candidates is None:
+            self._candidates = candidate_points(self.gallery, download=self.download)
+        candidates = self._candidates
         return Gallery.build(
             self.model,
             candidates.points,
