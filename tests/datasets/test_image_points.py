@@ -59,6 +59,17 @@ def frame() -> pd.DataFrame:
 
 
 class TestFolder:
+    def test_photos_whose_place_is_not_known(self, photos: Path) -> None:
+        known = len(ImagePoints(photos))
+        Image.new('RGB', (8, 6)).save(photos / 'z.png')
+        with pytest.raises(ValueError, match='has no point'):
+            ImagePoints(photos)
+        dataset = ImagePoints(photos, require_points=False)
+        assert len(dataset) == known + 1
+        assert dataset[-1]['point'].isnan().all()
+        assert dataset[-1]['image'].shape == (3, 6, 8)
+        assert dataset[0]['point'].isfinite().all()
+
     def test_positions_from_exif(self, photos: Path) -> None:
         (photos / 'notes.txt').write_text('no image')
         (photos / '.hidden.jpg').write_bytes(b'')

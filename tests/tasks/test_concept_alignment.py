@@ -398,6 +398,19 @@ class TestGeolocator:
         assert found.points[:, 0].equal(points[order[:, 0]])
         assert locator.scale == pytest.approx(1 / 0.07, rel=1e-3)
 
+    def test_photos_whose_place_is_not_known(
+        self, photos: Path, tmp_path: Path
+    ) -> None:
+        for number in range(3):
+            image = (photos / 'images' / f'{number:04}.png').read_bytes()
+            (tmp_path / f'{number}.png').write_bytes(image)
+        unknown = ImagePoints(tmp_path, require_points=False)
+        datamodule = ImagePointsDataModule(predict=unknown, image_size=32)
+        predictions: Any = trainer().predict(task(photos), datamodule)
+        found = torch.cat(predictions)
+        assert found.shape == (3, 2)
+        assert found.isfinite().all()
+
     def test_gallery_of_another_model(self, photos: Path) -> None:
         one, other = task(photos), task(photos)
         gallery = one.geolocator(torch.rand(5, 2)).gallery

@@ -8,7 +8,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, download_url, extract_archive
@@ -62,12 +62,9 @@ class PublishedImages(ImagePoints):
         self.download = download
         table = self._find_table()
         folder = self._find_images()
+        columns: dict[str, Any] = self._columns(table)
         super().__init__(
-            folder,
-            table,
-            transforms=transforms,
-            on_error=on_error,
-            **self._columns(table),
+            folder, table, transforms=transforms, on_error=on_error, **columns
         )
         self.root = pathlib.Path(root)
 

@@ -87,6 +87,7 @@ class ImagePoints(NonGeoDataset):
         image_column: str | None = None,
         lon: str | None = None,
         lat: str | None = None,
+        require_points: bool = True,
         transforms: Callable[[Sample], Sample] | None = None,
         on_error: OnError = 'raise',
     ) -> None:
@@ -102,6 +103,8 @@ class ImagePoints(NonGeoDataset):
                 given.
             lon: Name of the column of longitudes, found if not given.
             lat: Name of the column of latitudes, found if not given.
+            require_points: If false, images without a point are kept, with NaN for
+                it, as those have whose place is to be predicted.
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if an image is missing, has no point or
                 cannot be read. ``'skip'`` leaves out images that are missing or have no
@@ -121,6 +124,7 @@ class ImagePoints(NonGeoDataset):
         self.root = self.folder = pathlib.Path(root)
         self.transforms = transforms
         self.on_error = on_error
+        self.require_points = require_points
         self._unreadable: set[int] = set()
         if not self.root.is_dir():
             raise FileNotFoundError(f'No folder {self.root}.')
@@ -165,10 +169,12 @@ class ImagePoints(NonGeoDataset):
         """Settle which rows are the dataset."""
         found = files.is_valid().to_numpy(zero_copy_only=False)
         valid = np.ones(len(found), bool)
-        valid[list(rows.problems)] = False
+        if self.require_points:
+            valid[list(rows.problems)] = False
         num_missing = int((valid & ~found).sum())
         if self.on_error == 'raise':
-            _refuse_problems(rows)
+            if self.require_points:
+                _refuse_problems(rows)
             if num_missing:
                 self._refuse_missing(rows, ~found)
         kept = valid & found
