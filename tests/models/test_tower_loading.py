@@ -30,6 +30,14 @@ class TestLibraries:
         tower = load_image_tower('torchgeo/resnet18', embed_dim=7, in_chans=13)
         assert tower(torch.rand(1, 13, 64, 64)).shape == (1, 7)
 
+    def test_backbone_that_does_not_say_its_size(self) -> None:
+        tower = load_image_tower('torchgeo/swin_v2_t', embed_dim=7)
+        assert tower(torch.rand(1, 3, 64, 64)).shape == (1, 7)
+
+    def test_backbone_that_takes_more_than_images(self) -> None:
+        with pytest.raises(ValueError, match='dofa_small_patch16_224 does not take'):
+            load_image_tower('torchgeo/dofa_small_patch16_224')
+
     def test_features(self) -> None:
         tower = load_image_tower(
             'features/768', head_weights='GeoCLIPImageMLP_Weights.MP16'

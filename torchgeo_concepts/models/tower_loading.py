@@ -8,14 +8,18 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
+from .._modes import evaluating
 from .._open_clip import load_clip
 from ..names import near_matches
 from .geoclip import geoclip_image_mlp
 from .image_towers import ImageTower, image_tower
 
 __all__ = ('load_image_tower',)
+
+# Side of the image that a backbone is tried with, which most of them take.
+SIZE = 224
 
 
 def load_image_tower(
@@ -32,7 +36,7 @@ def load_image_tower(
 
     Args:
         name: ``open_clip/NAME``, ``timm/NAME`` or ``torchgeo/NAME`` for a backbone of
-            that library (of TorchGeo, its ResNets and ViTs), or ``features/NUMBER`` for images that come as that many
+            that library that makes one vector of an image, or ``features/NUMBER`` for images that come as that many
             cached features, without any backbone.
         weights: Weights of the backbone: a tag of open_clip, full name of weights of
             TorchGeo, ``'pretrained'`` for the default ones of timm, or a file of any
@@ -58,9 +62,11 @@ def load_image_tower(
             f"as 'timm/resnet18', not {name!r}."
         )
     backbone, num_features = BACKBONES[library](model, weights, in_chans, download)
+    num_features = num_features or getattr(backbone, 'num_features', None)
+    if num_features is None:
+        num_features = _count_features(name, backbone, in_chans)
     if head_weights is None:
         return image_tower(backbone, embed_dim, frozen, num_features)
-    num_features = num_features or getattr(backbone, 'num_features', None)
     if (num_features, embed_dim) != (768, 512):
         raise ValueError(
             f"GeoCLIP's head takes 768 features to 512; {name} has {num_features}, and "
@@ -119,13 +125,28 @@ def _torchgeo(
     try:
         backbone: nn.Module = get_model(model, weights=None, in_chans=in_chans)
     except TypeError as error:
-        raise ValueError(
-            f'{model} of TorchGeo is not built for a number of channels, so it cannot be '
-            f'an image tower by its name: {error}. ResNets and ViTs can.'
-        ) from error
+        if 'unexpected keyword' not in str(error):
+            raise
+        # Not all builders take a number of channels; trying tells whether it fits.
+        backbone = get_model(model)
     if weights is not None:
         _load_file(backbone, weights)
     return backbone, None
+
+
+@torch.no_grad()
+def _count_features(name: str, backbone: nn.Module, in_chans: int) -> int:
+    """Count the features of a backbone that does not say, by trying an image."""
+    try:
+        with evaluating(backbone):
+            features = backbone(torch.zeros(1, in_chans, SIZE, SIZE))
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{name} does not take images of {in_chans} channels alone: {error}'
+        ) from error
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        raise ValueError(f'{name} does not make one vector of an image.')
+    return features.shape[1]
 
 
 def _features(
