@@ -21,14 +21,13 @@ import torchgeo_concepts
 from ._files import atomic_path
 from ._hashing import hash_state
 from ._modes import evaluating
+from .concepts.layers.sphere import chord, unit_vectors
 from .models.image_location import ImageLocationModel
 from .points import PointsLike, as_points, check_points
 
 __all__ = ('Gallery', 'Space', 'encoder_hash')
 
 Space = Literal['x', 'z', 'both']
-
-EARTH_RADIUS_KM = 6371.0
 
 # Queries to compare with a block of candidates at a time.
 QUERIES = 1024
@@ -196,7 +195,7 @@ class Gallery:
             A gallery of the other candidates, which shares the vectors of this one.
         """
         others = KDTree(_on_sphere(check_points(points).cpu().numpy()))
-        limit = within_km / EARTH_RADIUS_KM
+        limit = chord(within_km)
         candidates = self.candidates.copy()
         for start in range(0, len(candidates), TREE_BLOCK):
             block = slice(start, start + TREE_BLOCK)
@@ -342,10 +341,8 @@ class Gallery:
 
 
 def _on_sphere(points: NDArray[Any]) -> NDArray[np.float64]:
-    lon, lat = np.deg2rad(points.astype(np.float64)).T
-    return np.column_stack(
-        (np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat))
-    )
+    lon, lat = points.astype(np.float64).T
+    return unit_vectors(lon, lat)
 
 
 def encoder_hash(encoder: nn.Module) -> str:
