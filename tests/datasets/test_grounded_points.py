@@ -4,11 +4,14 @@
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
+from shapely.geometry import box
 
-from torchgeo_concepts.concepts.layers import get_layer
+from torchgeo_concepts.concepts.layers import GROUPS, PolygonLayer, get_layer
 from torchgeo_concepts.datasets import GroundedPoints
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 from torchgeo_concepts.datasets.point_sampling import land_points, sample_points
@@ -111,7 +114,51 @@ class TestPoints:
         known = standardised.nanmean(dim=0)
         assert known.abs().max() < 1e-2
         assert min(scale.std) >= 0.03
-        mean, std = dataset.embedding_scale()
+        mean, std, components = dataset.embedding_scale()
         embeddings = dataset[range(600)]['embedding']
         torch.testing.assert_close(mean, embeddings.mean(dim=0))
         assert ((embeddings - mean) / std).square().mean().item() == pytest.approx(1)
+        # Columns of unit length, at right angles, and in the order of their variance.
+        torch.testing.assert_close(
+            components.T @ components, torch.eye(512), atol=1e-4, rtol=0
+        )
+        variances = ((embeddings - mean) @ components).var(dim=0)
+        assert (variances.diff() <= 1e-3 * variances[0]).all()
+
+    def test_a_layer_of_ones_own(self, tmp_path: Path) -> None:
+        frame = gpd.GeoDataFrame(geometry=[box(-20, -35, 52, 37)], crs='EPSG:4326')
+        frame.to_file(tmp_path / 'africa.gpkg')
+        layer = PolygonLayer(tmp_path / 'africa.gpkg', name='around-africa')
+        dataset = GroundedPoints(
+            tmp_path / 'points', 300, layers=[layer], progress=False
+        )
+        assert dataset.bank.ids[-1] == 'around-africa'
+        batch = dataset[range(300)]
+        inside = batch['concepts'][:, -1]
+        lon, lat = batch['point'].T
+        expected = (lon > -20) & (lon < 52) & (lat > -35) & (lat < 37)
+        assert inside.bool().equal(expected)
+        assert 0.1 < inside.mean() < 0.5
+        with pytest.raises(ValueError, match='made with another bank'):
+            GroundedPoints(tmp_path / 'points', 300, progress=False)
+
+    def test_plot(self, dataset: GroundedPoints) -> None:
+        figure = dataset.plot('annual mean temperature', suptitle='Maps')
+        axes, bar = figure.axes
+        assert axes.get_title() == 'annual mean temperature'
+        assert bar.get_ylabel() == '°C'
+        coloured: Any = axes.collections[-1]
+        values = np.ma.filled(coloured.get_array(), np.nan)
+        column = dataset.bank.ids.index('annual-mean-temperature')
+        np.testing.assert_array_equal(
+            values, dataset[range(600)]['concepts'][:, column]
+        )
+        plt.close(figure)
+        with pytest.raises(ValueError, match='annual mean temperature'):
+            dataset.plot('annual mean temprature')
+
+    def test_without_concepts(self, dataset: GroundedPoints) -> None:
+        none = GroundedPoints(dataset.root, 600, part_size=250, exclude_groups=GROUPS)
+        assert len(none.bank) == 0
+        assert none[[0, 5]]['concepts'].shape == (2, 0)
+        assert none.scale().mean == []

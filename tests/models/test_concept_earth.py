@@ -9,14 +9,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.models import features
+from torchgeo_concepts.concepts import Concept, ConceptBank
+from torchgeo_concepts.models import ConceptBasis, features
 from torchgeo_concepts.models.concept_earth import ConceptEarth, Scale
 
 SIZES: dict[str, Any] = {
     'embed_dim': 6,
     'hidden_dim': 8,
     'rows': (6, 30),
+    'grid_features': (4, 2),
     'table_size': 512,
     'num_waves': 4,
 }
@@ -33,7 +34,8 @@ def model(bank: ConceptBank) -> ConceptEarth:
         is_class=[True, True, False, False, True],
     )
     model = ConceptEarth(bank, scale, **SIZES)
-    torch.nn.init.normal_(model.grid.table)
+    for table in model.grids.parameters():
+        torch.nn.init.normal_(table)
     torch.nn.init.normal_(model.embedding_mean)
     return model.eval()
 
@@ -58,18 +60,57 @@ class TestOutputs:
         turned = POINTS + torch.tensor([360.0, 0.0])
         torch.testing.assert_close(model(turned), model(POINTS), atol=1e-4, rtol=1e-4)
 
-    def test_one_pass_gives_the_same(self, model: ConceptEarth) -> None:
-        x, scores = model.both(POINTS)
-        assert x.equal(model(POINTS))
-        assert scores.equal(model.concepts(POINTS))
+    def test_many_points_as_few(self, model: ConceptEarth) -> None:
+        points = torch.rand(1300, 2) * 90
+        for function in (model, model.concepts, model.project):
+            alone = torch.cat([function(some) for some in points.split(100)])
+            torch.testing.assert_close(function(points), alone)
+            assert len(function(points[:0])) == 0
+
+    def test_without_concepts(self) -> None:
+        model = ConceptEarth(ConceptBank([]), **SIZES).eval()
+        assert model(POINTS).equal(features(model, POINTS, 'xz'))
+        assert model.concepts(POINTS, calibrated=True).shape == (4, 0)
+        assert model.project(POINTS).shape == (4, 0)
 
     def test_projection_is_linear_in_the_embedding(self, model: ConceptEarth) -> None:
         expected = model.basis(model(POINTS))
         torch.testing.assert_close(model.project(POINTS), expected)
 
+    def test_projection_onto_another_bank(self, model: ConceptEarth) -> None:
+        bank = ConceptBank([Concept('reef', 'reef', 'water')])
+        basis = ConceptBasis(bank, torch.eye(6)[:1], 'text')
+        expected = torch.cosine_similarity(model(POINTS), torch.eye(6)[:1])
+        torch.testing.assert_close(model.project(POINTS, basis)[:, 0], expected)
+
     def test_bad_points(self, model: ConceptEarth) -> None:
         with pytest.raises(ValueError, match='Row 0 is no point on Earth'):
             model(torch.tensor([[10.0, 95.0]]))
+
+
+class TestTruncation:
+    def test_begins_with_the_smaller(self, model: ConceptEarth) -> None:
+        samples = torch.randn(500, 6) * torch.tensor([1.0, 9, 2, 5, 1, 1]) + 3
+        mean, centred = samples.mean(0), samples - samples.mean(0)
+        components = torch.linalg.svd(centred, full_matrices=False).Vh.T
+        model.set_embedding_scale(mean, centred.std(), components)
+        whole = model(POINTS)
+        two, six = (model.truncate(dim)(POINTS) for dim in (2, 6))
+        assert model.embed_dim == 6
+        assert two.shape == (4, 2)
+        torch.testing.assert_close(six[:, :2], two)
+        # All components together lose nothing.
+        torch.testing.assert_close(six @ components.T + mean, whole, atol=1e-4, rtol=0)
+        assert model.truncate(None)(POINTS).equal(whole)
+
+    def test_projections_stay(self, model: ConceptEarth) -> None:
+        before = model.project(POINTS)
+        assert model.truncate(3).project(POINTS).equal(before)
+
+    @pytest.mark.parametrize('dim', [0, -1, 7])
+    def test_wrong_size(self, model: ConceptEarth, dim: int) -> None:
+        with pytest.raises(ValueError, match='can be truncated to 1 to 6 components'):
+            model.truncate(dim)
 
 
 class TestCalibration:
@@ -107,6 +148,15 @@ class TestFiles:
             theirs = getattr(model, name)(POINTS)
             torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
         assert loaded(POINTS).dtype == torch.float32
+
+    def test_directions_as_they_were_learned(
+        self, model: ConceptEarth, tmp_path: Path
+    ) -> None:
+        torch.nn.init.normal_(model.basis.offset)
+        model.save(tmp_path / 'earth.safetensors', half=False)
+        loaded = ConceptEarth.load(tmp_path / 'earth.safetensors')
+        torch.testing.assert_close(loaded.project(POINTS), model.project(POINTS))
+        assert loaded.basis.offset.count_nonzero() == 0
 
     def test_half_is_half_the_size(self, model: ConceptEarth, tmp_path: Path) -> None:
         for half in (True, False):

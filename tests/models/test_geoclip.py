@@ -20,7 +20,8 @@ from torchgeo_concepts.models import (
     geoclip_location,
     geoclip_logit_scale,
 )
-from torchgeo_concepts.models.geoclip import CPU_CHUNK, FourierFeatures, equal_earth
+from torchgeo_concepts.models._chunks import CPU_CHUNK
+from torchgeo_concepts.models.geoclip import FourierFeatures, equal_earth
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,8 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
-from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
 from torchgeo.datasets.utils import Sample
 
 
@@ -22,6 +23,48 @@ class ResumingSampler(DistributedSampler[Sample]):
         """Return the numbers of the samples of an epoch."""
         self.epoch = max(self.epoch, self.first_epoch)
         return super().__iter__()
+
+
+class ResumingDataModule(LightningDataModule):
+    """Data module whose training goes on with the epoch it was stopped in."""
+
+    first_epoch = 0
+    _resumed_epoch = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the epoch that training goes on with.
+
+        Returns:
+            The epoch.
+        """
+        if self.trainer is None:
+            return {}
+        return {'epoch': self.trainer.current_epoch + self.trainer.is_last_batch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with an epoch.
+
+        Args:
+            state_dict: What :meth:`state_dict` returned.
+        """
+        self._resumed_epoch = state_dict.get('epoch', 0)
+        self.first_epoch = self._resumed_epoch
+
+    def _order(self, dataset: Dataset[Sample], seed: int) -> ResumingSampler:
+        """Shuffle a dataset in each epoch.
+
+        There is one order for each seed and epoch, whatever came before, and for any
+        number of processes.
+        """
+        sampler = ResumingSampler(
+            dataset,
+            num_replicas=self.trainer.world_size if self.trainer else 1,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            seed=seed,
+            drop_last=True,
+        )
+        sampler.first_epoch = self.first_epoch
+        return sampler
 
 
 class StreamEpochs(IterableDataset[Sample]):

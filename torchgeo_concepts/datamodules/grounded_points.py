@@ -9,16 +9,18 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
+from ..concepts.layers import Layer
 from ..datasets.grounded_points import Blocks, GroundedPoints
+from ._epochs import ResumingDataModule
 
 __all__ = ('GroundedPointsDataModule',)
 
 
-class GroundedPointsDataModule(NonGeoDataModule):
+class GroundedPointsDataModule(ResumingDataModule, NonGeoDataModule):
     """Points to train on, and others, of another seed, to validate on."""
 
     def __init__(
@@ -31,6 +33,7 @@ class GroundedPointsDataModule(NonGeoDataModule):
         num_workers: int = 0,
         blocks: Blocks = 'all',
         exclude_groups: Sequence[str] = (),
+        layers: Sequence[Layer] = (),
         seed: int = 0,
         teacher: str = 'geoclip_location',
         teacher_weights: str | None = None,
@@ -47,7 +50,8 @@ class GroundedPointsDataModule(NonGeoDataModule):
             blocks: ``'train'`` to train outside of held-out blocks and to validate inside
                 them; ``'all'`` to train and validate everywhere.
             exclude_groups: Groups of layers to leave out.
-            seed: Seed of the points to train on.
+            layers: Layers of one's own, beside those that are installed.
+            seed: Seed of the points to train on, and of their order.
             teacher: Name of the teacher in TorchGeo's registry.
             teacher_weights: Name of its weights. By default, its first.
             download: Download the weights of the teacher if they are not on this machine.
@@ -59,6 +63,7 @@ class GroundedPointsDataModule(NonGeoDataModule):
         self.seed = seed
         self.options: dict[str, Any] = {
             'exclude_groups': tuple(exclude_groups),
+            'layers': tuple(layers),
             'teacher': teacher,
             'teacher_weights': teacher_weights,
             'download': download,
@@ -80,6 +85,7 @@ class GroundedPointsDataModule(NonGeoDataModule):
         Raises:
             ValueError: If there are fewer points than in a batch.
         """
+        self.first_epoch = self._resumed_epoch
         self.train_dataset, self.val_dataset = self._train(), self._val()
         if len(self.train_dataset) < self.batch_size:
             raise ValueError(
@@ -103,13 +109,14 @@ class GroundedPointsDataModule(NonGeoDataModule):
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         dataset = getattr(self, f'{split}_dataset')
         train = split == 'train'
-        order = RandomSampler(dataset) if train else SequentialSampler(dataset)
+        order: Sampler[int] = (
+            self._order(dataset, self.seed) if train else SequentialSampler(dataset)
+        )
         return DataLoader(
             dataset,
             batch_size=None,
             # Batches are gathered at once, not sample by sample.
             sampler=BatchSampler(order, self.batch_size, drop_last=train),
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )

@@ -25,7 +25,7 @@ from torchgeo.datasets.utils import Sample
 from ..datasets import CachedFeatures, ImagePoints
 from ..image_transforms import CLIP_MEAN, CLIP_STD, CenterCrop, Normalize, RandomCrop
 from ..points import check_points
-from ._epochs import ResumingSampler, StreamEpochs, StreamLoader
+from ._epochs import ResumingDataModule, StreamEpochs, StreamLoader
 
 __all__ = ('ImagePointsDataModule', 'ValidationSplit')
 
@@ -35,7 +35,7 @@ ValidationSplit = Literal['random', 'blocks']
 BLOCK_DEGREES = 10
 
 
-class ImagePointsDataModule(NonGeoDataModule):
+class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
     """Images and points of any datasets, or cached features of such images.
 
     Images are cropped to one size, at random when training and in the middle else, and
@@ -98,7 +98,6 @@ class ImagePointsDataModule(NonGeoDataModule):
         self.val_fraction = val_fraction
         self.val_split = val_split
         self.seed = seed
-        self.first_epoch = 0
         self.aug: nn.Module = Normalize(mean, std, scale)
 
     def setup(self, stage: str) -> None:
@@ -111,7 +110,7 @@ class ImagePointsDataModule(NonGeoDataModule):
             ValueError: If there is no dataset for the stage, or fewer training samples
                 than in a batch.
         """
-        self.first_epoch = getattr(self, '_resumed_epoch', 0)
+        self.first_epoch = self._resumed_epoch
         if stage in ('fit', 'validate'):
             self.train_dataset, self.val_dataset = self._split()
         if stage == 'fit':
@@ -212,25 +211,6 @@ class ImagePointsDataModule(NonGeoDataModule):
         dataset: Dataset[Sample] = changed
         return dataset
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the epoch that training goes on with.
-
-        Returns:
-            The epoch.
-        """
-        if self.trainer is None:
-            return {}
-        return {'epoch': self.trainer.current_epoch + self.trainer.is_last_batch}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with an epoch.
-
-        Args:
-            state_dict: What :meth:`state_dict` returned.
-        """
-        self._resumed_epoch = state_dict.get('epoch', 0)
-        self.first_epoch = self._resumed_epoch
-
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         dataset = getattr(self, f'{split}_dataset')
         if dataset is None:
@@ -240,16 +220,7 @@ class ImagePointsDataModule(NonGeoDataModule):
         if train and isinstance(dataset, IterableDataset):
             loader, dataset = StreamLoader, StreamEpochs(dataset, self.first_epoch)
         elif train:
-            # One order for each seed and epoch, whatever came before, and for any
-            # number of processes.
-            sampler = ResumingSampler(
-                dataset,
-                num_replicas=self.trainer.world_size if self.trainer else 1,
-                rank=self.trainer.global_rank if self.trainer else 0,
-                seed=self.seed,
-                drop_last=True,
-            )
-            sampler.first_epoch = self.first_epoch
+            sampler = self._order(dataset, self.seed)
         return loader(
             dataset,
             batch_size=self.batch_size,

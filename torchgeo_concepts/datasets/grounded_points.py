@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,10 +21,14 @@ from .._files import atomic_path
 from .._hashing import hash_state
 from .._modes import evaluating
 from ..concepts.bank import ConceptBank
-from ..concepts.layers.grounding import Groundings, load_groundings
+from ..concepts.layers import Layer
+from ..concepts.layers.grounding import Groundings, installed_layers, load_groundings
 from ..models.concept_earth import Scale
-from ..models.loading import load_encoder
+from ..models.loading import load_encoder, resolve_weights
 from .point_sampling import sample_points
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ('Blocks', 'GroundedPoints', 'held_out_blocks')
 
@@ -70,6 +74,7 @@ class GroundedPoints(NonGeoDataset):
         *,
         blocks: Blocks = 'all',
         exclude_groups: Sequence[str] = (),
+        layers: Sequence[Layer] = (),
         teacher: str = 'geoclip_location',
         teacher_weights: str | None = None,
         part_size: int = 50_000,
@@ -86,6 +91,8 @@ class GroundedPoints(NonGeoDataset):
                 degrees, ``'test'`` has those alone.
             exclude_groups: Groups of layers to leave out, and with them the concepts that
                 they ground, such as ``climate`` or ``people``.
+            layers: Layers of one's own, beside those that are installed. They add the
+                concepts that they measure.
             teacher: Name of the teacher in TorchGeo's registry.
             teacher_weights: Name of its weights. By default, its first.
             part_size: Number of points in a file.
@@ -100,9 +107,10 @@ class GroundedPoints(NonGeoDataset):
                 f'blocks must be one of {get_args(Blocks)}, not {blocks!r}.'
             )
         self.root = Path(root)
+        self.teacher = str(resolve_weights(teacher, teacher_weights))
         encoder = load_encoder(teacher, teacher_weights, download=download)
-        self.groundings = load_groundings(exclude_groups=exclude_groups)
-        everything = load_groundings() if exclude_groups else self.groundings
+        everything = load_groundings(layers=(*installed_layers(), *layers))
+        self.groundings = everything.without(exclude_groups)
         made = _Made(
             number,
             seed,
@@ -170,6 +178,48 @@ class GroundedPoints(NonGeoDataset):
             values[here] = arrays[number][rows[here] - number * self.part_size]
         return values
 
+    def plot(
+        self,
+        concept: str = 'elevation',
+        samples: int = 20_000,
+        show_titles: bool = True,
+        suptitle: str | None = None,
+    ) -> 'Figure':
+        """Plot what maps say of a concept, on a map.
+
+        Args:
+            concept: Name or identifier of the concept.
+            samples: Number of points to plot.
+            show_titles: Show the name of the concept above the map.
+            suptitle: Title of the figure.
+
+        Returns:
+            The figure, in which points without a label are grey.
+        """
+        from matplotlib import pyplot as plt
+
+        known = self.bank[concept]
+        column = self.bank.ids.index(known.id)
+        batch = self[range(min(samples, len(self)))]
+        label = self.groundings.natural(batch['concepts'].numpy())[:, column]
+        lon, lat = batch['point'].T
+        figure, axes = plt.subplots(figsize=(8, 4), layout='constrained')
+        axes.scatter(lon, lat, s=1, c='lightgrey', linewidths=0)
+        dots = axes.scatter(lon, lat, s=1, c=label, cmap='viridis', linewidths=0)
+        figure.colorbar(dots, label=known.unit or 'holds', shrink=0.8)
+        axes.set(
+            xlabel='longitude (°)',
+            ylabel='latitude (°)',
+            xlim=(-180, 180),
+            ylim=(-90, 90),
+            aspect='equal',
+        )
+        if show_titles:
+            axes.set_title(known.name)
+        if suptitle is not None:
+            figure.suptitle(suptitle)
+        return figure
+
     def scale(self, samples: int = 200_000) -> Scale:
         """Compute how labels are standardised.
 
@@ -189,18 +239,23 @@ class GroundedPoints(NonGeoDataset):
             is_class,
         )
 
-    def embedding_scale(self, samples: int = 200_000) -> tuple[Tensor, Tensor]:
-        """Compute how the teacher's embeddings are standardised.
+    def embedding_scale(self, samples: int = 200_000) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute how the teacher's embeddings are spread.
 
         Args:
             samples: Number of points to compute it from.
 
         Returns:
-            Mean of shape ``(d,)``, and one standard deviation for all features.
+            Mean of shape ``(d,)``, one standard deviation for all features, and the
+            principal components as the columns of a ``(d, d)`` matrix, that of the
+            largest variance first.
         """
         embeddings = self[range(min(samples, len(self)))]['embedding']
         mean = embeddings.mean(dim=0)
-        return mean, (embeddings - mean).square().mean().sqrt()
+        centred = (embeddings - mean).double()
+        _, components = torch.linalg.eigh(centred.T @ centred)
+        std = centred.square().mean().sqrt()
+        return mean, std.float(), components.flip(1).float()
 
 
 def held_out_blocks(points: Tensor) -> NDArray[np.bool_]:
@@ -230,6 +285,7 @@ def _make(
 ) -> None:
     _start(root, made)
     points = sample_points(made.number, made.seed)
+    teacher.to('cuda' if torch.cuda.is_available() else 'cpu')
     disable = None if progress is None else not progress
     with tqdm(total=made.number, unit='point', unit_scale=True, disable=disable) as bar:
         for part, some in enumerate(points.split(made.part_size)):

@@ -5,10 +5,12 @@
 
 import itertools
 import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import safe_open
@@ -18,10 +20,16 @@ from torch import Tensor, nn
 from .._files import atomic_path
 from ..concepts.bank import ConceptBank
 from ..points import check_points, wrap_longitude
+from ._chunks import in_chunks
 from .alignment import ConceptBasis
 from .earth_grid import EarthGrid, FourierFeatures
 
-__all__ = ('ConceptEarth', 'Scale')
+__all__ = ('GRID_FEATURES', 'ROWS', 'ConceptEarth', 'Scale')
+
+# Levels of the grid, from 30 degrees to 0.125, and the features of their nodes: most
+# where GeoCLIP's embeddings change, over some hundred kilometres.
+ROWS = (6, 12, 24, 48, 96, 192, 384, 768, 1440)
+GRID_FEATURES = (4, 4, 16, 32, 32, 24, 8, 4, 4)
 
 
 @dataclass(frozen=True)
@@ -60,18 +68,42 @@ class Architecture:
         hidden_dim: Number of hidden features.
         depth: Number of hidden layers.
         rows: Steps from pole to pole of each level of the grid.
-        grid_features: Features of a node of the grid.
+        grid_features: Features of a node of each level of the grid.
         table_size: Most entries of a level of the grid.
         num_waves: Number of Fourier waves.
+        num_components: Number of principal components that embeddings can be
+            truncated to.
     """
 
     embed_dim: int = 512
     hidden_dim: int = 512
     depth: int = 2
-    rows: Sequence[int] = field(default=(6, 12, 24, 48, 96, 192, 384, 768, 1440, 2880))
-    grid_features: int = 4
-    table_size: int = 2**18
+    rows: Sequence[int] = ROWS
+    grid_features: Sequence[int] = GRID_FEATURES
+    table_size: int = 135_000
     num_waves: int = 128
+    num_components: int = 128
+
+    def __post_init__(self) -> None:
+        """Check that each level of the grid has its features.
+
+        Raises:
+            ValueError: If it has not.
+        """
+        if len(self.rows) != len(self.grid_features):
+            raise ValueError(
+                f'A grid of {len(self.rows)} levels needs as many grid_features, not '
+                f'{len(self.grid_features)}.'
+            )
+
+    def make_grids(self) -> nn.ModuleList:
+        """Make a grid for each number of features."""
+        levels = zip(self.rows, self.grid_features, strict=True)
+        grids = [
+            EarthGrid([rows for rows, _ in some], features, self.table_size)
+            for features, some in itertools.groupby(levels, key=itemgetter(1))
+        ]
+        return nn.ModuleList(grids)
 
 
 class ConceptEarth(nn.Module):
@@ -83,6 +115,7 @@ class ConceptEarth(nn.Module):
 
     embedding_mean: Tensor
     embedding_std: Tensor
+    components: Tensor
     mean: Tensor
     std: Tensor
     is_log: Tensor
@@ -104,20 +137,26 @@ class ConceptEarth(nn.Module):
         super().__init__()
         self.architecture = Architecture(**sizes)
         self.provenance: dict[str, Any] = {}
+        self.truncate_dim: int | None = None
         sizes_ = self.architecture
-        self.grid = EarthGrid(sizes_.rows, sizes_.grid_features, sizes_.table_size)
+        self.grids = sizes_.make_grids()
         self.waves = FourierFeatures(sizes_.num_waves)
-        widths = [self.grid.output_dim + self.waves.output_dim]
+        widths = [sum(part.output_dim for part in (*self.grids, self.waves))]
         widths += [sizes_.hidden_dim] * sizes_.depth
         layers: list[nn.Module] = []
         for width, following in itertools.pairwise(widths):
             layers += [nn.Linear(width, following), nn.GELU()]
         self.trunk = nn.Sequential(*layers)
         self.embedding = nn.Linear(widths[-1], sizes_.embed_dim)
-        self.scores = nn.Linear(widths[-1], len(bank))
+        with warnings.catch_warnings():
+            # A model without concepts is one that was taught by its teacher alone.
+            warnings.filterwarnings('ignore', 'Initializing zero-element tensors')
+            self.scores = nn.Linear(widths[-1], len(bank))
         self.basis = ConceptBasis.random(bank, sizes_.embed_dim)
+        number = min(sizes_.num_components, sizes_.embed_dim)
         self.register_buffer('embedding_mean', torch.zeros(sizes_.embed_dim))
         self.register_buffer('embedding_std', torch.ones(()))
+        self.register_buffer('components', torch.eye(sizes_.embed_dim, number))
         self.set_scale(scale or _plain(bank))
 
     def set_scale(self, scale: Scale) -> None:
@@ -141,10 +180,49 @@ class ConceptEarth(nn.Module):
         ):
             self.register_buffer(name, torch.tensor(getattr(scale, name), dtype=dtype))
 
+    def set_embedding_scale(
+        self, mean: Tensor, std: Tensor, components: Tensor
+    ) -> None:
+        """Set how embeddings are spread.
+
+        Args:
+            mean: Mean embedding, of shape ``(embed_dim,)``.
+            std: One standard deviation for all features.
+            components: Principal components as columns, that of the largest variance
+                first. As many as the model keeps are taken.
+        """
+        self.embedding_mean.copy_(mean)
+        self.embedding_std.copy_(std)
+        self.components.copy_(components[:, : self.components.shape[1]])
+
+    def truncate(self, dim: int | None) -> Self:
+        """Choose how many numbers embeddings have.
+
+        Short embeddings are the first principal components of long ones, so that those
+        of any size begin with those of each smaller size. They are no longer in the
+        space of the teacher; projections stay what they are.
+
+        Args:
+            dim: How many principal components, or None for whole embeddings.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            ValueError: If the model does not have as many components.
+        """
+        if dim is not None and not 1 <= dim <= self.components.shape[1]:
+            raise ValueError(
+                f'Embeddings can be truncated to 1 to {self.components.shape[1]} '
+                f'components, not {dim}; None leaves them whole.'
+            )
+        self.truncate_dim = dim
+        return self
+
     @property
     def embed_dim(self) -> int:
         """Number of features of an embedding."""
-        return self.architecture.embed_dim
+        return self.truncate_dim or self.architecture.embed_dim
 
     @property
     def bank(self) -> ConceptBank:
@@ -165,11 +243,25 @@ class ConceptEarth(nn.Module):
         Returns:
             Features of shape ``(N, hidden_dim)``.
         """
-        points = check_points(points).to(self.mean.dtype)
+        points = points.to(self.mean.dtype)
         points = torch.stack((wrap_longitude(points[:, 0]), points[:, 1]), dim=1)
-        features = torch.cat((self.grid(points), self.waves(points)), dim=1)
+        parts = [part(points) for part in (*self.grids, self.waves)]
+        features = torch.cat(parts, dim=1)
         hidden: Tensor = self.trunk(features)
         return hidden
+
+    def whole(self, hidden: Tensor) -> Tensor:
+        """Compute whole embeddings.
+
+        Args:
+            hidden: What :meth:`hidden` returns.
+
+        Returns:
+            Embeddings in the space of the teacher, truncated or not.
+        """
+        # The network learns what differs between places, on one scale with the scores.
+        x: Tensor = self.embedding(hidden) * self.embedding_std + self.embedding_mean
+        return x
 
     def forward(self, points: Tensor) -> Tensor:
         """Forward pass.
@@ -180,7 +272,13 @@ class ConceptEarth(nn.Module):
         Returns:
             Embeddings of shape ``(N, embed_dim)``, not normalised.
         """
-        return self.both(points)[0]
+        return in_chunks(self._embed, check_points(points))
+
+    def _embed(self, points: Tensor) -> Tensor:
+        x = self.whole(self.hidden(points))
+        if self.truncate_dim is None:
+            return x
+        return (x - self.embedding_mean) @ self.components[:, : self.truncate_dim]
 
     def concepts(self, points: Tensor, calibrated: bool = False) -> Tensor:
         """Score the concepts at points.
@@ -193,8 +291,12 @@ class ConceptEarth(nn.Module):
         Returns:
             Scores of shape ``(N, k)``, in the order of the bank.
         """
-        scores: Tensor = self.scores(self.hidden(points))
+        scores = in_chunks(self._score, check_points(points))
         return self.calibrate(scores) if calibrated else scores
+
+    def _score(self, points: Tensor) -> Tensor:
+        scores: Tensor = self.scores(self.hidden(points))
+        return scores
 
     def calibrate(self, scores: Tensor) -> Tensor:
         """Turn scores into probabilities and units.
@@ -209,31 +311,25 @@ class ConceptEarth(nn.Module):
         values = torch.where(self.is_class, values.clamp(0, 1), values)
         return torch.where(self.is_log, 10 ** values.clamp(max=30) - 1, values)
 
-    def both(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute embeddings and scores in one pass.
+    def project(self, points: Tensor, basis: ConceptBasis | None = None) -> Tensor:
+        """Project points onto the directions of concepts.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-
-        Returns:
-            What :meth:`forward` and :meth:`concepts` return.
-        """
-        hidden = self.hidden(points)
-        # The network learns what differs between places, on one scale with the scores.
-        x = self.embedding(hidden) * self.embedding_std + self.embedding_mean
-        return x, self.scores(hidden)
-
-    def project(self, points: Tensor) -> Tensor:
-        """Project points onto the directions of the concepts.
-
-        Args:
-            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+            basis: Directions of another bank in the space of the embeddings, such as
+                those of :func:`~torchgeo_concepts.concepts.text.encode_text`. By
+                default, those that were learned with the model, of :attr:`bank`.
 
         Returns:
             Projections of shape ``(N, k)``, in the order of the bank.
         """
-        projection: Tensor = self.basis(self(points))
-        return projection
+        chosen = self.basis if basis is None else basis
+
+        def onto(some: Tensor) -> Tensor:
+            projection: Tensor = chosen(self.whole(self.hidden(some)))
+            return projection
+
+        return in_chunks(onto, check_points(points))
 
     def save(self, path: Path | str, half: bool = True) -> None:
         """Write the model to a file that :meth:`load` needs nothing beside.
@@ -253,10 +349,14 @@ class ConceptEarth(nn.Module):
             'provenance': json.dumps(self.provenance),
         }
         kept = ('embedding_mean', 'embedding_std', 'mean', 'std', 'waves.frequencies')
+        state = self.state_dict()
+        # Directions started at random: where they are now is all there is to know.
+        state['basis.initial'] = self.basis.directions.detach()
+        del state['basis.offset']
         tensors = {
             name: value.half() if half and value.is_floating_point() and name not in kept
             else value
-            for name, value in self.state_dict().items()
+            for name, value in state.items()
         }  # fmt: skip
         contiguous = {name: value.contiguous() for name, value in tensors.items()}
         with atomic_path(Path(path)) as temporary:
@@ -284,6 +384,7 @@ class ConceptEarth(nn.Module):
         model = cls(bank, **json.loads(metadata['architecture']))
         model.basis.source = metadata['basis_source']
         model.provenance = json.loads(metadata['provenance'])
+        state['basis.offset'] = torch.zeros_like(model.basis.offset)
         model.load_state_dict(state)
         return model.eval()
 

@@ -175,5 +175,7 @@ class FourierFeatures(nn.Module):
         xyz = torch.stack(
             (lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1
         )
-        phase = xyz @ self.frequencies
+        # The shortest waves turn many times around: half precision would lose them.
+        with torch.autocast(points.device.type, enabled=False):
+            phase = xyz @ self.frequencies
         return torch.cat((phase.sin(), phase.cos()), dim=1)

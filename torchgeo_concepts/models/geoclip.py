@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torchvision.models._api import Weights
 
 from ..points import check_points
+from ._chunks import in_chunks
 from ._weights import DistributionWeights
 
 __all__ = (
@@ -43,9 +44,6 @@ NEGLIGIBLE_WEIGHT = 1e-20
 
 # Arguments of the encoder that its weights determine.
 CONFIG = ('sigmas', 'num_frequencies', 'hidden_dim', 'embed_dim')
-
-# Activations of this many points stay in a core's cache.
-CPU_CHUNK = 512
 
 
 def equal_earth(points: Tensor) -> Tensor:
@@ -184,11 +182,7 @@ class GeoCLIPLocation(nn.Module):
             ValueError: If a point is not on Earth; see
                 :func:`~torchgeo_concepts.points.check_points`.
         """
-        points = check_points(points)
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or points.is_cuda:
-            return self._embed(points)
-        chunks = torch.split(points, CPU_CHUNK)
-        return torch.cat([self._embed(chunk) for chunk in chunks])
+        return in_chunks(self._embed, check_points(points))
 
     def _embed(self, points: Tensor) -> Tensor:
         frequencies = self.capsules[0].get_buffer('fourier.frequencies')

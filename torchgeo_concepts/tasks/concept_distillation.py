@@ -4,6 +4,7 @@
 """Training of a compact location encoder by a teacher and by maps."""
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.functional.classification import binary_auroc
 
 from ..concepts.bank import ConceptBank
-from ..models.concept_earth import ConceptEarth
+from ..models.concept_earth import GRID_FEATURES, ROWS, ConceptEarth
 
 __all__ = ('ConceptDistillation', 'concept_quality', 'masked_mse')
 
@@ -82,15 +83,15 @@ class ConceptDistillation(BaseTask):
         self,
         hidden_dim: int = 512,
         depth: int = 2,
-        rows: Sequence[int] = (6, 12, 24, 48, 96, 192, 384, 768, 1440, 2880),
-        grid_features: int = 4,
-        table_size: int = 2**18,
+        rows: Sequence[int] = ROWS,
+        grid_features: Sequence[int] = GRID_FEATURES,
+        table_size: int = 135_000,
         num_waves: int = 128,
         *,
         embedding_weight: float = 1.0,
         concept_weight: float = 1.0,
         projection_weight: float = 0.1,
-        lr: float = 2e-3,
+        lr: float = 8e-3,
         grid_lr_factor: float = 5.0,
         weight_decay: float = 0.0,
         warmup_steps: int = 200,
@@ -102,7 +103,7 @@ class ConceptDistillation(BaseTask):
             depth: Number of hidden layers.
             rows: Steps from pole to pole of each level of the grid. More tell nearer
                 places apart.
-            grid_features: Features of a node of the grid.
+            grid_features: Features of a node of each level of the grid.
             table_size: Most entries of a level of the grid.
             num_waves: Number of Fourier waves.
             embedding_weight: Weight of the loss of embeddings.
@@ -145,8 +146,12 @@ class ConceptDistillation(BaseTask):
             self._build(dataset.bank)
             model = self._model()
             model.set_scale(dataset.scale())
-            model.embedding_mean, model.embedding_std = dataset.embedding_scale()
-            model.provenance = {'layers': dataset.groundings.versions}
+            model.set_embedding_scale(*dataset.embedding_scale())
+            model.provenance = {
+                'layers': dataset.groundings.versions,
+                'teacher': dataset.teacher,
+                'points': len(dataset),
+            }
         elif self.model.bank != dataset.bank:
             raise ValueError(
                 f'The model has {len(self.model.bank)} concepts, the dataset '
@@ -157,8 +162,10 @@ class ConceptDistillation(BaseTask):
         names = ('hidden_dim', 'depth', 'rows', 'grid_features', 'table_size')
         sizes = {name: self.hparams[name] for name in (*names, 'num_waves')}
         self.model = ConceptEarth(bank, **sizes)
-        # The projections are cosines; this brings them to the scale of scores.
-        self.projection_scale = nn.Parameter(torch.ones(len(bank)))
+        # The projections are cosines; this brings them to the scale of scores. Those of
+        # random directions have a variance of 1 / embed_dim.
+        start = math.sqrt(self.model.embed_dim)
+        self.projection_scale = nn.Parameter(torch.full((len(bank),), start))
         self.projection_shift = nn.Parameter(torch.zeros(len(bank)))
 
     def _model(self) -> ConceptEarth:
@@ -172,8 +179,9 @@ class ConceptDistillation(BaseTask):
         Returns:
             AdamW, with a rate of its own for the grid, and a cosine decay.
         """
-        grid = [self._model().grid.table]
-        rest = [p for p in self.parameters() if p is not grid[0]]
+        grid = list(self._model().grids.parameters())
+        known = set(map(id, grid))
+        rest = [p for p in self.parameters() if id(p) not in known]
         lr = self.hparams['lr']
         optimizer = AdamW(
             [
@@ -181,6 +189,7 @@ class ConceptDistillation(BaseTask):
                 {'params': grid, 'lr': lr * self.hparams['grid_lr_factor']},
             ],
             weight_decay=self.hparams['weight_decay'],
+            fused=True,
         )
         total = int(self.trainer.estimated_stepping_batches)
         warmup = min(int(self.hparams['warmup_steps']), total // 10 + 1)
@@ -207,7 +216,8 @@ class ConceptDistillation(BaseTask):
             Losses by name, embeddings and scores.
         """
         model = self._model()
-        x, scores = model.both(batch['point'])
+        hidden = model.hidden(batch['point'])
+        x, scores = model.whole(hidden), model.scores(hidden)
         target = (batch['concepts'] - model.mean) / model.std
         cosines = model.basis(x.detach())
         projected = cosines * self.projection_scale + self.projection_shift
@@ -267,31 +277,42 @@ class ConceptDistillation(BaseTask):
     def on_validation_epoch_end(self) -> None:
         """Log cosines, and how well concepts are told."""
         model = self._model()
-        is_class = model.is_class.cpu()
-        quality = concept_quality(
-            torch.cat(self._scores), torch.cat(self._labels), is_class
-        )
+        metrics = {
+            'val_cosine': self.val_cosine.compute(),
+            'val_centred_cosine': self.val_centred_cosine.compute(),
+        }
+        if len(model.bank):
+            is_class = model.is_class.cpu()
+            quality = concept_quality(
+                torch.cat(self._scores), torch.cat(self._labels), is_class
+            )
+            metrics['val_auc'] = quality[is_class].nanmean()
+            metrics['val_r2'] = quality[~is_class].nanmedian()
+        self.log_dict(metrics)
         self._scores.clear()
         self._labels.clear()
-        self.log_dict(
-            {
-                'val_cosine': self.val_cosine.compute(),
-                'val_centred_cosine': self.val_centred_cosine.compute(),
-                'val_auc': quality[is_class].nanmean(),
-                'val_r2': quality[~is_class].nanmedian(),
-            }
-        )
         self.val_cosine.reset()
         self.val_centred_cosine.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the bank with the weights.
+        """Save the bank, and how the weights came about, with the weights.
 
         Args:
             checkpoint: The checkpoint.
         """
         checkpoint['bank'] = self._model().bank.to_json()
-        checkpoint['provenance'] = self._model().provenance
+        checkpoint['provenance'] = self._model().provenance | {
+            'seed': int(os.environ['PL_GLOBAL_SEED'])
+            if 'PL_GLOBAL_SEED' in os.environ
+            else None,
+            'steps': self.trainer.global_step,
+            'training': dict(self.hparams),
+            'metrics': {
+                name: round(float(value), 4)
+                for name, value in self.trainer.callback_metrics.items()
+                if name.startswith('val_')
+            },
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Build the model that a checkpoint has the weights of.

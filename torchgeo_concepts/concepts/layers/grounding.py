@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib import resources
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,13 @@ from . import GROUPS, LAYERS, Layer, get_layer
 from .base import coordinates
 from .rules import Condition, Grounding, Layers
 
-__all__ = ('Groundings', 'load_groundings', 'probe_points', 'read_groundings')
+__all__ = (
+    'Groundings',
+    'installed_layers',
+    'load_groundings',
+    'probe_points',
+    'read_groundings',
+)
 
 # Points, spread evenly over the Earth, on which a concept must vary.
 PROBES = 100_000
@@ -127,6 +134,31 @@ class Groundings:
         result[:, is_log] = 10.0 ** labels[:, is_log] - 1
         return result
 
+    def without(self, groups: Collection[str]) -> 'Groundings':
+        """Leave out groups of layers, and the concepts that they ground.
+
+        Args:
+            groups: Some of :data:`~torchgeo_concepts.concepts.layers.GROUPS`.
+
+        Returns:
+            The other concepts.
+
+        Raises:
+            ValueError: If a group does not exist.
+        """
+        _check_groups(groups)
+        kept = [not group & set(groups) for group in self.groups]
+        report = self.report.copy()
+        for concept in compress(self.bank.ids, np.logical_not(kept)):
+            report.loc[report['concept'] == concept, 'dropped'] = (
+                f'it needs layers of {" or ".join(groups)}, which are left out'
+            )
+        return Groundings(
+            ConceptBank(compress(self.bank, kept)),
+            compress(self.groundings, kept),
+            report,
+        )
+
     def __len__(self) -> int:
         """Return the number of concepts."""
         return len(self.groundings)
@@ -208,10 +240,13 @@ def load_groundings(
         ImportError: If no layer is left because none is installed.
         ValueError: If a layer or group does not exist.
     """
-    for group in exclude_groups:
-        if group not in GROUPS:
-            raise ValueError(f'No group {group!r}. {near_matches(group, GROUPS)}')
-    chosen = _choose(layers)
+    _check_groups(exclude_groups)
+    made = (
+        installed_layers()
+        if layers is None
+        else [get_layer(x) if isinstance(x, str) else x for x in layers]
+    )
+    chosen = {layer.name: layer for layer in made}
     curated = ConceptBank.default() if bank is None else bank
     own = [_own(layer) for name, layer in chosen.items() if name not in LAYERS]
     concepts = list(curated)
@@ -239,16 +274,27 @@ def load_groundings(
     )
 
 
-def _choose(layers: Iterable[str | Layer] | None) -> dict[str, Layer]:
-    if layers is not None:
-        made = [get_layer(x) if isinstance(x, str) else x for x in layers]
-        return {layer.name: layer for layer in made}
+def installed_layers() -> tuple[Layer, ...]:
+    """Return the layers whose maps are on this machine.
+
+    Returns:
+        The layers, in the order of :data:`~torchgeo_concepts.concepts.layers.LAYERS`.
+
+    Raises:
+        ImportError: If there are none but those that need no map.
+    """
     made = [get_layer(name) for name in LAYERS]
-    installed = {layer.name: layer for layer in made if layer.is_installed}
-    if all(not layer.source.distribution for layer in installed.values()):
+    installed = tuple(layer for layer in made if layer.is_installed)
+    if all(not layer.source.distribution for layer in installed):
         # The first that is missing says what to install.
         made[0].source.paths()
     return installed
+
+
+def _check_groups(groups: Iterable[str]) -> None:
+    for group in groups:
+        if group not in GROUPS:
+            raise ValueError(f'No group {group!r}. {near_matches(group, GROUPS)}')
 
 
 def _own(layer: Layer) -> tuple[list[Concept], list[Grounding]]:
