@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+)
 from torchgeo.datasets.utils import Sample
 
 
@@ -23,6 +29,18 @@ class ResumingSampler(DistributedSampler[Sample]):
         """Return the numbers of the samples of an epoch."""
         self.epoch = max(self.epoch, self.first_epoch)
         return super().__iter__()
+
+
+class EpochBatches(BatchSampler):
+    """Batches of numbers of samples, whose order Lightning can tell the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order.
+
+        Args:
+            epoch: The epoch.
+        """
+        cast(ResumingSampler, self.sampler).set_epoch(epoch)
 
 
 class ResumingDataModule(LightningDataModule):

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
 from ..concepts.layers import Layer
 from ..datasets.grounded_points import Blocks, GroundedPoints
-from ._epochs import ResumingDataModule
+from ._epochs import EpochBatches, ResumingDataModule
 
 __all__ = ('GroundedPointsDataModule',)
 
@@ -108,15 +108,17 @@ class GroundedPointsDataModule(ResumingDataModule, NonGeoDataModule):
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         dataset = getattr(self, f'{split}_dataset')
-        train = split == 'train'
-        order: Sampler[int] = (
-            self._order(dataset, self.seed) if train else SequentialSampler(dataset)
-        )
+        batches: BatchSampler
+        if split == 'train':
+            order = self._order(dataset, self.seed)
+            batches = EpochBatches(order, self.batch_size, drop_last=True)
+        else:
+            batches = BatchSampler(SequentialSampler(dataset), self.batch_size, False)
         return DataLoader(
             dataset,
             batch_size=None,
             # Batches are gathered at once, not sample by sample.
-            sampler=BatchSampler(order, self.batch_size, drop_last=train),
+            sampler=batches,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )
