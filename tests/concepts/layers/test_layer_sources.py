@@ -198,6 +198,12 @@ class TestKnownPlaces:
             ('relief-25-km', 86.9, 28.0, 2000, 6000),
             ('relief-25-km', 75, 62, 0, 150),
             ('slope', 86.9, 28.0, 1, 15),
+            # Mount Everest, the valley of the Rhone by Sion, and the sea.
+            ('height-above-100-km', 86.9, 28.0, 1500, 4000),
+            ('height-above-25-km', 7.4, 46.2, -1500, -200),
+            ('height-above-25-km', -30, 0, 0, 0),
+            ('temperature-at-height', 86.9, 28.0, -25, -8),
+            ('temperature-at-height', 7.4, 46.2, 5, 12),
             ('blue-marble-greenness', -62, -5, 0.02, 0.3),
             ('blue-marble-redness', 10, 24, 0.15, 0.6),
             ('shaded-relief', 40, -75, 0.8, 1),
@@ -238,6 +244,43 @@ class TestKnownPlaces:
             layer = get_layer(name)
             assert layer.classes is not None
             assert layer.classes[int(layer([[lon, lat]])[0])] == expected
+
+    @pytest.mark.parametrize('radius_km', [25, 100])
+    def test_height_above_what_lies_around(self, radius_km: int) -> None:
+        ground = get_layer('elevation')
+        assert isinstance(ground, RasterLayer)
+        rows, columns = ground.grid.shape
+        lat = 90 - (np.arange(rows) + 0.5) * 180 / rows
+        lon = -180 + (np.arange(columns) + 0.5) * 360 / columns
+        # In the Alps, across the dateline, and near a pole.
+        for row, column in ((520, 2340), (280, 0), (70, 1700)):
+            here = unit_vectors(lon[column], lat[row])
+            near = np.abs(lat - lat[row]) < 1.2 * radius_km / 111
+            there = unit_vectors(*np.meshgrid(lon, lat[near]))
+            km = RADIUS_KM * np.arccos((there @ here).clip(-1, 1))
+            around = ground.grid[near][km <= radius_km]
+            expected = ground.grid[row, column] - around.mean()
+            layer = get_layer(f'height-above-{radius_km}-km')
+            value = layer([[lon[column], lat[row]]])[0]
+            # What is on the rim of the circle may be counted or not.
+            assert value == pytest.approx(
+                expected, abs=15 + 0.05 * abs(float(expected))
+            )
+
+    def test_temperature_at_height(self, points: Points) -> None:
+        mean = get_layer('temperature-mean')(points)
+        height = get_layer('elevation')(points)
+        difference = get_layer('temperature-at-height')(points) - mean
+        sea = height == 0
+        far = get_layer('inland-distance')(points) < -200
+        # Straight lines between nodes, and again between the cells along them.
+        np.testing.assert_allclose(difference[sea & far], 0, atol=2e-2)
+        # Of cells of 0.75°, some is above the mean and some below.
+        assert abs(difference[~sea].mean()) < 0.2
+        above = get_layer('height-above-100-km')(points)
+        mountain = ~sea & (np.abs(above) > 300)
+        slope = np.polyfit(above[mountain], difference[mountain], 1)[0]
+        assert -0.0065 < slope < -0.003
 
     def test_landmasses(self) -> None:
         layer = get_layer('landmass-area')

@@ -17,12 +17,19 @@ from .files import FileLayer, PolygonLayer
 from .geometry import FORMULAS, formula
 from .imagery import blue_marble, shaded_relief
 from .koppen import koppen_geiger
-from .land_cover import igbp, ndvi
-from .population import KERNEL_ROWS, population, population_density
+from .land_cover import KINDS, igbp, land_cover_share, ndvi
+from .population import KERNEL_ROWS, population, population_density, settlement_count
 from .settlements import continent, country, distance_to_megacity, distance_to_place
-from .terrain import coarse_elevation, elevation, relief, slope
+from .terrain import coarse_elevation, elevation, relative_height, relief, slope
 from .turbidity import turbidity
-from .weather import MONTHS, RAINS, TEMPERATURES, rain, temperature
+from .weather import (
+    MONTHS,
+    RAINS,
+    TEMPERATURES,
+    rain,
+    temperature,
+    temperature_at_height,
+)
 
 __all__ = (
     'GROUPS',
@@ -43,6 +50,7 @@ LAYERS: dict[str, Callable[[], Layer]] = {
         f'temperature-{what}': partial(temperature, what)
         for what in ('mean', *TEMPERATURES, *MONTHS)
     },
+    'temperature-at-height': temperature_at_height,
     **{f'rain-{what}': partial(rain, what) for what in (*RAINS, *MONTHS)},
     'turbidity-mean': partial(turbidity, 'mean'),
     'turbidity-maximum': partial(turbidity, 'maximum'),
@@ -50,8 +58,11 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     'elevation-mapzen': coarse_elevation,
     'relief-25-km': partial(relief, 25),
     'relief-100-km': partial(relief, 100),
+    'height-above-25-km': partial(relative_height, 25),
+    'height-above-100-km': partial(relative_height, 100),
     'slope': slope,
     'igbp': igbp,
+    **{f'{kind}-share-25-km': partial(land_cover_share, kind) for kind in KINDS},
     'ndvi-maximum': partial(ndvi, 'maximum'),
     'ndvi-minimum': partial(ndvi, 'minimum'),
     'land': LandMask,
@@ -67,6 +78,7 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     'distance-to-megacity': distance_to_megacity,
     **{f'population-{km}-km': partial(population, km) for km in KERNEL_ROWS},
     'population-density': population_density,
+    'settlements-25-km': partial(settlement_count, 25),
     'country': country,
     'continent': continent,
     **{

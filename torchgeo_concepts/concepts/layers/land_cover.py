@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Layer, RasterLayer, Source
+from .neighbourhood import disc_mean
 from .rasters import read_raster
 
-__all__ = ('igbp', 'ndvi')
+__all__ = ('KINDS', 'igbp', 'land_cover_share', 'ndvi')
 
 CLASSES = {
     0: 'water body',
@@ -70,6 +71,37 @@ def igbp() -> Layer:
         classes=CLASSES,
         source=MCD12C1,
     )
+
+
+# Classes of land cover that are of one kind.
+KINDS = {
+    'forest': (1, 2, 3, 4, 5),
+    'cropland': (12, 14),
+    'grassland': (9, 10),
+    'built-up': (13,),
+}
+
+
+def land_cover_share(kind: str) -> Layer:
+    """Return the share of what lies within 25 km that is of a kind.
+
+    Args:
+        kind: A key of :data:`KINDS`.
+    """
+    return RasterLayer(
+        f'{kind}-share-25-km',
+        partial(_share, KINDS[kind]),
+        title=f'share of {kind} within 25 km',
+        group='land-cover',
+        unit='1',
+        resolution_km=5.6,
+        source=MCD12C1,
+    )
+
+
+def _share(classes: tuple[int, ...]) -> NDArray[np.float16]:
+    cover = read_raster(MCD12C1.paths()[0], SHAPE)[0]
+    return disc_mean(np.isin(cover, classes), 25).astype(np.float16)
 
 
 def ndvi(which: str) -> Layer:

@@ -4,6 +4,7 @@
 """How many people live around a point, by the places of GeoNames."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from .base import Layer, RasterLayer
 from .settlements import GEONAMES, Places, places
 from .sphere import KM_PER_DEGREE, RADIUS_KM
 
-__all__ = ('KERNEL_ROWS', 'population', 'population_density')
+__all__ = ('KERNEL_ROWS', 'population', 'population_density', 'settlement_count')
 
 # Weights beyond this many widths of a bell are left out.
 REACH = 3.0
@@ -42,6 +43,25 @@ def population(width_km: int) -> Layer:
     )
 
 
+def settlement_count(width_km: int) -> Layer:
+    """Return how many places lie around, by a bell that weighs near ones more.
+
+    Args:
+        width_km: Width of the bell, a key of :data:`KERNEL_ROWS`.
+    """
+    rows = KERNEL_ROWS[width_km]
+    return RasterLayer(
+        f'settlements-{width_km}-km',
+        partial(_kernel, float(width_km), rows, by_people=False),
+        decode=np.expm1,
+        title=f'places of 500 people or more around, by a bell of {width_km} km',
+        group='people',
+        unit='places',
+        resolution_km=round(180 / rows * KM_PER_DEGREE, 1),
+        source=GEONAMES,
+    )
+
+
 def population_density() -> Layer:
     """Return people per km² near a point, by the bell of 10 km, spread over its area."""
     area = 2 * np.pi * 10.0**2
@@ -62,10 +82,13 @@ def population_density() -> Layer:
 KERNEL_ROWS = {10: 4320, 25: 1800, 100: 450, 300: 180}
 
 
-def _kernel(width_km: float, rows: int) -> NDArray[np.float16]:
+def _kernel(width_km: float, rows: int, by_people: bool = True) -> NDArray[np.float16]:
     """Add up the bells of all places, and return the logarithm of 1 + the sums."""
     total = np.zeros((rows, 2 * rows))
-    for cells, weights in _bells(places(), width_km, rows):
+    known = places()
+    if not by_people:
+        known = replace(known, people=np.ones_like(known.people))
+    for cells, weights in _bells(known, width_km, rows):
         first, last = cells.min(), cells.max() + 1
         total.ravel()[first:last] += np.bincount(
             (cells - first).ravel(), weights.ravel(), minlength=last - first

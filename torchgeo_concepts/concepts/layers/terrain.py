@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .base import Layer, RasterLayer, Source
+from .neighbourhood import disc_mean, disc_rows
 from .rasters import read_npz, read_raster
 from .sphere import KM_PER_DEGREE
 
-__all__ = ('coarse_elevation', 'elevation', 'relief', 'slope')
+__all__ = (
+    'TOPOGRAPHY',
+    'coarse_elevation',
+    'elevation',
+    'heights',
+    'relative_height',
+    'relief',
+    'slope',
+)
 
 TOPOGRAPHY = Source(
     distribution='itur',
@@ -61,6 +70,17 @@ def relief(radius_km: int) -> Layer:
     return _terrain(f'relief-{radius_km}-km', make, title, 'm')
 
 
+def relative_height(radius_km: int) -> Layer:
+    """Return the height above the mean of what lies around, negative in valleys.
+
+    Args:
+        radius_km: How far from a point ground, or the sea, counts.
+    """
+    title = f'height above the mean within {radius_km} km'
+    make = partial(_relative_height, radius_km)
+    return _terrain(f'height-above-{radius_km}-km', make, title, 'm')
+
+
 def slope() -> Layer:
     """Return the slope between cells of 5 minutes, much gentler than that underfoot."""
     return _terrain('slope', _slope, 'slope over about 20 km', 'degree')
@@ -96,29 +116,20 @@ def _known(steps: NDArray[Any]) -> NDArray[np.float32]:
     return np.where(steps == 255, np.float32(np.nan), metres)
 
 
-def _widths(offset: int, radius_km: float) -> NDArray[np.int64]:
-    """Return how many columns to each side lie within a radius, for each row."""
-    lat = np.deg2rad(90 - (np.arange(ROWS) + 0.5) / 12)
-    half = np.sqrt(max(radius_km**2 - (offset * CELL_KM) ** 2, 0.0))
-    columns = half / (CELL_KM * np.cos(lat))
-    widths: NDArray[np.int64] = np.minimum(columns.astype(np.int64), COLUMNS // 2 - 1)
-    return widths
-
-
 def _relief(radius_km: int) -> NDArray[np.float32]:
     grid = heights()
     highest, lowest = grid.copy(), grid.copy()
-    reach = int(radius_km / CELL_KM)
-    for offset in range(-reach, reach + 1):
-        widths = _widths(offset, radius_km)
-        for row in range(max(0, -offset), min(ROWS, ROWS - offset)):
-            size = 2 * int(widths[row]) + 1
-            source = grid[row + offset]
-            maximum = ndimage.maximum_filter1d(source, size, mode='wrap')
-            minimum = ndimage.minimum_filter1d(source, size, mode='wrap')
-            np.maximum(highest[row], maximum, out=highest[row])
-            np.minimum(lowest[row], minimum, out=lowest[row])
+    for row, near, size in disc_rows((ROWS, COLUMNS), radius_km):
+        maximum = ndimage.maximum_filter1d(grid[near], size, mode='wrap')
+        minimum = ndimage.minimum_filter1d(grid[near], size, mode='wrap')
+        np.maximum(highest[row], maximum, out=highest[row])
+        np.minimum(lowest[row], minimum, out=lowest[row])
     return highest - lowest
+
+
+def _relative_height(radius_km: int) -> NDArray[np.float32]:
+    grid = heights()
+    return (grid - disc_mean(grid, radius_km)).astype(np.float32)
 
 
 def _slope() -> NDArray[np.float32]:

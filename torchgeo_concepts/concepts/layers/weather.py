@@ -4,17 +4,20 @@
 """Temperature and rain of the months, as ITU-R maps them and itur carries them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from .base import Layer, RasterLayer, Source
 from .grid import bilinear
 from .rasters import read_npz
+from .terrain import TOPOGRAPHY, heights
 
-__all__ = ('MONTHS', 'rain', 'temperature')
+__all__ = ('MONTHS', 'rain', 'temperature', 'temperature_at_height')
 
 MONTHS = [
     'january',
@@ -54,6 +57,12 @@ RAIN = Source(
 )
 
 KELVIN = 273.15
+
+# Degrees a metre in the standard atmosphere, ISO 2533:1975.
+LAPSE = 0.0065
+
+# Distance of the nodes of temperature.
+NODE_DEGREES = 0.75
 
 type Months = NDArray[np.float64]
 
@@ -217,6 +226,46 @@ def rain(what: str) -> Layer:
         resolution_km=28,
         source=RAIN,
     )
+
+
+def temperature_at_height() -> Layer:
+    """Return the annual mean of air temperature, brought to the height of the place.
+
+    The map has the temperature at the mean height of each cell of 0.75°. In between it
+    falls by as much as in the standard atmosphere.
+    """
+    return RasterLayer(
+        'temperature-at-height',
+        _temperature_at_height,
+        title='temperature: annual mean, brought to the height of the place',
+        group='climate',
+        unit='°C',
+        resolution_km=9.3,
+        source=replace(
+            TEMPERATURE,
+            files=(*TEMPERATURE.files, *TOPOGRAPHY.files),
+            citation=f'{TEMPERATURE.citation}, {TOPOGRAPHY.citation}',
+        ),
+    )
+
+
+def _temperature_at_height() -> NDArray[np.float32]:
+    ground = heights().astype(np.float64)
+    per_cell = NODE_DEGREES * len(ground) / 180
+    smooth = ndimage.uniform_filter(ground, round(per_cell), mode=('nearest', 'wrap'))
+    nodes = annual_temperature()
+    lon, lat = np.meshgrid(
+        -180 + NODE_DEGREES * np.arange(nodes.shape[1]),
+        90 - NODE_DEGREES * np.arange(nodes.shape[0]),
+    )
+    mean_height = bilinear(smooth, lon.ravel(), lat.ravel(), 'cell')
+    at_sea_level = nodes + LAPSE * mean_height.reshape(nodes.shape)
+    lon, lat = np.meshgrid(
+        -180 + (np.arange(ground.shape[1]) + 0.5) * 360 / ground.shape[1],
+        90 - (np.arange(ground.shape[0]) + 0.5) * 180 / ground.shape[0],
+    )
+    warmth = bilinear(at_sea_level, lon.ravel(), lat.ravel(), 'node')
+    return (warmth.reshape(ground.shape) - LAPSE * ground).astype(np.float32)
 
 
 def _rain_of(month: int) -> NDArray[np.float64]:
