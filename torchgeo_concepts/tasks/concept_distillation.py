@@ -162,6 +162,7 @@ class ConceptDistillation(BaseTask):
         names = ('hidden_dim', 'depth', 'rows', 'grid_features', 'table_size')
         sizes = {name: self.hparams[name] for name in (*names, 'num_waves')}
         self.model = ConceptEarth(bank, **sizes)
+        self.model.basis.source = 'learned from layers'
         # The projections are cosines; this brings them to the scale of scores. Those of
         # random directions have a variance of 1 / embed_dim.
         start = math.sqrt(self.model.embed_dim)
@@ -306,7 +307,12 @@ class ConceptDistillation(BaseTask):
             if 'PL_GLOBAL_SEED' in os.environ
             else None,
             'steps': self.trainer.global_step,
-            'training': dict(self.hparams),
+            'training': {
+                # Lightning's command line adds names of its own.
+                name: value
+                for name, value in self.hparams.items()
+                if not name.startswith('_')
+            },
             'metrics': {
                 name: round(float(value), 4)
                 for name, value in self.trainer.callback_metrics.items()
