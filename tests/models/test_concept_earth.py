@@ -123,6 +123,14 @@ class TestCalibration:
         torch.testing.assert_close(calibrated, model.calibrate(model.concepts(POINTS)))
         assert ((calibrated[:, [0, 1, 4]] >= 0) & (calibrated[:, [0, 1, 4]] <= 1)).all()
 
+    def test_only_classes_are_compressed(self, model: ConceptEarth) -> None:
+        estimates = model.scores(model.hidden(POINTS))
+        scores, is_class = model.concepts(POINTS), model.is_class
+        torch.testing.assert_close(scores[:, ~is_class], estimates[:, ~is_class])
+        torch.testing.assert_close(scores[:, is_class].sinh(), estimates[:, is_class])
+        # A class of 0.1 % of all places stands 31 deviations out where it holds.
+        assert torch.tensor(31.0).asinh() < 4.2
+
     def test_scale_of_another_bank(self, model: ConceptEarth) -> None:
         with pytest.raises(ValueError, match='The bank has 5 concepts, the scale 1'):
             model.set_scale(Scale([0.0], [1.0], [False], [False]))

@@ -37,6 +37,11 @@ class TestMaskedMSE:
         assert prediction.grad is not None
         assert prediction.grad.tolist() == [-2, 0]
 
+    def test_weights(self) -> None:
+        prediction, target = torch.zeros(1, 3), torch.tensor([[1.0, 2.0, torch.nan]])
+        weight = torch.tensor([2.0, 0.5, 9.0])
+        assert masked_mse(prediction, target, weight) == (2 * 1 + 0.5 * 4) / 2
+
     def test_nothing_known(self) -> None:
         assert masked_mse(torch.ones(3), torch.full((3,), torch.nan)) == 0
 

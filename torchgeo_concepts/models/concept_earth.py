@@ -283,10 +283,15 @@ class ConceptEarth(nn.Module):
     def concepts(self, points: Tensor, calibrated: bool = False) -> Tensor:
         """Score the concepts at points.
 
+        Scores are standardised estimates. Those of classes are compressed by an inverse
+        hyperbolic sine, which changes little up to 1: a rare class would otherwise stand
+        30 standard deviations out where it holds, and a linear model that was fitted
+        where it does not hold would go far astray.
+
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
             calibrated: Give probabilities of classes, and quantities in their units,
-                instead of standardised scores.
+                instead of scores.
 
         Returns:
             Scores of shape ``(N, k)``, in the order of the bank.
@@ -295,19 +300,20 @@ class ConceptEarth(nn.Module):
         return self.calibrate(scores) if calibrated else scores
 
     def _score(self, points: Tensor) -> Tensor:
-        scores: Tensor = self.scores(self.hidden(points))
-        return scores
+        estimates: Tensor = self.scores(self.hidden(points))
+        return torch.where(self.is_class, estimates.asinh(), estimates)
 
     def calibrate(self, scores: Tensor) -> Tensor:
         """Turn scores into probabilities and units.
 
         Args:
-            scores: Standardised scores of shape ``(N, k)``.
+            scores: Scores of shape ``(N, k)``, as :meth:`concepts` returns them.
 
         Returns:
             Values of the same shape.
         """
-        values = scores * self.std + self.mean
+        estimates = torch.where(self.is_class, scores.sinh(), scores)
+        values = estimates * self.std + self.mean
         values = torch.where(self.is_class, values.clamp(0, 1), values)
         return torch.where(self.is_log, 10 ** values.clamp(max=30) - 1, values)
 

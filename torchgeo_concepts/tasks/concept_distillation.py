@@ -25,12 +25,16 @@ from ..models.concept_earth import GRID_FEATURES, ROWS, ConceptEarth
 __all__ = ('ConceptDistillation', 'concept_quality', 'masked_mse')
 
 
-def masked_mse(prediction: Tensor, target: Tensor) -> Tensor:
+def masked_mse(
+    prediction: Tensor, target: Tensor, weight: Tensor | None = None
+) -> Tensor:
     """Compute the mean squared error where the target is known.
 
     Args:
         prediction: Predictions of any shape.
         target: Targets of the same shape, NaN where unknown.
+        weight: Weights of the errors, of a shape that broadcasts to theirs. By default,
+            all count alike.
 
     Returns:
         The loss, a scalar; 0 if nothing is known.
@@ -40,8 +44,10 @@ def masked_mse(prediction: Tensor, target: Tensor) -> Tensor:
         tensor(4.)
     """
     known = ~target.isnan()
-    error = torch.where(known, prediction - target.nan_to_num(), 0)
-    return error.square().sum() / known.sum().clamp(min=1)
+    error = torch.where(known, prediction - target.nan_to_num(), 0).square()
+    if weight is not None:
+        error = error * weight
+    return error.sum() / known.sum().clamp(min=1)
 
 
 def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
@@ -90,6 +96,7 @@ class ConceptDistillation(BaseTask):
         *,
         embedding_weight: float = 1.0,
         concept_weight: float = 1.0,
+        quantity_weight: float = 4.0,
         projection_weight: float = 0.1,
         lr: float = 8e-3,
         grid_lr_factor: float = 5.0,
@@ -108,6 +115,8 @@ class ConceptDistillation(BaseTask):
             num_waves: Number of Fourier waves.
             embedding_weight: Weight of the loss of embeddings.
             concept_weight: Weight of the loss of scores. More of it costs embeddings.
+            quantity_weight: How many classes a quantity counts for in the loss of scores.
+                Classes are many and mostly coarse; quantities have the finest detail.
             projection_weight: Weight of the loss of the directions of concepts, which
                 changes nothing but these.
             lr: Learning rate of AdamW.
@@ -225,7 +234,7 @@ class ConceptDistillation(BaseTask):
         difference = (x - batch['embedding']) / model.embedding_std
         parts = {
             'embedding': difference.square().mean(),
-            'concepts': masked_mse(scores, target),
+            'concepts': masked_mse(scores, target, self._concept_weights()),
             'projection': masked_mse(projected, target),
         }
         weights = {
@@ -237,6 +246,12 @@ class ConceptDistillation(BaseTask):
             [weight * parts[name] for name, weight in weights.items()]
         ).sum()
         return parts, x, scores
+
+    def _concept_weights(self) -> Tensor:
+        """Return the weight of each concept, 1 on average."""
+        is_class = self._model().is_class
+        weight = torch.where(is_class, 1.0, float(self.hparams['quantity_weight']))
+        return weight / weight.mean()
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch.
