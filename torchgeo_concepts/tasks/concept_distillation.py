@@ -96,7 +96,7 @@ class ConceptDistillation(BaseTask):
         *,
         embedding_weight: float = 1.0,
         concept_weight: float = 1.0,
-        quantity_weight: float = 4.0,
+        quantity_weight: float = 16.0,
         projection_weight: float = 0.1,
         lr: float = 8e-3,
         grid_lr_factor: float = 5.0,
