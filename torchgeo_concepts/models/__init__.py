@@ -5,6 +5,8 @@
 
 from ._registry import register_model, register_weights
 from .alignment import Alignment, ConceptAlignment, ConceptBasis
+from .concept_earth import ConceptEarth
+from .concept_earth_weights import ConceptEarth_Weights, concept_earth
 from .concept_geoclip import ConceptGeoCLIP, ConceptGeoCLIP_Weights, concept_geoclip
 from .features import FeatureKind, features
 from .geoclip import (
@@ -27,6 +29,8 @@ __all__ = (
     'Alignment',
     'ConceptAlignment',
     'ConceptBasis',
+    'ConceptEarth',
+    'ConceptEarth_Weights',
     'ConceptGeoCLIP',
     'ConceptGeoCLIP_Weights',
     'FeatureKind',
@@ -38,6 +42,7 @@ __all__ = (
     'ImageLocationModel',
     'ImageTower',
     'clip_image_tower',
+    'concept_earth',
     'concept_geoclip',
     'features',
     'geoclip_gallery',
@@ -51,6 +56,7 @@ __all__ = (
 )
 
 register_model('geoclip_location', geoclip_location, GeoCLIPLocation_Weights)
+register_model('concept_earth', concept_earth, ConceptEarth_Weights)
 register_model('concept_geoclip', concept_geoclip, ConceptGeoCLIP_Weights)
 register_model('geoclip_image_mlp', geoclip_image_mlp, GeoCLIPImageMLP_Weights)
 register_weights('geoclip_logit_scale', GeoCLIPLogitScale_Weights)

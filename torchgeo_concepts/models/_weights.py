@@ -16,17 +16,8 @@ from torchvision.models._api import WeightsEnum
 from .._distributions import installed_file
 
 
-class DistributionWeights(WeightsEnum):
-    """Weights whose file is part of a Python distribution.
-
-    The file is found in the installed distribution without importing it. Otherwise it
-    is downloaded, if and only if that is asked for. Either way its SHA-256 is checked
-    before it is read.
-
-    Each member's ``meta`` holds ``distribution``, ``file`` (the path inside the
-    distribution), ``extra`` (of this package, that installs the distribution) and
-    ``sha256``.
-    """
+class NamedWeights(WeightsEnum):
+    """Weights that are known by the names of their members."""
 
     @classmethod
     def verify(cls, obj: Any) -> Any:
@@ -48,6 +39,49 @@ class DistributionWeights(WeightsEnum):
             known = ', '.join(map(str, cls))
             raise ValueError(f'{obj!r} are no weights of this model; it has {known}.')
         return cls.__members__[name]
+
+
+class PackagedWeights(NamedWeights):
+    """Weights whose file is part of this package.
+
+    Each member's ``meta`` holds ``file`` and its ``sha256``, which is checked before
+    the file is read.
+    """
+
+    def path(self) -> Path:
+        """Find the file that holds the weights.
+
+        Returns:
+            Path of a file with the right checksum.
+
+        Raises:
+            FileNotFoundError: If the file is not in the package.
+            ValueError: If the file has another checksum.
+        """
+        file: Path = self.meta['file']
+        if not file.is_file():
+            raise FileNotFoundError(
+                f'{file} is missing. It is part of torchgeo-concepts: reinstall it.'
+            )
+        if sha256(file) != self.meta['sha256']:
+            raise ValueError(
+                f'{file} does not hold {self}: its SHA-256 is not '
+                f'{self.meta["sha256"]}. Reinstall torchgeo-concepts.'
+            )
+        return file
+
+
+class DistributionWeights(NamedWeights):
+    """Weights whose file is part of a Python distribution.
+
+    The file is found in the installed distribution without importing it. Otherwise it
+    is downloaded, if and only if that is asked for. Either way its SHA-256 is checked
+    before it is read.
+
+    Each member's ``meta`` holds ``distribution``, ``file`` (the path inside the
+    distribution), ``extra`` (of this package, that installs the distribution) and
+    ``sha256``.
+    """
 
     def path(self, download: bool = False) -> Path:
         """Find the file that holds the weights.
@@ -75,7 +109,7 @@ class DistributionWeights(WeightsEnum):
                     f'download=True to fetch {self.url}.'
                 )
             return self._download()
-        if _sha256(file) != self.meta['sha256']:
+        if sha256(file) != self.meta['sha256']:
             raise ValueError(
                 f'{file} does not hold {self}: its SHA-256 is not '
                 f'{self.meta["sha256"]}. It is truncated, corrupt or of another '
@@ -134,6 +168,7 @@ class DistributionWeights(WeightsEnum):
         return file
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """Compute the SHA-256 of a file."""
     with file.open('rb') as stream:
         return hashlib.file_digest(stream, 'sha256').hexdigest()
