@@ -28,7 +28,7 @@ from .models.features import FeatureKind
 from .models.features import features as compute_features
 from .models.loading import load_encoder, resolve_weights
 from .points import SWAPPED_HINT, PointsLike, as_points, is_lonlat, look_swapped
-from .tables import GeometryCoordinates, PointBatch, PointTable, open_table
+from .tables import GeometryCoordinates, OpenedTable, PointBatch, open_table
 
 __all__ = ('EmbedReport', 'embed_file', 'embed_points')
 
@@ -324,7 +324,7 @@ def _check_target(input: Path, target: Path) -> None:
         raise ValueError(f'{target} is the input; write to another file.')
 
 
-def _check_columns(table: PointTable, column: str) -> None:
+def _check_columns(table: OpenedTable, column: str) -> None:
     adds_geometry = not isinstance(table.coordinates, GeometryCoordinates)
     if column in table.schema.names or (adds_geometry and column == 'geometry'):
         raise ValueError(
@@ -338,7 +338,7 @@ def _check_columns(table: PointTable, column: str) -> None:
         )
 
 
-def _check_rows(table: PointTable, on_error: OnError) -> tuple[int, int]:
+def _check_rows(table: OpenedTable, on_error: OnError) -> tuple[int, int]:
     """Read all coordinates once, so that a bad row stops the work before it starts."""
     num_rows = num_bad = 0
     first: list[str] = []

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ._files import atomic_path
 from .points import WGS84
-from .tables import ColumnCoordinates, PointTable
+from .tables import ColumnCoordinates, OpenedTable
 
 __all__ = ('METADATA_KEY', 'EmbeddingWriter')
 
@@ -47,7 +47,7 @@ class EmbeddingWriter:
     def open(
         cls,
         path: Path,
-        table: PointTable,
+        table: OpenedTable,
         column: str,
         dtype: str,
         info: dict[str, Any],
@@ -112,7 +112,7 @@ class EmbeddingWriter:
         self._writer.write_batch(batch)
 
 
-def _geo_metadata(table: PointTable) -> dict[str, Any]:
+def _geo_metadata(table: OpenedTable) -> dict[str, Any]:
     """Return metadata of the GeoParquet 1.1 specification."""
     columns = dict(table.geometries)
     if isinstance(table.coordinates, ColumnCoordinates):

@@ -3,7 +3,6 @@
 
 """Linear probes of frozen features, by the protocol of CoordBench."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .points import check_points
+from .splits import Folds, block_folds, random_folds
 
 __all__ = ('ALPHAS', 'ProbeScore', 'block_folds', 'random_folds', 'ridge_probe')
 
 ALPHAS = 10.0 ** np.arange(-4, 6.5, 0.5)
-
-# Makes one number of the row and the column of a block.
-ROW_STRIDE = 100_003
-
-type Folds = Sequence[NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -44,42 +38,6 @@ class ProbeScore:
     def std(self) -> float:
         """Standard deviation over the folds."""
         return float(np.std(self.r2))
-
-
-def random_folds(number: int, folds: int = 5, seed: int = 0) -> Folds:
-    """Split rows at random.
-
-    Args:
-        number: Number of rows.
-        folds: Number of folds.
-        seed: Seed of the split.
-
-    Returns:
-        The rows of each fold.
-    """
-    order = np.random.default_rng(seed).permutation(number)
-    return [order[fold::folds] for fold in range(folds)]
-
-
-def block_folds(
-    points: Tensor, folds: int = 5, seed: int = 0, degrees: float = 10
-) -> Folds:
-    """Split points by blocks of longitude and latitude, each of which stays whole.
-
-    Args:
-        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        folds: Number of folds.
-        seed: Seed of the split.
-        degrees: Side of a block.
-
-    Returns:
-        The rows of each fold.
-    """
-    lon, lat = np.floor(check_points(points).double().numpy() / degrees).T
-    _, block = np.unique(lat * ROW_STRIDE + lon, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(block.max() + 1)
-    fold_of_row = order[block] % folds
-    return [np.flatnonzero(fold_of_row == fold) for fold in range(folds)]
 
 
 def ridge_probe(

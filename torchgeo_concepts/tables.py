@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pc_csv
@@ -35,7 +37,7 @@ from .points import (
     wrap_longitude,
 )
 
-__all__ = ('PointBatch', 'PointTable', 'open_table')
+__all__ = ('OpenedTable', 'PointBatch', 'open_frame', 'open_table')
 
 COMPRESSIONS = ('.gz', '.bz2', '.lz4', '.zst')
 CSV_SUFFIXES = ('.csv', '.tsv', '.txt')
@@ -128,7 +130,7 @@ class GeometryCoordinates:
 
 
 @dataclass(frozen=True)
-class PointTable:
+class OpenedTable:
     """Table of points that is read anew, batch by batch, at each iteration.
 
     Attributes:
@@ -217,7 +219,7 @@ def open_table(
     crs: str | None = None,
     layer: str | None = None,
     batch_rows: int = 16_384,
-) -> PointTable:
+) -> OpenedTable:
     """Open a table of points.
 
     Args:
@@ -258,6 +260,61 @@ def open_table(
         raise _unreadable(path, error) from error
     known = ', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES + VECTOR_SUFFIXES)
     raise ValueError(f'{path.name} has no known ending; known are {known}.')
+
+
+def open_frame(
+    frame: pd.DataFrame,
+    *,
+    lon: str | None = None,
+    lat: str | None = None,
+    crs: str | None = None,
+    batch_rows: int = 16_384,
+) -> OpenedTable:
+    """Open a data frame as a table of points.
+
+    Args:
+        frame: A data frame with columns of coordinates, or geopandas points.
+        lon: Name of the column of longitudes, or of eastings in *crs*. Found by its
+            usual names if not given; of geopandas points, the geometry is read instead.
+        lat: Name of the column of latitudes, or of northings in *crs*.
+        crs: Coordinate reference system of the coordinates. Columns are taken for
+            degrees of longitude and latitude in WGS84.
+        batch_rows: Most rows to read at a time.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: If a column holds values of several kinds, or the frame does not
+            say clearly where its points are.
+    """
+    given_crs = None if crs is None else parse_crs(crs)
+    path, coordinates = Path('The table'), None
+    if isinstance(frame, gpd.GeoDataFrame):
+        if lon is None and lat is None:
+            given_crs = one_crs('The points', frame.crs, given_crs)
+            coordinates = GeometryCoordinates(str(frame.geometry.name))
+        frame = frame.to_wkb()
+    try:
+        rows = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f'{path}: {error}') from error
+    projected = given_crs is not None and given_crs.is_projected
+
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from rows.select(list(columns)).to_batches()
+
+    return OpenedTable(
+        path,
+        rows.schema.remove_metadata(),
+        coordinates
+        or ColumnCoordinates(
+            *find_coordinate_columns(rows.schema.names, lon, lat, projected=projected)
+        ),
+        given_crs or WGS84,
+        read,
+        batch_rows,
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
@@ -370,7 +427,7 @@ class CSVFile:
 
 def _open_csv(
     path: Path, lon: str | None, lat: str | None, crs: CRS | None, batch_rows: int
-) -> PointTable:
+) -> OpenedTable:
     file = CSVFile.sniff(path, batch_rows)
     while True:
         try:
@@ -390,7 +447,7 @@ def _open_csv(
         name: pa.float64() if name in coordinates.columns else kind
         for name, kind in types.items()
     }
-    return PointTable(
+    return OpenedTable(
         path,
         pa.schema(schema),
         coordinates,
@@ -445,7 +502,7 @@ def _reads_as(column: pa.Array, kind: pa.DataType) -> bool:
 
 def _open_parquet(
     path: Path, lon: str | None, lat: str | None, crs: CRS | None, batch_rows: int
-) -> PointTable:
+) -> OpenedTable:
     schema = pq.read_schema(path)
     geometries, primary = _geo_metadata(path, schema)
     schema = schema.remove_metadata()
@@ -471,7 +528,7 @@ def _open_parquet(
         crs = one_crs(f'{path}: the geometries', own and parse_crs(own), crs)
         coordinates = GeometryCoordinates(primary)
     read = partial(_read_parquet, path, batch_rows)
-    return PointTable(path, schema, coordinates, crs, read, batch_rows, geometries)
+    return OpenedTable(path, schema, coordinates, crs, read, batch_rows, geometries)
 
 
 def _geo_metadata(path: Path, schema: pa.Schema) -> tuple[dict[str, Any], str | None]:
@@ -511,7 +568,7 @@ def _open_vector(
     crs: CRS | None,
     layer: str | None,
     batch_rows: int,
-) -> PointTable:
+) -> OpenedTable:
     layers = [str(name) for name, _ in pyogrio.list_layers(path)]
     if layer is None and len(layers) > 1:
         raise ValueError(f'{path} has the layers {layers}. Name one with layer=.')
@@ -536,7 +593,7 @@ def _open_vector(
         own = parse_crs(meta['crs']) if meta['crs'] else None
         crs = one_crs(f'{path}: the geometries', own, crs)
     read = partial(_read_vector, path, layer, batch_rows)
-    return PointTable(path, schema, coordinates, crs, read, batch_rows)
+    return OpenedTable(path, schema, coordinates, crs, read, batch_rows)
 
 
 def _plain_schema(schema: pa.Schema, geometry: str) -> pa.Schema:

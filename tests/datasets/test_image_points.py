@@ -230,6 +230,71 @@ class TestTable:
         assert ImagePoints(photos, photos / 'n.csv').files[0] == photos / '007'
 
 
+class TestLabels:
+    SPECIES = ('Falco tinnunculus', 'Corvus corax', '', 'Falco tinnunculus')
+
+    @pytest.fixture
+    def labelled(self, photos: Path) -> Path:
+        path = photos / 'labelled.csv'
+        frame().assign(species=self.SPECIES, taxon=[10, 2, 10, 9]).to_csv(path)
+        return path
+
+    def test_classes(self, photos: Path, labelled: Path) -> None:
+        dataset = ImagePoints(photos, labelled, label='species')
+        assert dataset.classes == ('Corvus corax', 'Falco tinnunculus')
+        assert dataset.labels is not None
+        assert dataset.labels.tolist() == [1, 0, -1, 1]
+        assert dataset[0].keys() == {'image', 'point', 'label'}
+        assert dataset[1]['label'].shape == ()
+        assert dataset[1]['label'].dtype == torch.int64
+        batch = next(iter(DataLoader(dataset, batch_size=4)))
+        assert batch['label'].tolist() == [1, 0, -1, 1]
+
+    def test_numbers(self, photos: Path, labelled: Path) -> None:
+        dataset = ImagePoints(photos, labelled, label='taxon')
+        assert dataset.classes == ('2', '9', '10')
+        pd.read_csv(labelled).to_parquet(photos / 'labelled.parquet')
+        path = photos / 'labelled.parquet'
+        again = ImagePoints(photos, path, label='taxon')
+        assert again.classes == dataset.classes
+        given = ImagePoints(photos, path, label='taxon', classes=[10, 9, 2])
+        assert given.labels is not None
+        assert given.labels.tolist() == [0, 2, 0, 1]
+
+    def test_follow_their_images(self, photos: Path, labelled: Path) -> None:
+        (photos / NAMES[0]).unlink()
+        with pytest.warns(UserWarning, match='left out 1 of 4'):
+            dataset = ImagePoints(photos, labelled, label='taxon', on_error='skip')
+        assert [dataset.classes[int(s['label'])] for s in dataset] == ['2', '10', '9']
+        chosen = dataset.select(np.array([False, True, True]))
+        assert [dataset.classes[int(s['label'])] for s in chosen] == ['10', '9']
+
+    def test_title(self, photos: Path, labelled: Path) -> None:
+        dataset = ImagePoints(photos, labelled, label='species')
+        titles = []
+        for index in (1, 2):
+            figure = dataset.plot(dataset[index])
+            titles.append(figure.axes[0].get_title())
+            plt.close(figure)
+        assert titles == ['Corvus corax (151.2000, -33.9000)', '(-21.9000, 64.1000)']
+
+    def test_errors(self, photos: Path, labelled: Path) -> None:
+        with pytest.raises(ValueError, match="no column 'specie'.* mean 'species'"):
+            ImagePoints(photos, labelled, label='specie')
+        with pytest.raises(
+            ValueError, match="row 1, counted from 0, has 'Corvus corax' in 'species'"
+        ):
+            ImagePoints(
+                photos, labelled, label='species', classes=['Falco tinnunculus']
+            )
+        with pytest.raises(ValueError, match='read from a table'):
+            ImagePoints(photos, label='species')
+        path = photos / 'none.csv'
+        frame().assign(species=None).to_csv(path)
+        with pytest.raises(ValueError, match="'species' is missing in all rows"):
+            ImagePoints(photos, path, label='species')
+
+
 class TestUnreadable:
     def test_raise(self, photos: Path, table: Path) -> None:
         truncate(photos / 'b/c.JPG')

@@ -1,12 +1,13 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Data modules of images and the points where they were taken."""
+"""Data modules of points, and of images and the points where they were taken."""
 
 from .grounded_points import GroundedPointsDataModule
 from .image_points import ImagePointsDataModule
 from .mp16 import MP16DataModule
 from .osv5m import OSV5MDataModule
+from .point_table import PointTableDataModule, SplitMethod
 from .s2_100k import S2100kDataModule
 
 __all__ = (
@@ -14,5 +15,7 @@ __all__ = (
     'ImagePointsDataModule',
     'MP16DataModule',
     'OSV5MDataModule',
+    'PointTableDataModule',
     'S2100kDataModule',
+    'SplitMethod',
 )

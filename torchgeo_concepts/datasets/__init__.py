@@ -1,17 +1,26 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Datasets of images and the points where they were taken."""
+"""Datasets of points, and of images and the points where they were taken."""
 
 from .cached_features import CachedFeatures, cache_features
+from .city_climate import CityClimate
+from .city_population import CityPopulation
+from .coordbench import CoordBench
+from .country_of_city import CountryOfCity
 from .exif import read_exif_point
+from .global_air_temperature import GlobalAirTemperature
 from .grounded_points import GroundedPoints
 from .im2gps import Im2GPS
 from .im2gps3k import Im2GPS3k
 from .image_points import ImagePoints, OnError, UnreadableImageError
+from .mosaiks_labels import MOSAIKSLabels
 from .mp16 import MP16
 from .osv5m import OSV5M
+from .point_table import PointTable
 from .shards import ImagePointShards, UnreadableShardError
+from .target_transforms import TargetTransform, Transform
+from .us_census_tracts import USCensusTracts
 from .yfcc4k import YFCC4k
 from .yfcc26k import YFCC26k
 
@@ -19,12 +28,22 @@ __all__ = (
     'MP16',
     'OSV5M',
     'CachedFeatures',
+    'CityClimate',
+    'CityPopulation',
+    'CoordBench',
+    'CountryOfCity',
+    'GlobalAirTemperature',
     'GroundedPoints',
     'Im2GPS',
     'Im2GPS3k',
     'ImagePointShards',
     'ImagePoints',
+    'MOSAIKSLabels',
     'OnError',
+    'PointTable',
+    'TargetTransform',
+    'Transform',
+    'USCensusTracts',
     'UnreadableImageError',
     'UnreadableShardError',
     'YFCC4k',

@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torchgeo.datasets import DatasetNotFoundError
@@ -15,6 +15,37 @@ from torchgeo.datasets.utils import Path, Sample, download_url, extract_archive
 
 from ._images import is_image
 from .image_points import ImagePoints, OnError
+
+
+def find_file(
+    dataset: Any,
+    names: Sequence[str],
+    urls: Mapping[str, str],
+    sha256: str | None = None,
+) -> pathlib.Path:
+    """Find a file of a dataset, or download it if the dataset may.
+
+    Args:
+        dataset: The dataset, with a *root* and whether to *download*.
+        names: Names of the file in the folder, of which the first that there is counts.
+        urls: Where files are to be had, by name.
+        sha256: Checksum of the file, if one is stated.
+
+    Returns:
+        The path.
+
+    Raises:
+        DatasetNotFoundError: If it is neither found nor downloaded.
+    """
+    for name in names:
+        if (dataset.root / name).is_file():
+            return pathlib.Path(dataset.root / name)
+    for name in names:
+        if dataset.download and name in urls:
+            checks = {} if sha256 is None else {'sha256': sha256}
+            download_url(urls[name], dataset.root, filename=name, **checks)
+            return pathlib.Path(dataset.root / name)
+    raise DatasetNotFoundError(dataset)
 
 
 class PublishedImages(ImagePoints):
@@ -72,14 +103,7 @@ class PublishedImages(ImagePoints):
         return self._find_file(self.metadata)
 
     def _find_file(self, names: tuple[str, ...]) -> pathlib.Path:
-        for name in names:
-            if (self.root / name).is_file():
-                return self.root / name
-        for name in names:
-            if self.download and name in self.urls:
-                download_url(self.urls[name], self.root, filename=name)
-                return self.root / name
-        raise DatasetNotFoundError(self)
+        return find_file(self, names, self.urls)
 
     def _find_images(self) -> pathlib.Path:
         for name in self.folders:

@@ -3,7 +3,7 @@
 
 """Tables of file names and points."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,11 @@ from ..tables import (
     READ_ERRORS,
     ColumnCoordinates,
     CSVFile,
-    PointTable,
+    OpenedTable,
+    open_frame,
     open_table,
 )
+from ._columns import Columns, as_texts
 from ._matching import concat_names
 
 IMAGE_COLUMNS = (
@@ -61,12 +63,14 @@ class Rows:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees,
             NaN where a row has none.
         problems: Why a row has no point or no name, by its number.
+        labels: What each image shows, None where unknown, if there is a column for it.
     """
 
     source: str
     names: Any
     points: NDArray[np.float32]
     problems: dict[int, str]
+    labels: list[str | None] | None = None
 
 
 def read_rows(
@@ -74,6 +78,7 @@ def read_rows(
     image_column: str | None = None,
     lon: str | None = None,
     lat: str | None = None,
+    label: str | None = None,
 ) -> Rows:
     """Read names and points, and no other column.
 
@@ -84,6 +89,7 @@ def read_rows(
             given.
         lon: Name of the column of longitudes, found if not given.
         lat: Name of the column of latitudes, found if not given.
+        label: Name of the column of labels.
 
     Returns:
         The rows.
@@ -99,16 +105,28 @@ def read_rows(
     except ValueError as error:
         known = source in str(error)
         raise ValueError(str(error) if known else f'{source}: {error}') from error
-    names, points = [], [np.empty((0, 2), np.float32)]
+    if label is not None and label not in opened.schema.names:
+        raise ValueError(
+            f'{source} has no column {label!r}. '
+            f'{near_matches(label, opened.schema.names)}'
+        )
+    names, points, labels = [], [np.empty((0, 2), np.float32)], list[Any]()
     problems: dict[int, str] = {}
-    columns = dict.fromkeys((column, *opened.coordinates.columns))
+    others = () if label is None else (label,)
+    columns = dict.fromkeys((column, *others, *opened.coordinates.columns))
     for batch in opened.batches(list(columns)):
         names.append(pc.cast(batch.rows.column(column), pa.large_string()))
         points.append(batch.points.astype(np.float32))
+        labels += [batch.rows.column(name) for name in others]
         nameless = np.flatnonzero(names[-1].is_null().to_numpy(zero_copy_only=False))
         reasons = batch.problems | dict.fromkeys(nameless.tolist(), 'it has no image')
         problems |= {batch.first_row + row: why for row, why in reasons.items()}
-    return Rows(source, concat_names(names), np.concatenate(points), problems)
+    lonlat = np.concatenate(points)
+    texts = None
+    if label is not None and labels:
+        values = {label: pa.chunked_array(labels)}
+        texts = as_texts(Columns(source, lonlat, values), label)
+    return Rows(source, concat_names(names), lonlat, problems, texts)
 
 
 def _find_image_column(columns: Sequence[str], given: str | None) -> str:
@@ -130,9 +148,9 @@ def _find_image_column(columns: Sequence[str], given: str | None) -> str:
     raise ValueError(f'{problem} Name it with image_column=.')
 
 
-def _open(table: Path | pd.DataFrame, lon: str | None, lat: str | None) -> PointTable:
+def _open(table: Path | pd.DataFrame, lon: str | None, lat: str | None) -> OpenedTable:
     if isinstance(table, pd.DataFrame):
-        return _open_frame(table, lon, lat)
+        return open_frame(table, lon=lon, lat=lat, batch_rows=BATCH_ROWS)
     suffixes = [s.lower() for s in table.suffixes if s.lower() not in COMPRESSIONS]
     is_csv = bool(suffixes) and suffixes[-1] in CSV_SUFFIXES
     if not (is_csv and table.is_file() and table.stat().st_size):
@@ -143,27 +161,11 @@ def _open(table: Path | pd.DataFrame, lon: str | None, lat: str | None) -> Point
         names = file.names()
     except READ_ERRORS as error:
         raise ValueError(f'Cannot read {table}: {error}') from error
-    return PointTable(
+    return OpenedTable(
         table,
         pa.schema(dict.fromkeys(names, pa.string())),
         ColumnCoordinates(*find_coordinate_columns(names, lon, lat)),
         WGS84,
         partial(file.read, {}),
-        BATCH_ROWS,
-    )
-
-
-def _open_frame(frame: pd.DataFrame, lon: str | None, lat: str | None) -> PointTable:
-    rows = pa.Table.from_pandas(frame, preserve_index=False)
-
-    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from rows.select(list(columns)).to_batches()
-
-    return PointTable(
-        Path('The table'),
-        rows.schema,
-        ColumnCoordinates(*find_coordinate_columns(rows.schema.names, lon, lat)),
-        WGS84,
-        read,
         BATCH_ROWS,
     )

