@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser
 
 from . import __version__
 from .concepts.building import build_bank
 from .concepts.page import check_bank, show_bank
 from .concepts.seeds import SEEDS
 from .embedding import embed_file
+from .maps import map_encoder
 
 __all__ = ('main',)
 
@@ -26,6 +27,7 @@ USER_ERRORS = (ValueError, OSError, ImportError)
 
 COMMANDS: dict[str, Callable[..., object]] = {
     'embed': embed_file,
+    'map': map_encoder,
     'bank build': build_bank,
     'bank show': show_bank,
     'bank check': check_bank,
@@ -63,6 +65,53 @@ def _embed_parser() -> ArgumentParser:
         type=Path,
         required=True,
         help='GeoParquet file to write, ending in .parquet or .geoparquet.',
+    )
+    _add_download(parser)
+    return parser
+
+
+def _map_parser() -> ArgumentParser:
+    parser = _function_parser(
+        map_encoder,
+        'Map what an encoder says about an area; write GeoTIFF and PNG.',
+        {'bounds', 'calibrated', 'concept', 'download', 'land_only', 'output', 'png'},
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        help='GeoTIFF file to write, ending in .tif or .tiff.',
+    )
+    parser.add_argument(
+        '--concept',
+        nargs='*',
+        action='extend',
+        default=[],
+        help='Names or ids of concepts, one for each band, instead of the embedding.',
+    )
+    parser.add_argument(
+        '--calibrated',
+        action='store_true',
+        default=True,
+        help='Probabilities of concepts, or values in their units, as is the default.',
+    )
+    parser.add_argument(
+        '--standardised',
+        dest='calibrated',
+        action='store_false',
+        help='Standardised scores of concepts instead.',
+    )
+    parser.add_argument(
+        '--bounds',
+        nargs=4,
+        type=float,
+        metavar=('WEST', 'SOUTH', 'EAST', 'NORTH'),
+        help='The area in degrees; it crosses the antimeridian if WEST > EAST.',
+    )
+    parser.add_argument('--land_only', action='store_true', help='Leave out the sea.')
+    parser.add_argument(
+        '--png', action=ActionYesNo, default=True, help='Write a figure beside the map.'
     )
     _add_download(parser)
     return parser
@@ -120,6 +169,7 @@ def build_parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(dest='command')
     commands.add_subcommand('embed', _embed_parser(), help='Embed a file of points.')
+    commands.add_subcommand('map', _map_parser(), help='Map what an encoder says.')
     # A parser must be in its place before it gets subcommands of its own.
     bank = ArgumentParser(description='Build, show and check concept banks.')
     commands.add_subcommand('bank', bank, help='Build, show and check concept banks.')

@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""GeoParquet files of embeddings."""
+"""GeoParquet files of embeddings and predictions."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
+from pyproj import CRS
 from torch import Tensor
 
 from ._files import atomic_path
 from .points import WGS84
 from .tables import ColumnCoordinates, OpenedTable
 
-__all__ = ('METADATA_KEY', 'EmbeddingWriter')
+__all__ = ('METADATA_KEY', 'EmbeddingWriter', 'point_geometry', 'point_metadata')
 
 METADATA_KEY = b'torchgeo_concepts'
 
@@ -101,8 +102,7 @@ class EmbeddingWriter:
         """
         columns = list(rows.columns)
         if self._adds_geometry:
-            geometry = shapely.to_wkb(shapely.points(points))
-            columns.append(pa.array(geometry, pa.binary()))
+            columns.append(point_geometry(points))
         kind = self._schema.types[-1]
         numbers = embeddings.numpy().astype(kind.value_type.to_pandas_dtype())
         columns.append(
@@ -112,14 +112,41 @@ class EmbeddingWriter:
         self._writer.write_batch(batch)
 
 
+def point_geometry(points: NDArray[np.floating[Any]]) -> pa.Array:
+    """Make a column of geometries.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+    Returns:
+        The points as well-known binary.
+    """
+    return pa.array(shapely.to_wkb(shapely.points(points)), pa.binary())
+
+
+def point_metadata(column: str = 'geometry') -> dict[str, Any]:
+    """Return metadata of the GeoParquet 1.1 specification for a column of points.
+
+    Args:
+        column: Name of the column.
+
+    Returns:
+        The metadata.
+    """
+    return _metadata({}, column, WGS84, ['Point'])
+
+
 def _geo_metadata(table: OpenedTable) -> dict[str, Any]:
-    """Return metadata of the GeoParquet 1.1 specification."""
-    columns = dict(table.geometries)
     if isinstance(table.coordinates, ColumnCoordinates):
-        primary, crs, types = 'geometry', WGS84, ['Point']
-    else:
-        # No types mean unknown ones: points may be flat or have heights.
-        primary, crs, types = table.coordinates.column, table.crs, []
+        return _metadata(table.geometries, 'geometry', WGS84, ['Point'])
+    # No types mean unknown ones: points may be flat or have heights.
+    return _metadata(table.geometries, table.coordinates.column, table.crs, [])
+
+
+def _metadata(
+    others: Mapping[str, Any], primary: str, crs: CRS, types: Sequence[str]
+) -> dict[str, Any]:
     default = {'encoding': 'WKB', 'geometry_types': types}
-    columns[primary] = {**columns.get(primary, default), 'crs': crs.to_json_dict()}
+    column = {**others.get(primary, default), 'crs': crs.to_json_dict()}
+    columns = {**others, primary: column}
     return {'version': '1.1.0', 'primary_column': primary, 'columns': columns}

@@ -103,6 +103,7 @@ class TestSplits:
         batch = next(iter(datamodule.train_dataloader()))
         assert {name: tuple(value.shape) for name, value in batch.items()} == {
             'point': (32, 2),
+            'row': (32,),
             'label': (32, 1),
             'extra': (32, 1),
         }

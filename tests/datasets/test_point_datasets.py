@@ -283,7 +283,7 @@ class TestCoordBench:
         for benchmark in CoordBench.benchmarks:
             dataset = CoordBench(root, benchmark)
             assert len(dataset) >= 6
-            assert dataset[0].keys() == {'point', 'label'}
+            assert dataset[0].keys() == {'point', 'row', 'label'}
 
     @pytest.mark.parametrize(
         ('benchmark', 'rows'),

@@ -65,7 +65,7 @@ class TestReading:
         assert dataset.points.dtype == dataset.labels.dtype == torch.float32
         assert dataset[0]['label'].tolist() == [18, 3]
         assert dataset.labels.isnan().nonzero().tolist() == [[2, 0]]
-        assert dataset[0].keys() == {'point', 'label'}
+        assert dataset[0].keys() == {'point', 'row', 'label'}
         assert dataset.task == 'regression'
 
     def test_several_tables(self, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ class TestReading:
     def test_points_without_targets(self) -> None:
         dataset = PointTable(STATIONS, extra=['height'])
         assert dataset.task is None
-        assert dataset[1].keys() == {'point', 'extra'}
+        assert dataset[1].keys() == {'point', 'row', 'extra'}
         assert dataset.select([0, 2]).points.shape == (2, 2)
 
     def test_missing_everywhere(self) -> None:

@@ -49,7 +49,8 @@ class PointTable(NonGeoDataset):
     Samples have a ``'point'``, ``(longitude, latitude)`` in degrees, and a ``'label'``:
     in regression of shape ``(t,)`` for *t* targets, after their transform, NaN where
     missing; in classification the number of the class, -1 where missing. With *extra*
-    columns there is an ``'extra'`` of shape ``(e,)``, without *targets* no label.
+    columns there is an ``'extra'`` of shape ``(e,)``, without *targets* no label. A
+    ``'row'`` says which row of the table it is, counted from 0 over all files.
 
     .. code-block:: python
 
@@ -145,6 +146,7 @@ class PointTable(NonGeoDataset):
             self.split_names = np.array(texts, dtype=object)
         points = np.concatenate([table.points for table in tables])
         self._points = torch.from_numpy(points).float()
+        self._rows = torch.arange(len(points))
         if self.task == 'classification' and transform is not None:
             raise ValueError(f'Classes have no transform {transform!r}. Omit it.')
         self.transform = TargetTransform.of(
@@ -244,6 +246,7 @@ class PointTable(NonGeoDataset):
 
     def _take(self, rows: Tensor) -> None:
         self._points, self._extra = self._points[rows], self._extra[rows]
+        self._rows = self._rows[rows]
         self.values = self.values[rows]
         if self.task == 'classification':
             self._class_numbers = self._class_numbers[rows]
@@ -261,7 +264,8 @@ class PointTable(NonGeoDataset):
             index: Number of the point; negative ones count from the end.
 
         Returns:
-            Its ``'point'``, and its ``'label'`` and ``'extra'`` if there are any.
+            Its ``'point'`` and ``'row'``, and its ``'label'`` and ``'extra'`` if there
+            are any.
 
         Raises:
             IndexError: If there is no such point.
@@ -269,7 +273,10 @@ class PointTable(NonGeoDataset):
         number = operator.index(index)
         if not -len(self) <= number < len(self):
             raise IndexError(f'No point {number}: there are {len(self)}.')
-        sample: Sample = {'point': self._points[number].clone()}
+        sample: Sample = {
+            'point': self._points[number].clone(),
+            'row': self._rows[number].clone(),
+        }
         if self.task is not None:
             sample['label'] = self._labels[number].clone()
         if self.extra_names:
@@ -326,6 +333,11 @@ class PointTable(NonGeoDataset):
     def points(self) -> Tensor:
         """Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees."""
         return self._points
+
+    @property
+    def rows(self) -> Tensor:
+        """Numbers of the rows of shape ``(N,)``, counted from 0 over all files."""
+        return self._rows
 
     @property
     def labels(self) -> Tensor:

@@ -8,7 +8,7 @@ from .alignment import Alignment, ConceptAlignment, ConceptBasis
 from .concept_earth import ConceptEarth
 from .concept_earth_weights import ConceptEarth_Weights, concept_earth
 from .concept_geoclip import ConceptGeoCLIP, ConceptGeoCLIP_Weights, concept_geoclip
-from .features import FeatureKind, features
+from .features import FeatureKind, InputKind, coordinate_features, features
 from .geoclip import (
     GeoCLIPGallery_Weights,
     GeoCLIPImageMLP_Weights,
@@ -41,9 +41,11 @@ __all__ = (
     'GeoCLIPLogitScale_Weights',
     'ImageLocationModel',
     'ImageTower',
+    'InputKind',
     'clip_image_tower',
     'concept_earth',
     'concept_geoclip',
+    'coordinate_features',
     'features',
     'geoclip_gallery',
     'geoclip_image_mlp',

@@ -8,9 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ('FeatureKind', 'features')
+from ..points import check_points
+
+__all__ = ('FeatureKind', 'InputKind', 'coordinate_features', 'features')
 
 FeatureKind = Literal['x', 'z', 'xz']
+InputKind = Literal['x', 'z', 'xz', 'coordinates']
 
 
 def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Tensor:
@@ -42,3 +45,17 @@ def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Ten
     if 'z' in kind and callable(concepts):
         parts.append(concepts(points))
     return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def coordinate_features(points: Tensor) -> Tensor:
+    """Compute the plainest features of points, which every encoder should better.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+    Returns:
+        Sine and cosine of the longitude, sine and cosine of the latitude, of shape
+        ``(N, 4)``.
+    """
+    lon, lat = torch.deg2rad(check_points(points)).unbind(dim=1)
+    return torch.stack((lon.sin(), lon.cos(), lat.sin(), lat.cos()), dim=1)

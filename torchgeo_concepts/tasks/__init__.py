@@ -5,5 +5,12 @@
 
 from .concept_alignment import ConceptAlignment
 from .concept_distillation import ConceptDistillation
+from .location_classification import LocationClassification
+from .location_regression import LocationRegression
 
-__all__ = ('ConceptAlignment', 'ConceptDistillation')
+__all__ = (
+    'ConceptAlignment',
+    'ConceptDistillation',
+    'LocationClassification',
+    'LocationRegression',
+)

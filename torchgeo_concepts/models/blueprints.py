@@ -1,0 +1,124 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""How location encoders are built again, for checkpoints that have their weights."""
+
+import inspect
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+from torchgeo.models import get_model
+
+from ..concepts.bank import ConceptBank
+from .alignment import ConceptBasis
+from .concept_earth import ConceptEarth
+from .concept_geoclip import ConceptGeoCLIP
+from .geoclip import GeoCLIPLocation
+from .loading import load_encoder, resolve_weights
+
+__all__ = ('build_encoder', 'encoder_blueprint', 'named_encoder')
+
+# Weights by this name leave an encoder as it is initialised.
+RANDOM = 'random'
+
+
+def named_encoder(
+    model: str,
+    weights: str | None = None,
+    model_kwargs: dict[str, Any] | None = None,
+    *,
+    download: bool = False,
+) -> tuple[nn.Module, dict[str, Any] | None]:
+    """Build an encoder by its name, and say how to build it again.
+
+    Args:
+        model: Name of the model in TorchGeo's registry.
+        weights: Name of the weights, or ``'random'`` for none. By default, the first
+            weights of the model.
+        model_kwargs: Arguments of a model with random weights.
+        download: Download the weights if they are not on this machine.
+
+    Returns:
+        The encoder, and its blueprint for :func:`build_encoder`.
+
+    Raises:
+        ValueError: If weights are given and arguments too.
+    """
+    if weights == RANDOM:
+        kwargs = dict(model_kwargs or {})
+        encoder: nn.Module = get_model(model, **kwargs)
+    elif model_kwargs:
+        raise ValueError(
+            f'Weights determine {sorted(model_kwargs)}; leave out model_kwargs, or train '
+            f"from scratch with weights='{RANDOM}'."
+        )
+    else:
+        encoder = load_encoder(model, weights, download=download)
+        # Weights tell the sizes of the models that they belong to.
+        meta = resolve_weights(model, weights).meta
+        known = inspect.signature(type(encoder)).parameters
+        kwargs = {name: value for name, value in meta.items() if name in known}
+    own = encoder_blueprint(encoder)
+    return encoder, own or {'kind': 'registry', 'model': model, 'kwargs': kwargs}
+
+
+def encoder_blueprint(encoder: nn.Module) -> dict[str, Any] | None:
+    """Say how to build an encoder of this package again.
+
+    Args:
+        encoder: The encoder.
+
+    Returns:
+        Plain values for :func:`build_encoder`, or None for an encoder of others.
+    """
+    if isinstance(encoder, ConceptEarth):
+        return {
+            'kind': 'ConceptEarth',
+            'architecture': {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(encoder.architecture).items()
+            },
+            'bank': encoder.bank.to_json(),
+            'basis_source': encoder.basis.source,
+            'provenance': encoder.provenance,
+            'truncate_dim': encoder.truncate_dim,
+        }
+    if isinstance(encoder, ConceptGeoCLIP):
+        return {
+            'kind': 'ConceptGeoCLIP',
+            'encoder': encoder.encoder.config,
+            'bank': encoder.bank.to_json(),
+            'basis_source': encoder.basis.source,
+            'unit': encoder.basis.unit,
+        }
+    if isinstance(encoder, GeoCLIPLocation):
+        return {'kind': 'GeoCLIPLocation', 'encoder': encoder.config}
+    return None
+
+
+def build_encoder(blueprint: dict[str, Any]) -> nn.Module:
+    """Build an encoder whose weights are loaded next.
+
+    Args:
+        blueprint: What :func:`encoder_blueprint` or :func:`named_encoder` said.
+
+    Returns:
+        The encoder.
+    """
+    kind = blueprint['kind']
+    if kind == 'registry':
+        encoder: nn.Module = get_model(blueprint['model'], **blueprint['kwargs'])
+        return encoder
+    if kind == 'GeoCLIPLocation':
+        return GeoCLIPLocation(**blueprint['encoder'])
+    bank = ConceptBank.from_json(blueprint['bank'])
+    if kind == 'ConceptGeoCLIP':
+        geoclip = GeoCLIPLocation(**blueprint['encoder'])
+        basis = ConceptBasis.random(bank, geoclip.embed_dim, blueprint['unit'])
+        basis.source = blueprint['basis_source']
+        return ConceptGeoCLIP(geoclip, basis)
+    earth = ConceptEarth(bank, **blueprint['architecture'])
+    earth.basis.source = blueprint['basis_source']
+    earth.provenance = blueprint['provenance']
+    return earth.truncate(blueprint['truncate_dim'])

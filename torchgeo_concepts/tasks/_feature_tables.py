@@ -1,0 +1,107 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What a frozen encoder says of the rows of a dataset, computed once."""
+
+from collections.abc import Callable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchgeo.datasets.utils import Sample
+
+from ..datasets.point_table import PointTable
+
+# Rows computed at a time.
+BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Inputs of a head for rows of a dataset, in memory.
+
+    Attributes:
+        points: Points of shape ``(N, 2)``.
+        inputs: Inputs of shape ``(N, d)``, before they are standardised.
+        labels: Labels of shape ``(N, t)`` or ``(N,)``.
+        rows: Numbers of the rows of shape ``(N,)`` in ascending order, if known.
+    """
+
+    points: Tensor
+    inputs: Tensor
+    labels: Tensor
+    rows: Tensor | None
+
+    @classmethod
+    def compute(
+        cls,
+        dataset: Dataset[Sample],
+        inputs: Callable[[Sample], Tensor],
+        limit: int | None = None,
+    ) -> Self:
+        """Compute the inputs of a dataset.
+
+        Args:
+            dataset: The dataset.
+            inputs: Computes those of a batch.
+            limit: Most rows to take, at random. All of them if None.
+
+        Returns:
+            The table.
+        """
+        parts: dict[str, list[Tensor]] = {}
+        for batch in _batches(dataset, limit):
+            computed = {'point': batch['point'].float(), 'label': batch['label']}
+            if 'row' in batch:
+                computed['row'] = batch['row']
+            for name, value in {**computed, 'inputs': inputs(batch).cpu()}.items():
+                parts.setdefault(name, []).append(value)
+        columns = {name: torch.cat(values) for name, values in parts.items()}
+        if 'row' in columns:
+            order = columns['row'].argsort()
+            columns = {name: values[order] for name, values in columns.items()}
+        return cls(
+            columns['point'], columns['inputs'], columns['label'], columns.get('row')
+        )
+
+    def lookup(self, rows: Tensor) -> Tensor:
+        """Return the inputs of some rows.
+
+        Args:
+            rows: Numbers of the rows, all of which the table has.
+
+        Returns:
+            Inputs of shape ``(len(rows), d)``.
+        """
+        return self.inputs[torch.searchsorted(cast(Tensor, self.rows), rows.cpu())]
+
+
+def whole_dataset(dataset: Any) -> Any:
+    """Return the dataset that knows its targets, of which a part may be given."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
+
+
+def _batches(dataset: Dataset[Sample], limit: int | None) -> Iterator[Sample]:
+    number = len(cast(Sized, dataset))
+    if limit is not None and limit < number:
+        chosen = torch.randperm(number, generator=torch.Generator().manual_seed(0))
+        rows = chosen[:limit].sort().values
+        if isinstance(dataset, PointTable):
+            dataset = dataset.select(rows)
+        else:
+            dataset = Subset(dataset, rows.tolist())
+    if not isinstance(dataset, PointTable):
+        yield from DataLoader(dataset, batch_size=BATCH_ROWS)
+        return
+    # Its tensors at once, which samples one by one would take seconds for.
+    columns = {'point': dataset.points, 'label': dataset.labels, 'row': dataset.rows}
+    if dataset.extra_names:
+        columns['extra'] = dataset.extra
+    for start in range(0, len(dataset), BATCH_ROWS):
+        yield {
+            name: values[start : start + BATCH_ROWS] for name, values in columns.items()
+        }

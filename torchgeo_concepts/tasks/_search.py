@@ -1,0 +1,124 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Random search of how a head is trained, on features that stay what they are."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+# Decades of the rates, and what else is tried.
+LR, WEIGHT_DECAY = (-4.0, -2.0), (-5.0, 0.0)
+HIDDEN_DIMS = (64, 128, 256, 512, 1024)
+DEPTHS = (1, 2, 3)
+DROPOUTS = (0.0, 0.1, 0.2, 0.4)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What was tried, in order, and the loss of each on the validation rows."""
+
+    options: list[dict[str, Any]]
+    losses: list[float]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """Options with the lowest loss."""
+        return self.options[int(np.argmin(self.losses))]
+
+
+def cosine_factor(step: int, total: int) -> float:
+    """Return the share of the learning rate after some of all steps."""
+    return 0.5 * (1 + math.cos(math.pi * min(step / max(total, 1), 1)))
+
+
+def search_head(
+    make: Callable[[dict[str, Any]], nn.Module],
+    loss: Loss,
+    train: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor],
+    given: dict[str, Any],
+    trials: int,
+    epochs: int,
+    batch_size: int,
+    has_layers: bool,
+) -> Trials:
+    """Train heads with options drawn at random.
+
+    Args:
+        make: Makes a head of options.
+        loss: Loss of outputs and labels.
+        train: Standardised inputs and labels to train on.
+        val: Those to compare losses on.
+        given: Options that are tried first, so that none is chosen that does worse.
+        trials: Number of further options.
+        epochs: Number of epochs of each.
+        batch_size: Number of rows in a batch.
+        has_layers: Whether heads have hidden layers to choose.
+
+    Returns:
+        All trials.
+    """
+    generator = np.random.default_rng(0)
+    options = [given, *(_draw(generator, given, has_layers) for _ in range(trials))]
+    losses = []
+    # Trials leave the random numbers of training as they are.
+    with torch.random.fork_rng(devices=[]):
+        for some in options:
+            torch.manual_seed(0)
+            head = make(some).to(train[0].device)
+            _train(head, loss, train, some, epochs, batch_size)
+            with torch.no_grad():
+                score = loss(head.eval()(val[0]), val[1]).item()
+            losses.append(score if math.isfinite(score) else math.inf)
+    return Trials(options, losses)
+
+
+def _draw(
+    generator: np.random.Generator, given: dict[str, Any], has_layers: bool
+) -> dict[str, Any]:
+    options = given | {
+        'lr': float(10 ** generator.uniform(*LR)),
+        'weight_decay': float(10 ** generator.uniform(*WEIGHT_DECAY)),
+    }
+    if has_layers:
+        options |= {
+            'hidden_dim': int(generator.choice(HIDDEN_DIMS)),
+            'depth': int(generator.choice(DEPTHS)),
+            'dropout': float(generator.choice(DROPOUTS)),
+        }
+    return options
+
+
+def _train(
+    head: nn.Module,
+    loss: Loss,
+    train: tuple[Tensor, Tensor],
+    options: dict[str, Any],
+    epochs: int,
+    batch_size: int,
+) -> None:
+    inputs, labels = train
+    size = min(batch_size, len(inputs))
+    total = epochs * (len(inputs) // size)
+    optimizer = AdamW(
+        head.parameters(), options['lr'], weight_decay=options['weight_decay']
+    )
+    schedule = LambdaLR(optimizer, lambda step: cosine_factor(step, total))
+    for _ in range(epochs):
+        order = torch.randperm(len(inputs), device=inputs.device)
+        for start in range(0, len(inputs) - size + 1, size):
+            rows = order[start : start + size]
+            optimizer.zero_grad()
+            loss(head(inputs[rows]), labels[rows]).backward()
+            optimizer.step()
+            schedule.step()

@@ -1,0 +1,308 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Prediction of classes at points."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torchgeo.datasets.utils import Sample
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_f1_score,
+)
+
+from ..models.features import InputKind
+from ..probes import LinearFit, fit_logistic
+from ._location import LocationTask
+
+__all__ = ('ClassificationHead', 'LocationClassification', 'classification_scores')
+
+ClassificationHead = Literal['linear', 'mlp', 'logistic']
+
+
+def classification_scores(logits: Tensor, target: Tensor) -> dict[str, float]:
+    """Compute metrics over the rows whose class is known.
+
+    Args:
+        logits: Log-odds of shape ``(N, c)``.
+        target: Classes of shape ``(N,)``, -1 where missing.
+
+    Returns:
+        ``'accuracy'``, ``'macro_f1'`` over the classes that are there or predicted, and
+        ``'top5'``, the share of rows whose class is among the five likeliest. Empty if
+        no class is known.
+
+    Example:
+        >>> logits = torch.eye(3)
+        >>> classification_scores(logits, torch.tensor([0, 1, -1]))['accuracy']
+        1.0
+    """
+    known = target >= 0
+    if not known.any():
+        return {}
+    number = logits.shape[1]
+    if number < 2:
+        return {'accuracy': 1.0, 'macro_f1': 1.0, 'top5': 1.0}
+    logits, target = logits[known], target[known]
+    accuracy = multiclass_accuracy(logits, target, number, average='micro')
+    f1 = multiclass_f1_score(logits, target, number, average='macro')
+    top5 = logits.topk(min(5, number), dim=1).indices == target[:, None]
+    return {
+        'accuracy': float(accuracy),
+        'macro_f1': float(f1),
+        'top5': float(top5.any(dim=1).float().mean()),
+    }
+
+
+class LocationClassification(LocationTask):
+    """Predicts a class at points.
+
+    It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
+    of another data module whose samples have a ``'point'`` and a ``'label'`` and whose
+    dataset has ``classes``. Inputs are standardised by the training rows, and rows whose
+    class is missing are left out of loss and metrics.
+
+    Penalties and options of a search are chosen on the validation points, so that
+    metrics on these are slightly too good.
+    """
+
+    closed_form = 'logistic'
+
+    def __init__(
+        self,
+        model: str | nn.Module = 'concept_earth',
+        weights: str | None = None,
+        model_kwargs: dict[str, Any] | None = None,
+        features: InputKind = 'x',
+        *,
+        image_model: str | None = None,
+        image_weights: str | None = None,
+        in_chans: int = 3,
+        head: ClassificationHead = 'mlp',
+        hidden_dim: int = 256,
+        depth: int = 1,
+        dropout: float = 0.1,
+        freeze: bool = True,
+        lr: float = 1e-3,
+        encoder_lr: float = 1e-4,
+        weight_decay: float = 1e-2,
+        search_trials: int = 0,
+        download: bool = False,
+    ) -> None:
+        """Initialize a new LocationClassification instance.
+
+        Args:
+            model: Name of a location encoder in TorchGeo's registry, or an encoder, which
+                takes points of shape ``(N, 2)`` as ``(longitude, latitude)``.
+            weights: Name of its weights, such as ``ConceptEarth_Weights.GROUNDED``. By
+                default, the first weights of the model; ``'random'`` for none.
+            model_kwargs: Arguments of a model with random weights.
+            features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
+                for both side by side, ``'coordinates'`` for sines and cosines of
+                longitude and latitude, without any encoder.
+            image_model: Backbone of images, as
+                :func:`~torchgeo_concepts.models.load_image_tower` names it, whose
+                features come beside those of the point. Batches must have an
+                ``'image'`` then.
+            image_weights: Weights of the backbone.
+            in_chans: Number of channels of an image.
+            head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, ``'logistic'``
+                for logistic regression, a convex problem that is solved in one pass.
+            hidden_dim: Number of hidden features of a network.
+            depth: Number of its hidden layers.
+            dropout: Share of hidden features that are left out in training.
+            freeze: Leave encoder and backbone as they are. Features of tables are
+                computed once then.
+            lr: Learning rate of the head.
+            encoder_lr: Learning rate of encoder and backbone. Much higher ones forget
+                what they know.
+            weight_decay: Weight decay of AdamW.
+            search_trials: Number of heads with other rates, sizes and dropout, drawn at
+                random, that are compared on the validation points first, each after as
+                many epochs as training has, at most 50. The best of them, or the given
+                one, is trained.
+            download: Download weights that are not on this machine.
+
+        Raises:
+            ValueError: If there is no such model or head, or options contradict.
+        """
+        self.receive(
+            model,
+            weights,
+            features,
+            head,
+            freeze,
+            image_weights,
+            search_trials,
+            download,
+        )
+        super().__init__()
+
+    def configure_models(self) -> None:
+        """Leave the model to :meth:`setup`, which knows the data."""
+        super().configure_models()
+        self.classes: tuple[str, ...] = ()
+        # Which of them have a row to learn them from.
+        self.register_buffer('is_known', torch.zeros(0, dtype=torch.bool))
+
+    # Targets ----------------------------------------------------------------------------
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    def learn_targets(self, dataset: Any) -> None:
+        """Learn the names of the classes of a dataset.
+
+        Args:
+            dataset: The dataset.
+
+        Raises:
+            ValueError: If its targets are no classes.
+        """
+        classes = getattr(dataset, 'classes', ())
+        if not classes:
+            raise ValueError(
+                'The targets are no classes. Take LocationRegression, or pass '
+                "task='classification' to the dataset."
+            )
+        self.classes = self.label_names = tuple(map(str, classes))
+
+    def fit_targets(self, labels: Tensor) -> None:
+        """Learn which classes there are to train on.
+
+        Args:
+            labels: Classes of shape ``(N,)``.
+
+        Raises:
+            ValueError: If none of them is known.
+        """
+        known = labels[labels >= 0]
+        if not len(known):
+            raise ValueError(f'No class is known of all {len(labels)} training rows.')
+        self.is_known = torch.bincount(known, minlength=len(self.classes)) > 0
+
+    def target_state(self) -> dict[str, Any]:
+        """Return the names of the classes.
+
+        Returns:
+            Plain values.
+        """
+        return {'classes': list(self.classes)}
+
+    def restore_targets(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`target_state` returned.
+
+        Args:
+            state: The values.
+        """
+        self.classes = self.label_names = tuple(state['classes'])
+
+    # Outputs ----------------------------------------------------------------------------
+
+    def fit_linear(
+        self, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor] | None
+    ) -> LinearFit:
+        """Fit a logistic regression.
+
+        Args:
+            train: Standardised inputs and classes to train on.
+            val: Those to choose the penalty on.
+
+        Returns:
+            The model.
+        """
+        return fit_logistic(*train, len(self.classes), *(val or (None, None)))
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the cross entropy where classes are known.
+
+        Args:
+            outputs: Log-odds of shape ``(N, c)``.
+            labels: Classes of shape ``(N,)``, -1 where missing.
+
+        Returns:
+            The loss, 0 if no class is known.
+        """
+        total = F.cross_entropy(outputs, labels, ignore_index=-1, reduction='sum')
+        return total / (labels >= 0).sum().clamp(min=1)
+
+    def predict_step(self, batch: Sample, batch_idx: int) -> dict[str, Any]:
+        """Predict at points.
+
+        Args:
+            batch: Points.
+            batch_idx: Number of the batch.
+
+        Returns:
+            ``'point'``, ``'prediction'``, the number of the likeliest class, of shape
+            ``(N,)``, ``'class'``, a list of its names, ``'probability'`` of shape
+            ``(N,)``, and the ``'row'`` of each point if the batch has it.
+        """
+        known = {name: batch[name] for name in ('row', 'point') if name in batch}
+        best = self.outputs(batch).float().softmax(dim=1).max(dim=1)
+        return known | {
+            'prediction': best.indices,
+            'class': [self.classes[number] for number in best.indices.tolist()],
+            'probability': best.values,
+        }
+
+    # Evaluation -------------------------------------------------------------------------
+
+    def scores(
+        self, kept: Mapping[str, Tensor], stage: str
+    ) -> tuple[dict[str, float], list[list[str]]]:
+        """Compute metrics.
+
+        Args:
+            kept: Points, outputs and labels.
+            stage: Either 'val' or 'test'.
+
+        Returns:
+            Metrics by name, and rows of a table.
+        """
+        values = classification_scores(kept['output'], kept['label'])
+        rows = [['', 'accuracy', 'macro F1', 'top 5']]
+        if stage != 'test':
+            return values, rows
+        self._warn_unknown(kept['label'])
+        plain = classification_scores(
+            self.baseline_outputs(kept['point']), kept['label']
+        )
+        named = {f'baseline_{name}': value for name, value in plain.items()}
+        for title, some in (('this model', values), ('coordinates', plain)):
+            rows.append([title, *(f'{value:.3f}' for value in some.values())])
+        return values | named, rows
+
+    def _warn_unknown(self, labels: Tensor) -> None:
+        known = labels[labels >= 0]
+        if not len(known):
+            rank_zero_warn('No class is known of all rows to test on.')
+            return
+        unseen = known[~self.is_known.cpu()[known]]
+        if len(unseen):
+            names = [self.classes[number] for number in unseen.unique().tolist()]
+            listed = ', '.join(map(repr, names[:5])) + (', ...' if names[5:] else '')
+            rank_zero_warn(
+                f'{len(unseen)} of {len(known)} rows to test on have classes that no '
+                f'training row has, so they count as errors: {listed}.'
+            )
+
+    def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
+        """Compute which predictions are wrong.
+
+        Args:
+            kept: Outputs and labels.
+
+        Returns:
+            1 for a wrong class and 0 for the right one.
+        """
+        labels = kept['label']
+        wrong = (kept['output'].argmax(dim=1) != labels).float()
+        return [('class', torch.where(labels >= 0, wrong, torch.nan))]

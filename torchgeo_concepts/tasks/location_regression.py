@@ -1,0 +1,523 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Prediction of quantities at points."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal, cast
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torchgeo.datasets.utils import Sample
+from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
+
+from ..datasets.target_transforms import TargetTransform
+from ..intervals import check_quantiles, conformal_margin, coverage, pinball_loss
+from ..models.features import InputKind
+from ..probes import LinearFit, fit_ridge
+from ._location import LocationTask
+
+__all__ = ('LocationRegression', 'RegressionHead', 'regression_scores')
+
+RegressionHead = Literal['linear', 'mlp', 'ridge']
+
+# What the table says where a number is not defined.
+UNDEFINED = '-'
+
+
+def regression_scores(preds: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Compute metrics of each target over the rows where it is known.
+
+    Args:
+        preds: Predictions of shape ``(N, t)``.
+        target: Values of shape ``(N, t)``, NaN where missing.
+
+    Returns:
+        ``'r2'``, ``'rmse'`` and ``'mae'`` of shape ``(t,)``. NaN without rows, and for
+        R² also if all values are the same.
+
+    Example:
+        >>> target = torch.tensor([[1.0], [3.0], [torch.nan]])
+        >>> regression_scores(torch.tensor([[1.0], [2.0], [9.0]]), target)['r2']
+        tensor([0.5000], dtype=torch.float64)
+    """
+    number = target.shape[1]
+    scores = {
+        name: torch.full((number,), torch.nan, dtype=torch.float64)
+        for name in ('r2', 'rmse', 'mae')
+    }
+    for column in range(number):
+        known = ~target[:, column].isnan()
+        if not known.any():
+            continue
+        pair = preds[known, column].double(), target[known, column].double()
+        scores['rmse'][column] = mean_squared_error(*pair, squared=False)
+        scores['mae'][column] = mean_absolute_error(*pair)
+        if pair[1].min() < pair[1].max():
+            scores['r2'][column] = r2_score(*pair)
+    return scores
+
+
+class LocationRegression(LocationTask):
+    """Predicts one or more quantities at points.
+
+    It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
+    of another data module whose samples have a ``'point'`` and a ``'label'``. Inputs and
+    labels are standardised by the training rows, and missing labels are left out of loss
+    and metrics, which are in the units of the targets.
+
+    Penalties, options of a search and margins of intervals are chosen on the validation
+    points, so that metrics on these are slightly too good.
+    """
+
+    closed_form = 'ridge'
+    label_mean: Tensor
+    label_std: Tensor
+    margin: Tensor
+
+    def __init__(
+        self,
+        model: str | nn.Module = 'concept_earth',
+        weights: str | None = None,
+        model_kwargs: dict[str, Any] | None = None,
+        features: InputKind = 'x',
+        *,
+        image_model: str | None = None,
+        image_weights: str | None = None,
+        in_chans: int = 3,
+        head: RegressionHead = 'mlp',
+        hidden_dim: int = 256,
+        depth: int = 1,
+        dropout: float = 0.1,
+        freeze: bool = True,
+        lr: float = 1e-3,
+        encoder_lr: float = 1e-4,
+        weight_decay: float = 1e-2,
+        quantiles: Sequence[float] | None = None,
+        conformal: float | None = None,
+        search_trials: int = 0,
+        download: bool = False,
+    ) -> None:
+        """Initialize a new LocationRegression instance.
+
+        Args:
+            model: Name of a location encoder in TorchGeo's registry, or an encoder, which
+                takes points of shape ``(N, 2)`` as ``(longitude, latitude)``.
+            weights: Name of its weights, such as ``ConceptEarth_Weights.GROUNDED``. By
+                default, the first weights of the model; ``'random'`` for none.
+            model_kwargs: Arguments of a model with random weights.
+            features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
+                for both side by side, ``'coordinates'`` for sines and cosines of
+                longitude and latitude, without any encoder.
+            image_model: Backbone of images, as
+                :func:`~torchgeo_concepts.models.load_image_tower` names it, whose
+                features come beside those of the point. Batches must have an
+                ``'image'`` then.
+            image_weights: Weights of the backbone.
+            in_chans: Number of channels of an image.
+            head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, ``'ridge'`` for
+                ridge regression, which is fitted in closed form in one pass.
+            hidden_dim: Number of hidden features of a network.
+            depth: Number of its hidden layers.
+            dropout: Share of hidden features that are left out in training.
+            freeze: Leave encoder and backbone as they are. Features of tables are
+                computed once then.
+            lr: Learning rate of the head.
+            encoder_lr: Learning rate of encoder and backbone. Much higher ones forget
+                what they know.
+            weight_decay: Weight decay of AdamW.
+            quantiles: Quantiles to predict, in ascending order, such as
+                ``(0.05, 0.5, 0.95)``. The median is the prediction, the outermost two
+                bound an interval.
+            conformal: Share of new values that intervals are to hold, such as 0.9. They
+                are made as wide as the validation points ask for, also around
+                quantiles.
+            search_trials: Number of heads with other rates, sizes and dropout, drawn at
+                random, that are compared on the validation points first, each after as
+                many epochs as training has, at most 50. The best of them, or the given
+                one, is trained.
+            download: Download weights that are not on this machine.
+
+        Raises:
+            ValueError: If there is no such model or head, or options contradict.
+        """
+        self.quantiles = None if quantiles is None else check_quantiles(quantiles)
+        if quantiles is not None and head == 'ridge':
+            raise ValueError("Quantiles are trained: take head='linear' or 'mlp'.")
+        if conformal is not None and not 0 < conformal < 1:
+            raise ValueError(f'conformal must lie between 0 and 1, not {conformal}.')
+        self.conformal = conformal
+        self.receive(
+            model,
+            weights,
+            features,
+            head,
+            freeze,
+            image_weights,
+            search_trials,
+            download,
+        )
+        super().__init__()
+
+    def configure_models(self) -> None:
+        """Leave the model to :meth:`setup`, which knows the data."""
+        super().configure_models()
+        self.target_names: tuple[str, ...] = ()
+        self.units: tuple[str, ...] = ()
+        self.transform = TargetTransform.of((), None)
+        for name in ('label_mean', 'label_std', 'margin'):
+            self.register_buffer(name, torch.zeros(0))
+
+    # Targets ----------------------------------------------------------------------------
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of targets, times that of quantiles."""
+        return len(self.target_names) * len(self.quantiles or (0.5,))
+
+    def learn_targets(self, dataset: Any) -> None:
+        """Learn names, units and transform of the targets of a dataset.
+
+        Args:
+            dataset: The dataset.
+
+        Raises:
+            ValueError: If its targets are classes.
+        """
+        if getattr(dataset, 'task', 'regression') != 'regression':
+            raise ValueError(
+                'The targets are classes. Take LocationClassification, or pass '
+                "task='regression' to the dataset."
+            )
+        names = getattr(dataset, 'target_names', None)
+        if names is None:
+            number = dataset[0]['label'].numel()
+            names = ['label'] if number == 1 else [f'label_{n}' for n in range(number)]
+        self.target_names = self.label_names = tuple(names)
+        self.units = tuple(getattr(dataset, 'units', ('',) * len(names)))
+        transform = getattr(dataset, 'transform', None)
+        if not isinstance(transform, TargetTransform):
+            transform = TargetTransform.of(self.target_names, None)
+        self.transform = transform
+
+    def fit_targets(self, labels: Tensor) -> None:
+        """Learn the scale of the labels of training rows.
+
+        Args:
+            labels: Labels of shape ``(N, t)``.
+
+        Raises:
+            ValueError: If a target is missing in all of them, or there is nothing to
+                calibrate intervals on.
+        """
+        if self.conformal is not None and 'val_dataset' not in self._parts():
+            raise ValueError('conformal needs points to validate on.')
+        mean, std = [], []
+        columns = _columns(labels).T
+        for name, column in zip(self.target_names, columns, strict=True):
+            known = column[~column.isnan()].double()
+            if not len(known):
+                raise ValueError(
+                    f'{name!r} is missing in all {len(column)} training rows.'
+                )
+            is_constant = bool(known.min() == known.max())
+            mean.append(known.mean())
+            std.append(1.0 if is_constant else float(known.std(correction=0)))
+        self.label_mean = torch.tensor(mean)
+        self.label_std = torch.tensor(std)
+        self.margin = torch.full((len(mean),), torch.nan)
+
+    def _parts(self) -> set[str]:
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        names = ('train_dataset', 'val_dataset')
+        return {name for name in names if getattr(datamodule, name, None) is not None}
+
+    def target_state(self) -> dict[str, Any]:
+        """Return names, units and transform of the targets.
+
+        Returns:
+            Plain values.
+        """
+        return {
+            'names': list(self.target_names),
+            'units': list(self.units),
+            'transform': {
+                name: list(value) for name, value in asdict(self.transform).items()
+            },
+        }
+
+    def restore_targets(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`target_state` returned.
+
+        Args:
+            state: The values.
+        """
+        self.target_names = self.label_names = tuple(state['names'])
+        self.units = tuple(state['units'])
+        self.transform = TargetTransform(
+            **{name: tuple(value) for name, value in state['transform'].items()}
+        )
+
+    def labels(self, batch: Sample) -> Tensor:
+        """Return the labels of a batch, on the scale that the model was trained on.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            Labels of shape ``(N, t)``.
+        """
+        labels = _columns(batch['label']).float()
+        source = getattr(getattr(self.trainer, 'datamodule', None), 'dataset', None)
+        other = getattr(source, 'transform', None)
+        if not isinstance(other, TargetTransform) or other == self.transform:
+            return labels
+        # Another split has standardised by other rows.
+        return self.transform(other.inverse(labels))
+
+    # Outputs ----------------------------------------------------------------------------
+
+    def fit_linear(
+        self, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor] | None
+    ) -> LinearFit:
+        """Fit a ridge regression.
+
+        Args:
+            train: Standardised inputs and labels to train on.
+            val: Those to choose the penalty on.
+
+        Returns:
+            The model, of standardised labels.
+        """
+        x, y = train
+        val_x, val_y = val or (None, None)
+        compared = None if val_y is None else self._scaled(_columns(val_y))
+        return fit_ridge(x, self._scaled(_columns(y)), val_x, compared)
+
+    def _scaled(self, labels: Tensor) -> Tensor:
+        mean, std = self.label_mean.to(labels.device), self.label_std.to(labels.device)
+        return (labels - mean) / std
+
+    def quantile_outputs(self, outputs: Tensor) -> Tensor:
+        """Bring the outputs of the head into the order of quantiles.
+
+        Args:
+            outputs: Outputs of shape ``(N, t * q)``.
+
+        Returns:
+            Standardised quantiles of shape ``(N, t, q)``, ascending.
+        """
+        shape = len(outputs), len(self.target_names), -1
+        ordered: Tensor = outputs.reshape(shape).sort(dim=2).values
+        return ordered
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss where labels are known.
+
+        Args:
+            outputs: Outputs of the head of shape ``(N, t * q)``.
+            labels: Labels of shape ``(N, t)``.
+
+        Returns:
+            Mean squared error of standardised labels, or the pinball loss of quantiles.
+        """
+        target = self._scaled(_columns(labels))
+        quantiles = self.quantile_outputs(outputs)
+        if self.quantiles is not None:
+            return pinball_loss(quantiles, target, self.quantiles)
+        known = ~target.isnan()
+        error = torch.where(known, quantiles[..., 0] - target.nan_to_num(), 0)
+        return error.square().sum() / known.sum().clamp(min=1)
+
+    def calibrate(self, kept: Mapping[str, Tensor]) -> None:
+        """Find how wide intervals must be.
+
+        Args:
+            kept: Outputs and labels of the validation rows.
+        """
+        if self.conformal is None:
+            return
+        quantiles = self.quantile_outputs(kept['output'])
+        target = self._scaled(kept['label'])
+        outside = torch.maximum(quantiles[..., 0] - target, target - quantiles[..., -1])
+        margins = [
+            conformal_margin(column[~column.isnan()], self.conformal)
+            for column in outside.T
+        ]
+        self.margin.copy_(torch.tensor(margins))
+
+    def values(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Turn outputs of the head into predictions.
+
+        Args:
+            outputs: Outputs of shape ``(N, t * q)``.
+
+        Returns:
+            ``'prediction'`` of shape ``(N, t)`` in the units of the targets, with
+            ``'lower'`` and ``'upper'`` if intervals were asked for.
+        """
+        quantiles = self.quantile_outputs(outputs)
+        middle = (self.quantiles or (0.5,)).index(0.5)
+        parts = {'prediction': quantiles[..., middle]}
+        if self.quantiles is not None or self.conformal is not None:
+            margin = self.margin.to(outputs.device) if self.conformal else 0.0
+            lower, upper = quantiles[..., 0] - margin, quantiles[..., -1] + margin
+            # A negative margin must not turn an interval over.
+            parts |= {
+                'lower': torch.minimum(lower, parts['prediction']),
+                'upper': torch.maximum(upper, parts['prediction']),
+            }
+        return {name: self._unscaled(value) for name, value in parts.items()}
+
+    def _unscaled(self, standardised: Tensor) -> Tensor:
+        device = standardised.device
+        labels = standardised * self.label_std.to(device) + self.label_mean.to(device)
+        return self.transform.inverse(labels)
+
+    def predict_step(self, batch: Sample, batch_idx: int) -> dict[str, Any]:
+        """Predict at points.
+
+        Args:
+            batch: Points.
+            batch_idx: Number of the batch.
+
+        Returns:
+            ``'point'``, ``'prediction'`` of shape ``(N, t)`` in the units of the targets,
+            ``'lower'`` and ``'upper'`` if intervals were asked for, and the ``'row'`` of
+            each point if the batch has it.
+        """
+        known = {name: batch[name] for name in ('row', 'point') if name in batch}
+        return known | self.values(self.outputs(batch).float())
+
+    # Evaluation -------------------------------------------------------------------------
+
+    def scores(
+        self, kept: Mapping[str, Tensor], stage: str
+    ) -> tuple[dict[str, float], list[list[str]]]:
+        """Compute metrics, in the units of the targets.
+
+        Args:
+            kept: Points, outputs and labels.
+            stage: Either 'val' or 'test'.
+
+        Returns:
+            Metrics by name, each of a target where it is defined, and their mean; and
+            rows of a table.
+        """
+        target = self.transform.inverse(kept['label'])
+        values = self.values(kept['output'])
+        columns = regression_scores(values['prediction'], target)
+        plain = self._unscaled(self.baseline_outputs(kept['point']))
+        if any(self.transform.is_log):
+            columns['log_r2'] = self._log_r2(values['prediction'], target)
+        if 'lower' in values:
+            columns['coverage'] = _coverage(values, target)
+        if stage == 'test':
+            columns['baseline_r2'] = regression_scores(plain, target)['r2']
+            if any(self.transform.is_log):
+                columns['baseline_log_r2'] = self._log_r2(plain, target)
+            self._explain_undefined(target, columns['r2'])
+        return self._named(columns), self._table_rows(columns)
+
+    def _log_r2(self, preds: Tensor, target: Tensor) -> Tensor:
+        is_log = torch.tensor(self.transform.is_log)
+        scores = regression_scores(torch.log1p(preds), torch.log1p(target))['r2']
+        return torch.where(is_log, scores, torch.nan)
+
+    def _named(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
+        named = {}
+        for name, column in columns.items():
+            known = column[~column.isnan()]
+            if len(known):
+                named[name] = float(known.mean())
+            for target, value in zip(self.target_names, column, strict=True):
+                if len(column) > 1 and not value.isnan():
+                    named[f'{name}_{target}'] = float(value)
+        return named
+
+    def _explain_undefined(self, target: Tensor, r2: Tensor) -> None:
+        for name, values, score in zip(self.target_names, target.T, r2, strict=True):
+            known = values[~values.isnan()]
+            if not len(known):
+                rank_zero_warn(f'{name!r} is missing in all rows to test on.')
+            elif score.isnan():
+                rank_zero_warn(
+                    f'R² of {name!r} is not defined: all {len(known)} rows to test on '
+                    f'have the same value, {float(known[0]):g}.'
+                )
+        if self.conformal is not None and self.margin.isinf().any():
+            rank_zero_warn(
+                f'There were too few validation points for intervals that hold '
+                f'{self.conformal:.0%}, so they are infinite.'
+            )
+
+    def _table_rows(self, columns: Mapping[str, Tensor]) -> list[list[str]]:
+        titles = {
+            'r2': 'R²',
+            'baseline_r2': 'R² by coordinates',
+            'log_r2': 'R² of logarithms',
+            'baseline_log_r2': 'the same by coordinates',
+            'rmse': 'RMSE',
+            'mae': 'MAE',
+            'coverage': f'in intervals of {self._nominal():.0%}',
+        }
+        shown = [name for name in titles if name in columns]
+        rows = [['', *(titles[name] for name in shown)]]
+        for number, (target, unit) in enumerate(
+            zip(self.target_names, self.units, strict=True)
+        ):
+            texts = [_text(name, columns[name][number]) for name in shown]
+            rows.append([f'{target} [{unit}]' if unit else target, *texts])
+        if len(self.target_names) > 1:
+            means = self._named(columns)
+            texts = [_text(n, torch.tensor(means.get(n, torch.nan))) for n in shown]
+            rows.append(['mean', *texts])
+        return rows
+
+    def _nominal(self) -> float:
+        if self.conformal is not None:
+            return self.conformal
+        return 0.0 if self.quantiles is None else self.quantiles[-1] - self.quantiles[0]
+
+    def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
+        """Compute predictions minus values.
+
+        Args:
+            kept: Outputs and labels.
+
+        Returns:
+            Name and errors of each target, in its unit.
+        """
+        target = self.transform.inverse(kept['label'])
+        error = self.values(kept['output'])['prediction'] - target
+        names = [
+            f'{name} [{unit}]' if unit else name
+            for name, unit in zip(self.target_names, self.units, strict=True)
+        ]
+        return list(zip(names, error.T, strict=True))
+
+
+def _columns(labels: Tensor) -> Tensor:
+    """Return labels of shape ``(N, t)``, also of a dataset whose labels are numbers."""
+    return labels[:, None] if labels.ndim == 1 else labels
+
+
+def _coverage(values: Mapping[str, Tensor], target: Tensor) -> Tensor:
+    shares = []
+    for lower, upper, column in zip(
+        values['lower'].T, values['upper'].T, target.T, strict=True
+    ):
+        known = ~column.isnan()
+        shares.append(coverage(lower[known], upper[known], column[known]))
+    return torch.stack(shares)
+
+
+def _text(name: str, value: Tensor) -> str:
+    if value.isnan():
+        return UNDEFINED
+    number = cast(float, value.item())
+    if name == 'coverage':
+        return f'{number:.1%}'
+    return f'{number:.3f}' if 'r2' in name else f'{number:,.4g}'
