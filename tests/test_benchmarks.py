@@ -1,14 +1,11 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -25,13 +22,6 @@ def scripts() -> Iterator[None]:
 
 
 @pytest.fixture(scope='module')
-def downstream() -> ModuleType:
-    import downstream
-
-    return downstream
-
-
-@pytest.fixture(scope='module')
 def measure() -> ModuleType:
     import concept_earth as measure
 
@@ -41,29 +31,6 @@ def measure() -> ModuleType:
 @pytest.fixture(scope='module')
 def grounded() -> ConceptEarth:
     return concept_earth('GROUNDED')
-
-
-def test_downstream(downstream: ModuleType, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    lon, lat = rng.uniform(-180, 180, 400), rng.uniform(-90, 90, 400)
-    # What the sine of latitude tells, and what nothing tells.
-    columns = {'lon': lon, 'lat': lat, 'easy': 3 * np.sin(np.deg2rad(lat)) + 1}
-    pd.DataFrame(columns | {'noise': rng.normal(size=400)}).to_csv(
-        tmp_path / 'table.csv', index=False
-    )
-    loaded = downstream.encoders(['concept_earth:ConceptEarth_Weights.NO_CLIMATE'])
-    lines = list(downstream.tables(tmp_path, loaded))
-    scores: dict[str, list[float]] = {}
-    for line in lines:
-        cells = [cell.strip() for cell in line.strip('|').split('|')]
-        if re.match(r'-?\d+\.\d+ ±', cells[-1]):
-            scores.setdefault(cells[0], []).append(float(cells[-1].split()[0]))
-    names = ['sin/cos of coordinates', 'maps looked up, ridge']
-    names += [f'ConceptEarth_Weights.NO_CLIMATE {kind}' for kind in ('x', 'z', 'xz')]
-    for name in names:
-        easy, noise = scores[name]
-        assert easy > 0.9
-        assert noise < 0.1
 
 
 def test_moved(measure: ModuleType) -> None:

@@ -2,10 +2,13 @@
 # Licensed under the MIT License.
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from torchgeo.main import main
 
+from torchgeo_concepts.cli import main as concepts_main
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.concepts.building import build_bank
 from torchgeo_concepts.concepts.page import bank_page
@@ -13,6 +16,8 @@ from torchgeo_concepts.concepts.page import bank_page
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 CODE = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+YAML = re.compile(r'^```yaml\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+MAP = re.compile(r'^\$ torchgeo-concepts (map --checkpoint .*)$', re.MULTILINE)
 LINK = re.compile(r'\]\((?!https?:)([^)#]+)')
 
 
@@ -26,6 +31,45 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     code = '\n'.join(CODE.findall(page.read_text()))
     exec(compile(code, page.name, 'exec'), {'__name__': page.stem})
+
+
+@pytest.mark.filterwarnings("ignore:LightningCLI's args parameter")
+@pytest.mark.filterwarnings('ignore:.*does not have many workers')
+@pytest.mark.filterwarnings('ignore:.*tensorboard')
+@pytest.mark.filterwarnings('ignore:.*`isinstance.treespec')
+@pytest.mark.filterwarnings('ignore:.*module.s. in eval mode')
+@pytest.mark.filterwarnings('ignore:The dirpath has changed')
+@pytest.mark.filterwarnings('ignore:The number of training batches')
+@pytest.mark.parametrize('name', ['README.md', 'docs/from-csv.md'])
+def test_configuration_trains(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / name).read_text()
+    monkeypatch.chdir(tmp_path)
+    if name != 'README.md':
+        # The first block makes the table.
+        exec(CODE.findall(page)[0], {})
+    [config] = YAML.findall(page)
+    Path('page.yaml').write_text(config)
+    main(['fit', '--config', 'page.yaml'])
+    [checkpoint] = Path().rglob('*.ckpt')
+    capsys.readouterr()
+    options = ['--config', 'page.yaml', '--ckpt_path', str(checkpoint)]
+    main(['test', *options])
+    [row] = re.findall(r'°C\] \| (\S+) ', capsys.readouterr().out)
+    assert float(row) > 0.8
+    if name == 'README.md':
+        return
+    main(['predict', *options])
+    assert Path('predictions.parquet').is_file()
+    [words] = MAP.findall(page)
+    words = shlex.split(words.replace('CHECKPOINT', str(checkpoint)))
+    assert concepts_main(words) == 0
+    assert Path('checkpoint.tif').is_file()
+    assert Path('checkpoint.png').is_file()
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda p: p.name)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import torch
+from lightning.pytorch import Trainer
 from rasterio.enums import ColorInterp
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,12 +21,15 @@ from torchgeo_concepts import geotiff, maps
 from torchgeo_concepts.cli import main
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.concepts.layers import get_layer
+from torchgeo_concepts.datamodules import PointTableDataModule
+from torchgeo_concepts.datasets import PointTable
 from torchgeo_concepts.geotiff import Band, BandKind
 from torchgeo_concepts.map_bands import ConceptScores, PrincipalColours
 from torchgeo_concepts.maps import map_encoder, map_values
 from torchgeo_concepts.models import GeoCLIPLocation
 from torchgeo_concepts.models.concept_earth import ConceptEarth, Scale
 from torchgeo_concepts.raster_grid import RasterGrid
+from torchgeo_concepts.tasks import LocationClassification, LocationRegression
 
 SIZES: dict[str, Any] = {
     'embed_dim': 6,
@@ -313,7 +318,7 @@ class TestCommand:
         words = ['map', '-o', str(out), '--bounds', '-10', '35', '20', '60']
         assert main([*words, '--width', '16']) == 0
         shown = capsys.readouterr()
-        assert 'by geoclip_location (GeoCLIPLocation_Weights.MP16)' in shown.out
+        assert 'by concept_earth (ConceptEarth_Weights.GROUNDED)' in shown.out
         assert shown.out.startswith('embedding, first three principal components by')
         assert '16 x 13 pixels in WGS 84' in shown.out
         assert shown.err == ''
@@ -326,7 +331,7 @@ class TestCommand:
             )
             assert dataset.bounds == (-10, 35, 20, 60)
             tags = dataset.tags()
-        assert tags['weights'] == 'GeoCLIPLocation_Weights.MP16'
+        assert tags['weights'] == 'ConceptEarth_Weights.GROUNDED'
         assert tags['feature'].startswith('embedding')
 
     @pytest.mark.parametrize(
@@ -354,6 +359,14 @@ class TestCommand:
         assert tags['weights'] == 'earth.safetensors'
         assert len(tags['weights_sha256']) == 64
         assert not out.with_suffix('.png').exists()
+
+    def test_concepts_of_the_weights_of_the_package(self, out: Path) -> None:
+        words = ['map', '-o', str(out), '--concept', 'cropland', '--width', '8']
+        assert main([*words, '--no-png']) == 0
+        with rasterio.open(out) as dataset:
+            [band] = geotiff.read_bands(dataset)
+            assert dataset.tags()['weights'] == 'ConceptEarth_Weights.GROUNDED'
+        assert (band.name, band.kind) == ('cropland', 'probability')
 
     def test_config_round_trip(
         self, out: Path, earth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -386,7 +399,10 @@ class TestCommand:
         ('options', 'message'),
         [
             (['--concept', 'mangrov', '--weights', 'EARTH'], "Did you mean 'mangrove'"),
-            (['--concept', 'mangrove'], 'GeoCLIPLocation has no concept scores'),
+            (
+                ['--concept', 'mangrove', '--encoder', 'geoclip_location'],
+                'GeoCLIPLocation has no concept scores',
+            ),
             (['--encoder', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
             (['--encoder', 'geoclip_image_mlp'], 'is no location encoder'),
             (['--encoder', 'concept_geoclip', '--weights', 'EARTH'], 'omit --encoder'),
@@ -428,6 +444,124 @@ class TestCommand:
         grid = RasterGrid.over(None, 'ESRI:54009', width=20)
         map_values(coordinates, out, grid, BANDS, progress=True)
         assert '200/200' in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings('ignore:.*does not have many workers')
+@pytest.mark.filterwarnings('ignore:.*`isinstance.treespec')
+@pytest.mark.filterwarnings('ignore:.*module.s. in eval mode')
+@pytest.mark.filterwarnings('ignore:The number of training batches')
+class TestCheckpoint:
+    def fit(self, task: Any, folder: Path, targets: Any, **options: Any) -> Path:
+        rng = np.random.default_rng(0)
+        lon, lat = rng.uniform(-180, 180, 80), rng.uniform(-80, 80, 80)
+        table = {'lon': lon, 'lat': lat, 'warm': 90 - abs(lat), 'wet': np.exp(lat / 40)}
+        table['side'] = np.where(lat > 0, 'north', 'south')
+        dataset = PointTable(pd.DataFrame(table), targets, **options)
+        trainer = Trainer(
+            accelerator='cpu',
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            max_epochs=1,
+        )
+        trainer.fit(task, PointTableDataModule(dataset, split='random'))
+        trainer.save_checkpoint(folder / 'task.ckpt')
+        return folder / 'task.ckpt'
+
+    @pytest.mark.parametrize('conformal', [None, 0.5])
+    def test_quantities(
+        self,
+        out: Path,
+        tmp_path: Path,
+        conformal: float | None,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        task = LocationRegression(
+            features='coordinates', head='ridge', conformal=conformal
+        )
+        path = self.fit(
+            task, tmp_path, ['warm', 'wet'], units={'warm': '°C'}, transform='log1p'
+        )
+        words = ['map', '--checkpoint', str(path), '-o', str(out), '--width', '10']
+        assert main(words) == 0
+        made_by = 'by LocationRegression (task.ckpt)'
+        assert made_by in capsys.readouterr().out
+        assert out.with_suffix('.png').is_file()
+        with rasterio.open(out) as dataset:
+            bands, values = geotiff.read_bands(dataset), dataset.read()
+            tags = dataset.tags()
+        assert tags['checkpoint'] == 'task.ckpt'
+        assert len(tags['checkpoint_sha256']) == 64
+        names = ['warm', 'wet']
+        if conformal is not None:
+            names = [
+                n + b for n in names for b in ('', ', lower bound', ', upper bound')
+            ]
+        assert [band.name for band in bands] == names
+        assert {band.unit for band in bands if 'warm' in band.name} == {'°C'}
+        points = torch.from_numpy(RasterGrid.over(width=10).points()[0])
+        with torch.no_grad():
+            direct = task.eval().predict_step({'point': points}, 0)
+        keys = (
+            ('prediction',) if conformal is None else ('prediction', 'lower', 'upper')
+        )
+        expected = torch.stack([direct[key] for key in keys], dim=-1).flatten(1).T
+        found = values.reshape(len(bands), -1)
+        np.testing.assert_array_equal(found, expected.float().numpy())
+
+    def test_classes(self, out: Path, tmp_path: Path) -> None:
+        task = LocationClassification(features='coordinates', head='logistic')
+        path = self.fit(task, tmp_path, 'side')
+        report = map_encoder(out, checkpoint=path, width=4)
+        assert report.bands == (
+            Band('class', kind='class', classes=('north', 'south')),
+        )
+        assert read(out).tolist() == [[[0.0] * 4, [1.0] * 4]]
+
+    def test_what_pixels_do_not_have(self, out: Path, tmp_path: Path) -> None:
+        task = LocationRegression(features='coordinates', head='ridge')
+        path = self.fit(task, tmp_path, 'warm', extra=['wet'])
+        with pytest.raises(ValueError, match="needs the columns 'wet' besides points"):
+            map_encoder(out, checkpoint=path)
+        saved = torch.load(path, weights_only=True)
+        saved['location']['extra_names'] = []
+        saved['hyper_parameters']['image_model'] = 'features/3'
+        torch.save(saved, path)
+        with pytest.raises(ValueError, match='needs images besides points'):
+            map_encoder(out, checkpoint=path)
+
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            ({'encoder': 'concept_earth'}, 'mapped as they are: omit encoder='),
+            ({'weights': 'HELD_OUT'}, 'mapped as they are'),
+            ({'concept': ['cropland']}, 'mapped as they are'),
+            ({'calibrated': False}, 'mapped as they are'),
+            ({'checkpoint': 'none.ckpt'}, 'There is no checkpoint'),
+            ({'checkpoint': 'text.ckpt'}, 'cannot be read as a checkpoint'),
+            ({}, 'is no checkpoint of LocationRegression or'),
+        ],
+    )
+    def test_errors(
+        self,
+        out: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        options: dict[str, Any],
+        message: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path('text.ckpt').write_text('no checkpoint')
+        torch.save({'state_dict': {}}, 'other.ckpt')
+        with pytest.raises((ValueError, OSError), match=message):
+            map_encoder(out, **({'checkpoint': Path('other.ckpt')} | options))
+        assert not out.exists()
+
+    def test_code_in_a_checkpoint_does_not_run(self, out: Path, tmp_path: Path) -> None:
+        torch.save({'location': Path('code')}, tmp_path / 'task.ckpt')
+        with pytest.raises(ValueError, match='cannot be read as a checkpoint'):
+            map_encoder(out, checkpoint=tmp_path / 'task.ckpt')
 
 
 def test_scores_are_those_of_the_bank(earth: Path) -> None:

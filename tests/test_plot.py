@@ -16,7 +16,7 @@ from torch import Tensor
 from torchgeo_concepts import plot
 from torchgeo_concepts.geotiff import Band
 from torchgeo_concepts.maps import map_values
-from torchgeo_concepts.plot import plot_map, save_figure
+from torchgeo_concepts.plot import draw_map, plot_map, save_figure
 from torchgeo_concepts.raster_grid import RasterGrid
 
 
@@ -178,3 +178,12 @@ def test_saved_figure(out: Path, tmp_path: Path) -> None:
     save_figure(out, tmp_path / 'map.png', dpi=20)
     assert (tmp_path / 'map.png').read_bytes().startswith(b'\x89PNG')
     assert not plt.get_fignums()
+
+
+def test_one_band_on_axes_of_another_figure(out: Path) -> None:
+    draw(out, RasterGrid.over(width=40), Band('first', 'm'), Band('second', '°C'))
+    figure, (left, right) = plt.subplots(1, 2)
+    draw_map(right, out, 2)
+    assert right.get_title() == 'second'
+    assert not left.images
+    assert figure.axes[-1].get_ylabel() == 'second [°C]'

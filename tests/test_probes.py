@@ -9,7 +9,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from torchgeo_concepts.probes import ALPHAS, block_folds, random_folds, ridge_probe
+from torchgeo_concepts.probes import (
+    ALPHAS,
+    block_folds,
+    random_folds,
+    ridge_probe,
+    ridge_probes,
+)
 
 
 @pytest.fixture
@@ -68,6 +74,25 @@ class TestRidge:
         assert score.mean == pytest.approx(max(means), abs=1e-9)
         assert score.alpha == ALPHAS[int(np.argmax(means))]
         assert score.std > 0
+
+    def test_several_targets_at_once(self) -> None:
+        generator = torch.Generator().manual_seed(1)
+        x = torch.randn(150, 6, generator=generator)
+        noise = torch.randn(150, 3, generator=generator)
+        y = x @ torch.randn(6, 3, generator=generator) + noise
+        folds = random_folds(150)
+        for column, score in enumerate(ridge_probes(x, y, folds)):
+            alone = ridge_probe(x, y[:, column], folds)
+            assert score.r2 == pytest.approx(alone.r2, abs=1e-12)
+            assert score.alpha == alone.alpha
+
+    def test_a_feature_that_never_varies_in_training(self) -> None:
+        x = torch.randn(100, 3, dtype=torch.float64)
+        y = x[:, 0] + 0.1
+        # The mean of equal numbers is not always that number.
+        x[:, 2] = 0.1
+        x[:50, 2] = torch.rand(50).double()
+        assert ridge_probe(x, y, [np.arange(50)]).mean > 0.99
 
     def test_features_that_tell_the_fold_are_worth_nothing(
         self, points: Tensor

@@ -2,8 +2,10 @@
 # Licensed under the MIT License.
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
@@ -264,6 +266,54 @@ class TestRegion:
     def test_no_such_name(self) -> None:
         with pytest.raises(ValueError, match="'Afrika' is no .* Did you mean 'Africa'"):
             region_split(self.CITIES, 'Afrika')
+
+    @pytest.mark.parametrize(
+        ('region', 'rows'),
+        [
+            ('POLYGON ((0 -40, 60 -40, 60 10, 0 10, 0 -40))', [0, 4]),
+            ('polygon((170 -30, 195 -30, 195 0, 170 0, 170 -30))', [5, 6]),
+            (
+                ' MULTIPOLYGON (((0 -40, 60 10, 0 10, 0 -40), (1 9, 2 9, 2 8, 1 9)))',
+                [0],
+            ),
+            (['FR', 'POLYGON ((0 -40, 60 -40, 60 10, 0 10, 0 -40))'], [0, 1, 4]),
+        ],
+    )
+    def test_text_of_polygons(self, region: Any, rows: list[int]) -> None:
+        assert region_split(self.CITIES, region, 0).test.tolist() == rows
+
+    @pytest.mark.parametrize(
+        'name', ['two.gpkg', 'two.geojson', 'two.shp', 'two.polygons']
+    )
+    def test_file(self, tmp_path: Path, name: str) -> None:
+        boxes = [shapely.box(0, -40, 60, 10), shapely.box(130, 30, 140, 40)]
+        frame = gpd.GeoDataFrame({'n': [1, 2]}, geometry=boxes, crs=4326)
+        path = tmp_path / name
+        if name == 'two.polygons':
+            # Any other name of a file that is there will do.
+            frame.to_file(path, driver='GeoJSON')
+        else:
+            frame.to_crs(3857).to_file(path)
+        for region in (path, str(path), [str(path)]):
+            assert region_split(self.CITIES, region, 0).test.tolist() == [0, 3, 4]
+        both = region_split(self.CITIES, [str(path), 'France'], 0)
+        assert both.test.tolist() == [0, 1, 3, 4]
+
+    def test_neither_polygons_nor_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"'POLYGON \(\(0 0, 1' is no WKT"):
+            region_split(self.CITIES, 'POLYGON ((0 0, 1')
+        for missing in (tmp_path / 'none.gpkg', str(tmp_path / 'none.gpkg')):
+            with pytest.raises(ValueError, match=r'none.gpkg cannot be read as polyg'):
+                region_split(self.CITIES, missing)
+        points = gpd.GeoDataFrame(geometry=[shapely.Point(1, 2)], crs=4326)
+        points.to_file(tmp_path / 'points.gpkg')
+        with pytest.raises(ValueError, match='points.gpkg has no polygons'):
+            region_split(self.CITIES, str(tmp_path / 'points.gpkg'))
+        with pytest.raises(ValueError, match=r"'polygons' is no .*Known are"):
+            region_split(self.CITIES, 'polygons')
+        far = shapely.box(0, 60, 1, 61).segmentize(0.1).wkt
+        with pytest.raises(ValueError, match=r"region 'POLYGON .{49}\.\.\.' has none"):
+            region_split(self.CITIES, far)
 
     def test_without_points_or_with_all(self) -> None:
         with pytest.raises(ValueError, match="region 'Antarctica' has none of the 7"):

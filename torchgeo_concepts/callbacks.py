@@ -29,6 +29,9 @@ __all__ = ('PredictionWriter',)
 # Rows that are kept in memory, by a process and when all are put in order.
 SHARD_ROWS, MERGE_ROWS = 65_536, 1_048_576
 
+# Columns that the table itself has.
+OWN_COLUMNS = ('row', 'geometry')
+
 
 class PredictionWriter(BasePredictionWriter):
     """Writes what ``torchgeo predict`` predicts to a GeoParquet file.
@@ -47,7 +50,8 @@ class PredictionWriter(BasePredictionWriter):
 
     Columns are the ``row`` of the point in its table, the predictions, and the
     ``geometry``. Predictions of several numbers are named by the targets of the task,
-    with ``_lower`` and ``_upper`` for the bounds of intervals.
+    with ``_lower`` and ``_upper`` for the bounds of intervals, and with a further ``_``
+    if that is the name of another target.
     """
 
     def __init__(self, output: str = 'predictions.parquet') -> None:
@@ -203,31 +207,39 @@ class PredictionWriter(BasePredictionWriter):
 def _columns(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, pa.Array]:
     """Make columns of predictions, one for each number of a point."""
     columns: dict[str, pa.Array] = {}
+
+    def add(name: str, values: Any) -> None:
+        while name in columns or name in OWN_COLUMNS:
+            name += '_'
+        columns[name] = pa.array(values)
+
     for key, value in found.items():
         if key in ('row', 'point'):
             continue
         if not isinstance(value, Tensor):
-            columns[key] = pa.array(value)
+            add(key, value)
             continue
         array = value.detach().cpu()
         numbers = (array.float() if array.is_floating_point() else array).numpy()
         if numbers.ndim == 1:
-            columns[key] = pa.array(numbers)
+            add(key, numbers)
             continue
         for place, column in enumerate(numbers.reshape(len(numbers), -1).T):
-            columns[_column_name(key, place, numbers.shape[1], names)] = pa.array(
-                column
-            )
+            add(_column_name(key, place, numbers.shape[1], names), column)
     return columns
 
 
 def _column_name(key: str, place: int, number: int, names: Sequence[str]) -> str:
     if len(names) != number:
         return f'{key}_{place}'
-    # Those of the table itself have precedence.
     name = names[place]
-    is_taken = name in ('row', 'geometry')
-    return name if key == 'prediction' and not is_taken else f'{name}_{key}'
+    if key == 'prediction' and name not in OWN_COLUMNS:
+        return name
+    name = f'{name}_{key}'
+    # Whatever comes first, a target has its own name.
+    while name in names:
+        name += '_'
+    return name
 
 
 def _merge(shards: Sequence[Path], output: Path) -> None:

@@ -9,16 +9,19 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser
 
 from . import __version__
+from .benchmark import benchmark
 from .concepts.building import build_bank
 from .concepts.page import check_bank, show_bank
 from .concepts.seeds import SEEDS
 from .embedding import embed_file
 from .maps import map_encoder
+from .quickstart import CITIES, quickstart
 
 __all__ = ('main',)
 
@@ -26,8 +29,10 @@ __all__ = ('main',)
 USER_ERRORS = (ValueError, OSError, ImportError)
 
 COMMANDS: dict[str, Callable[..., object]] = {
+    'quickstart': quickstart,
     'embed': embed_file,
     'map': map_encoder,
+    'benchmark': benchmark,
     'bank build': build_bank,
     'bank show': show_bank,
     'bank check': check_bank,
@@ -53,6 +58,28 @@ def _add_download(parser: ArgumentParser) -> None:
     )
 
 
+def _quickstart_parser() -> ArgumentParser:
+    parser = _function_parser(
+        quickstart,
+        'Predict temperature and population of world cities, and explain predictions.',
+        {'cities', 'output'},
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        default=Path('quickstart'),
+        help='Folder to write the picture report.png and its maps maps.tif to.',
+    )
+    parser.add_argument(
+        '--cities',
+        nargs='+',
+        default=list(CITIES),
+        help='Names of one to four cities whose temperatures are explained.',
+    )
+    return parser
+
+
 def _embed_parser() -> ArgumentParser:
     parser = _function_parser(
         embed_file,
@@ -73,7 +100,7 @@ def _embed_parser() -> ArgumentParser:
 def _map_parser() -> ArgumentParser:
     parser = _function_parser(
         map_encoder,
-        'Map what an encoder says about an area; write GeoTIFF and PNG.',
+        'Map what an encoder says, or a task predicts; write GeoTIFF and PNG.',
         {'bounds', 'calibrated', 'concept', 'download', 'land_only', 'output', 'png'},
     )
     parser.add_argument(
@@ -114,6 +141,44 @@ def _map_parser() -> ArgumentParser:
         '--png', action=ActionYesNo, default=True, help='Write a figure beside the map.'
     )
     _add_download(parser)
+    return parser
+
+
+def _benchmark_parser() -> ArgumentParser:
+    lists = {
+        'datasets': ('Datasets to predict besides; none if no name follows.', str),
+        'targets': ('Names of the targets or tables to predict. By default, all.', str),
+        'groups': ('Kinds of quantities, as name=group or name=group:source.', str),
+        'origins': ('Where tables come from, as name=text; the page says so.', str),
+        'encoders': ('Registered models, files or classes; released for all.', str),
+        'splits': ('random for rows at random, blocks for whole blocks.', str),
+        'seeds': ('Seeds of the splits. More of them average over more folds.', int),
+        'truncate': ('Also try so many principal components of ConceptEarth.', int),
+    }
+    parser = _function_parser(
+        benchmark,
+        'Score encoders on tables of points; write CSV, Markdown and PNG.',
+        {*lists, 'layers', 'output'},
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        help='Folder of the results, and of scores that another run need not compute.',
+    )
+    defaults = signature(benchmark).parameters
+    for name, (help, kind) in lists.items():
+        default = list(defaults[name].default)
+        parser.add_argument(
+            f'--{name}', nargs='*', type=kind, default=default, help=help
+        )
+    parser.add_argument(
+        '--layers',
+        action=ActionYesNo,
+        default=True,
+        help='Predict also from maps, which the extra layers installs.',
+    )
     return parser
 
 
@@ -168,8 +233,14 @@ def build_parser() -> ArgumentParser:
         version=__version__,
     )
     commands = parser.add_subcommands(dest='command')
+    commands.add_subcommand(
+        'quickstart', _quickstart_parser(), help='Try it on cities of the world.'
+    )
     commands.add_subcommand('embed', _embed_parser(), help='Embed a file of points.')
-    commands.add_subcommand('map', _map_parser(), help='Map what an encoder says.')
+    commands.add_subcommand('map', _map_parser(), help='Map embeddings or predictions.')
+    commands.add_subcommand(
+        'benchmark', _benchmark_parser(), help='Score encoders on tables of points.'
+    )
     # A parser must be in its place before it gets subcommands of its own.
     bank = ArgumentParser(description='Build, show and check concept banks.')
     commands.add_subcommand('bank', bank, help='Build, show and check concept banks.')

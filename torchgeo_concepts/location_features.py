@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .embedding import Device, Precision, embed_points
-from .models.features import InputKind, coordinate_features
+from .models.features import FeatureKind, InputKind, coordinate_features
 from .models.loading import load_encoder
 from .points import PointsLike, as_points
 
@@ -99,7 +99,7 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
                 if isinstance(self.model, nn.Module)
                 else _load(self.model, self.weights, self.download)
             )
-        shape = getattr(X, 'shape', ())
+        shape: tuple[int, ...] = getattr(X, 'shape', ())
         self.n_features_in_ = shape[1] if len(shape) == 2 else 2
         self._names = self._feature_names()
         return self
@@ -139,7 +139,7 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
 
         Returns:
             ``'x0'``, ``'x1'`` and so on for the embedding, and the names of the concepts
-            for their scores.
+            for their scores; ``'z0'`` and so on of an encoder without a bank.
         """
         check_is_fitted(self)
         return np.array(self._names, dtype=object)
@@ -147,20 +147,23 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
     def _feature_names(self) -> list[str]:
         if self.features == 'coordinates' or self.encoder_ is None:
             return list(COORDINATES)
-        where = torch.zeros(1, 2)
-        both = embed_points(
-            self.encoder_,
-            where,
-            features=self.features,
-            device=self.device,
-            progress=False,
-        ).shape[1]
-        names = (
-            list(getattr(self.encoder_, 'bank').names)  # noqa: B009
-            if 'z' in self.features
-            else []
-        )
-        return [*(f'x{n}' for n in range(both - len(names))), *names]
+        kinds: tuple[FeatureKind, ...] = ('x', 'z')
+        names: list[str] = []
+        for kind in (kind for kind in kinds if kind in self.features):
+            computed = embed_points(
+                self.encoder_,
+                torch.zeros(1, 2),
+                features=kind,
+                device=self.device,
+                progress=False,
+            )
+            bank = getattr(self.encoder_, 'bank', None) if kind == 'z' else None
+            names += (
+                [f'{kind}{n}' for n in range(computed.shape[1])]
+                if bank is None
+                else list(bank.names)
+            )
+        return names
 
 
 @lru_cache(maxsize=2)

@@ -58,8 +58,8 @@ class ConceptScores(nn.Module):
         if not isinstance(encoder, _Grounded):
             raise ValueError(
                 f'{type(encoder).__name__} has no concept scores, so no concept= can '
-                'be mapped. Take an encoder that has some, such as weights= of a '
-                'safetensors file that ConceptEarth.save wrote.'
+                'be mapped. Take one that has some, such as concept_earth, or weights= '
+                'of a safetensors file that ConceptEarth.save wrote.'
             )
         self.encoder = encoder
         self.calibrated = calibrated

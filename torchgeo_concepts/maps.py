@@ -22,6 +22,7 @@ import torchgeo_concepts
 
 from ._files import check_writable
 from ._hashing import hash_state
+from ._map_predictions import Predictions, load_predictions
 from .concepts.layers import get_layer
 from .embedding import Device, Precision, embed_points
 from .geotiff import BLOCK, Band, open_geotiff
@@ -39,7 +40,7 @@ __all__ = (
     'map_values',
 )
 
-DEFAULT_ENCODER = 'geoclip_location'
+DEFAULT_ENCODER = 'concept_earth'
 
 # Files that say what they hold, by the name that their metadata give.
 FILES: dict[str, Callable[[Path], nn.Module]] = {
@@ -82,7 +83,7 @@ def map_values(
         output: GeoTIFF file to write, ending in .tif or .tiff.
         grid: Its pixels.
         bands: What the function returns.
-        land_only: Leave out the sea; needs the extra ``layers``.
+        land_only: Leave out the sea; needs the extra ``cities`` or ``layers``.
         batch_size: Most points to call the function with at a time.
         tags: What made the map; kept in its metadata beside date and version.
         progress: Show a progress bar. By default, on a terminal only.
@@ -207,6 +208,7 @@ def map_encoder(
     output: Path,
     encoder: str | None = None,
     weights: str | None = None,
+    checkpoint: Path | None = None,
     concept: Sequence[str] = (),
     calibrated: bool = True,
     bounds: Sequence[float] | None = None,
@@ -221,16 +223,19 @@ def map_encoder(
     download: bool = False,
     progress: bool | None = None,
 ) -> 'MapReport':
-    """Map what an encoder says about an area.
+    """Map what an encoder says, or a trained task predicts, about an area.
 
     Writes a cloud-optimised GeoTIFF file of any size, and a figure of it.
 
     Args:
         output: GeoTIFF file to write, ending in .tif or .tiff.
         encoder: Name of a location encoder in TorchGeo's registry. By default,
-            geoclip_location, or that of the file given as weights.
+            concept_earth, or that of the file given as weights.
         weights: Name of its weights, or a safetensors file of this package. By default,
             the first weights of the encoder.
+        checkpoint: Checkpoint of LocationRegression or LocationClassification, whose
+            predictions are mapped instead: each target with the bounds of its
+            interval, if it has one, or the likeliest class.
         concept: Names or ids of concepts, one for each band. By default, the first
             three principal components of the embedding, as colours.
         calibrated: Map probabilities of classes, and quantities in their units, instead
@@ -254,8 +259,8 @@ def map_encoder(
 
     Raises:
         OSError: If the output cannot be written.
-        ValueError: If there is no such encoder, weights, concept, area or CRS; the
-            message says which.
+        ValueError: If there is no such encoder, weights, concept, area or CRS, or the
+            checkpoint needs more than points; the message says which.
     """
     start = time.perf_counter()
     output = Path(output)
@@ -264,23 +269,30 @@ def map_encoder(
     if figure is not None:
         check_writable(figure)
     grid = RasterGrid.over(bounds, crs, resolution=resolution, width=width)
-    model, about = _load(encoder, weights, download)
-    _check_embeds(model, about['encoder'])
     settings: dict[str, Any] = {
         'device': device,
         'precision': precision,
         'batch_size': batch_size,
     }
-    mapped: ConceptScores | PrincipalColours
-    if concept:
-        mapped = ConceptScores(model, concept, calibrated)
-        about['feature'] = 'concepts, ' + (
-            'calibrated' if calibrated else 'standardised'
-        )
+    mapped: ConceptScores | PrincipalColours | Predictions
+    if checkpoint is not None:
+        if encoder or weights or concept or not calibrated:
+            raise ValueError(
+                'Predictions of a checkpoint= are mapped as they are: omit encoder=, '
+                'weights= and concept=, and standardised scores.'
+            )
+        mapped, about = load_predictions(Path(checkpoint))
     else:
-        is_wanted = _on_land() if land_only else None
-        mapped = PrincipalColours.fit(model, grid, is_wanted, **settings)
-        about['feature'] = 'embedding, first three principal components'
+        model, about = _load(encoder, weights, download)
+        _check_embeds(model, about['encoder'])
+        if concept:
+            mapped = ConceptScores(model, concept, calibrated)
+            kind = 'calibrated' if calibrated else 'standardised'
+            about['feature'] = f'concepts, {kind}'
+        else:
+            is_wanted = _on_land() if land_only else None
+            mapped = PrincipalColours.fit(model, grid, is_wanted, **settings)
+            about['feature'] = 'embedding, first three principal components'
     map_values(
         partial(embed_points, mapped, **settings, progress=False),
         output,
@@ -326,7 +338,9 @@ class MapReport:
         names = [f'{b.name} [{b.unit}]' if b.unit else b.name for b in self.bands]
         if self.bands[0].kind == 'colour':
             names = [self.about['feature']]
-        made_by = f'{self.about["encoder"]} ({self.about["weights"]})'
+        keys = ('encoder', 'task', 'weights', 'checkpoint')
+        maker, file = (self.about[key] for key in keys if key in self.about)
+        made_by = f'{maker} ({file})'
         rate = grid.width * grid.height / self.seconds
         pixels = f'{grid.width:,} x {grid.height:,} pixels'
         lines = [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ('plot_map', 'save_figure')
+__all__ = ('draw_map', 'plot_map', 'save_figure')
 
 # Pixels that a figure reads of a map along its longer side, and those of its coastline.
 MOST_PIXELS, COAST_PIXELS = 1600, 1440
@@ -89,27 +89,14 @@ def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
         The figure, with a map for each of the first 12 bands, or one for three bands
         of colours.
     """
-    with rasterio.open(path) as dataset:
-        bands, grid = read_bands(dataset), _grid_of(dataset)
-        tags = dataset.tags()
-        shown = bands[:MOST_BANDS]
-        is_class = any(band.kind == 'class' for band in shown)
-        scale = min(1.0, MOST_PIXELS / max(grid.width, grid.height))
-        size = [max(1, round(length * scale)) for length in (grid.height, grid.width)]
-        values = dataset.read(
-            list(range(1, len(shown) + 1)),
-            out_shape=(len(shown), *size),
-            resampling=Resampling.nearest if is_class else Resampling.average,
-        )
+    values, bands, grid, tags = _read(path)
+    shown = bands[:MOST_BANDS]
     in_colour = [band.kind for band in bands] == ['colour'] * 3
     figure, panels = _panels(grid, 1 if in_colour else len(shown))
     line = _coastline(grid) if coast else None
     for panel in panels:
         _prepare(panel, grid)
-        if line is not None:
-            # A dark line within a light one shows on dark and on light colours.
-            for colour, width in COAST:
-                panel.contour(*line, [0.5], colors=colour, linewidths=width)
+        _draw_coast(panel, line)
     if in_colour:
         _draw_colours(panels[0], values, bands, grid)
         panels[0].set_title(tags.get('feature', 'colours'))
@@ -121,6 +108,40 @@ def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
     return figure
 
 
+def draw_map(axes: 'Axes', path: Path | str, number: int = 1) -> None:
+    """Draw a band of a map on axes of a figure of your own, with legend and coast.
+
+    Args:
+        axes: The axes.
+        path: A GeoTIFF file, such as one that
+            :func:`~torchgeo_concepts.maps.map_values` wrote.
+        number: Number of the band, from 1 to 12.
+    """
+    values, bands, grid, _ = _read(path)
+    _prepare(axes, grid)
+    _draw_coast(axes, _coastline(grid))
+    _draw_band(axes, values[number - 1], bands[number - 1], grid)
+    axes.set_title(bands[number - 1].name)
+
+
+def _read(
+    path: Path | str,
+) -> tuple[NDArray[Any], Sequence[Band], RasterGrid, dict[str, str]]:
+    """Read the first bands of a file as finely as a figure shows them."""
+    with rasterio.open(path) as dataset:
+        bands, grid = read_bands(dataset), _grid_of(dataset)
+        number = min(len(bands), MOST_BANDS)
+        is_class = any(band.kind == 'class' for band in bands[:number])
+        scale = min(1.0, MOST_PIXELS / max(grid.width, grid.height))
+        size = [max(1, round(length * scale)) for length in (grid.height, grid.width)]
+        values = dataset.read(
+            list(range(1, number + 1)),
+            out_shape=(number, *size),
+            resampling=Resampling.nearest if is_class else Resampling.average,
+        )
+        return values, bands, grid, dataset.tags()
+
+
 def _grid_of(dataset: Any) -> RasterGrid:
     crs = CRS.from_user_input('EPSG:4326' if dataset.crs is None else dataset.crs)
     return RasterGrid(crs, dataset.transform, dataset.width, dataset.height)
@@ -128,7 +149,8 @@ def _grid_of(dataset: Any) -> RasterGrid:
 
 def _credit(tags: dict[str, str], hidden: int) -> str:
     """Say what made a map, and what of it is not on the figure."""
-    parts = [tags[key] for key in ('encoder', 'weights') if key in tags]
+    keys = ('encoder', 'weights', 'task', 'checkpoint')
+    parts = [tags[key] for key in keys if key in tags]
     if hidden:
         parts.append(f'{hidden} more bands in the file')
     return ', '.join(parts)
@@ -247,6 +269,17 @@ def _coastline(
     x = west + (np.arange(fine.width) + 0.5) * (east - west) / fine.width
     y = north - (np.arange(fine.height) + 0.5) * (north - south) / fine.height
     return x, y, is_land.reshape(fine.height, fine.width)
+
+
+def _draw_coast(
+    panel: 'Axes',
+    line: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]] | None,
+) -> None:
+    if line is None:
+        return
+    # A dark line within a light one shows on dark and on light colours.
+    for colour, width in COAST:
+        panel.contour(*line, [0.5], colors=colour, linewidths=width)
 
 
 def _image_extent(grid: RasterGrid) -> tuple[float, float, float, float]:

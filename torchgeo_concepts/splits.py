@@ -10,8 +10,10 @@ from everything that it has seen.
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from torch import Tensor
 from .concepts.layers.sphere import RADIUS_KM, chord, unit_vectors
 from .names import near_matches
 from .points import check_points
+from .tables import VECTOR_SUFFIXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +62,12 @@ TEST_NAMES = ('test', 'testing', 'holdout')
 type Rows = NDArray[np.int64]
 type Folds = Sequence[Rows]
 type Fractions = tuple[float, float, float]
-type Region = str | BaseGeometry | Sequence[str | BaseGeometry]
+type Region = str | Path | BaseGeometry | Sequence[str | Path | BaseGeometry]
+
+WKT = re.compile(r'\s*(MULTI)?POLYGON\b', re.IGNORECASE)
+
+# Letters of a region that messages show.
+MAX_SHOWN = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,10 +280,11 @@ def region_split(
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        region: Polygons in longitude and latitude, names of continents, or names or
-            two-letter codes of countries; several together. Polygons may reach beyond
-            the antimeridian, as from 170 to 190 degrees. Points at sea, by the map of
-            countries, lie in none.
+        region: Polygons in longitude and latitude, also as WKT; the path of a vector
+            file of polygons in any CRS, such as GeoPackage or GeoJSON; names of
+            continents, or names or two-letter codes of countries; several together.
+            Polygons may reach beyond the antimeridian, as from 170 to 190 degrees.
+            Points at sea, by the map of countries, lie in no continent or country.
         val_fraction: Share of the points outside, taken at random, to validate on.
         seed: Seed of what validates.
         buffer_km: Training points nearer to a test point are left out.
@@ -284,7 +293,8 @@ def region_split(
         The split.
 
     Raises:
-        ValueError: If there is no such region, or it has none of the points or all.
+        ValueError: If there is no such region, a file has no polygons, or the region
+            has none of the points or all.
         ImportError: If names are given and the extra ``layers`` is not installed.
     """
     inside = in_region(points, region)
@@ -309,13 +319,39 @@ def in_region(points: Tensor, region: Region) -> NDArray[np.bool_]:
     checked = check_points(points).detach().cpu().double()
     lon, lat = checked.numpy().T
     inside = np.zeros(len(lon), bool)
-    for part in [region] if isinstance(region, str | BaseGeometry) else region:
-        if isinstance(part, str):
-            inside |= _in_named(checked, part)
+    for part in _parts(region):
+        if isinstance(part, str) and WKT.match(part):
+            part = _read_wkt(part)
+        if not isinstance(part, BaseGeometry):
+            inside |= (_in_file if _is_file(part) else _in_named)(checked, str(part))
             continue
         for turn in (-360, 0, 360):
             inside |= shapely.intersects_xy(part, lon + turn, lat)
     return inside
+
+
+def _parts(region: Region) -> Sequence[str | Path | BaseGeometry]:
+    return [region] if isinstance(region, str | Path | BaseGeometry) else region
+
+
+def _read_wkt(text: str) -> BaseGeometry:
+    try:
+        return shapely.from_wkt(text)
+    except shapely.GEOSException as error:
+        raise ValueError(f'{_shown(text)} is no WKT of a polygon: {error}') from error
+
+
+def _is_file(part: str | Path) -> bool:
+    path = Path(part)
+    # A file without a suffix may have the name of a country.
+    is_known = path.suffix.lower() in VECTOR_SUFFIXES
+    return isinstance(part, Path) or is_known or (path.suffix != '' and path.is_file())
+
+
+def _in_file(points: Tensor, path: str) -> NDArray[np.bool_]:
+    from .concepts.layers import PolygonLayer
+
+    return np.asarray(PolygonLayer(path, 'region')(points) == 1)
 
 
 def _in_named(points: Tensor, name: str) -> NDArray[np.bool_]:
@@ -343,16 +379,21 @@ def _region_code(name: str) -> tuple[str, int]:
     lowered = {known.casefold(): where for known, where in names.items()}
     if name.casefold() not in lowered:
         raise ValueError(
-            f'{name!r} is no continent and no country. {near_matches(name, names)}'
+            f'{name!r} is no continent, no country, no WKT of a polygon and no file. '
+            f'{near_matches(name, names)}'
         )
     return lowered[name.casefold()]
 
 
 def _describe(region: Region) -> str:
-    parts = [region] if isinstance(region, str | BaseGeometry) else list(region)
     return ' and '.join(
-        repr(part) if isinstance(part, str) else f'a {part.geom_type}' for part in parts
+        f'a {part.geom_type}' if isinstance(part, BaseGeometry) else _shown(str(part))
+        for part in _parts(region)
     )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= MAX_SHOWN else f'{text[: MAX_SHOWN - 3]}...')
 
 
 # By a column, and by folds -------------------------------------------------------------

@@ -3,9 +3,10 @@
 
 """Measure the released weights of ConceptEarth, and write the page of their numbers.
 
-Run as ``python docs/benchmarks/concept_earth.py --data FOLDER`` with the tables that
-downstream.py takes; ``--output docs/concept_earth_numbers.md`` writes the page. It needs
-the extras geoclip, layers and tests, and about half an hour on two cores.
+Run as ``python docs/benchmarks/concept_earth.py --data FOLDER`` with tables as
+``torchgeo-concepts benchmark`` takes them; ``--output docs/concept_earth_numbers.md``
+writes the page. It needs the extras geoclip, layers and tests, and about half an hour on
+two cores; ``--scores FOLDER`` keeps the scores of the tables for another run.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import datetime
 import itertools
 import platform
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,20 +25,28 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from downstream import embed, encoders, sphere, tables
-from geoclip_speed import paired_rates, processor, world
+from geoclip_speed import paired_rates, world
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchgeo.models import get_model_weights
 from torchmetrics.functional import r2_score
 
 import torchgeo_concepts
+from torchgeo_concepts._benchmark_inputs import unit_sphere
+from torchgeo_concepts._benchmark_report import (
+    PROTOCOL_IN_WORDS,
+    processor,
+    target_lines,
+    wrapped,
+)
+from torchgeo_concepts.benchmark import benchmark
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.concepts.layers import get_layer
 from torchgeo_concepts.concepts.layers.grounding import Groundings, load_groundings
 from torchgeo_concepts.concepts.layers.sphere import RADIUS_KM
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 from torchgeo_concepts.datasets.point_sampling import land_points, sample_points
+from torchgeo_concepts.embedding import embed_points
 from torchgeo_concepts.models import (
     ConceptEarth,
     ConceptEarth_Weights,
@@ -53,8 +63,14 @@ FRESH = 20_000_001
 
 READ_OUTS = ('head', 'projection')
 
+# Sizes that embeddings are truncated to.
+TRUNCATED = (32, 64, 128)
+
 # Distances at which places are told apart, in km.
 APART = (2, 5, 10, 20, 50, 100, 200, 500)
+
+# Models stay where they are, beside points on the CPU.
+embed = partial(embed_points, device='cpu', progress=False)
 
 # Quantities that say how fine the encoder sees.
 FINE = ('elevation', 'annual-mean-temperature', 'population-density', 'annual-rain')
@@ -87,11 +103,11 @@ def labels_of(model: ConceptEarth, points: Tensor) -> Tensor:
 def fidelity(loaded: dict[str, ConceptEarth], teacher: nn.Module) -> Iterator[str]:
     """Compare embeddings with those of the teacher, on land."""
     points = land_points(20_000, FRESH)
-    target = embed(teacher, points, 'x')
+    target = embed(teacher, points)
     shuffled = target[torch.randperm(len(target), generator=torch.Generator())]
     random = F.cosine_similarity(target, shuffled).mean()
     gallery = land_points(20_000, 0)
-    queries = F.normalize(embed(teacher, gallery, 'x'), dim=1)
+    queries = F.normalize(embed(teacher, gallery), dim=1)
     yield (
         'Cosines with the teacher are means over 20,000 fresh points on land, spread '
         'evenly; two of them, drawn at random, have '
@@ -103,11 +119,11 @@ def fidelity(loaded: dict[str, ConceptEarth], teacher: nn.Module) -> Iterator[st
     yield '| weights | cosine | centred | top-1 within 25 km | exact |'
     yield '| --- | ---: | ---: | ---: | ---: |'
     for name, model in loaded.items():
-        x = embed(model, points, 'x')
+        x = embed(model, points)
         cosine = F.cosine_similarity(x, target).mean()
         mean = model.embedding_mean
         centred = F.cosine_similarity(x - mean, target - mean).mean()
-        encoded = F.normalize(embed(model, gallery, 'x'), dim=1)
+        encoded = F.normalize(embed(model, gallery), dim=1)
         best = torch.cat([(some @ encoded.T).argmax(1) for some in queries.split(2000)])
         km = distance_km(gallery[best], gallery)
         exact = (best == torch.arange(len(best))).float().mean()
@@ -120,7 +136,7 @@ def fidelity(loaded: dict[str, ConceptEarth], teacher: nn.Module) -> Iterator[st
 
 def distance_km(a: Tensor, b: Tensor) -> Tensor:
     """Compute distances between points along a sphere."""
-    chord = (sphere(a.double()) - sphere(b.double())).norm(dim=1)
+    chord = (unit_sphere(a) - unit_sphere(b)).norm(dim=1)
     km: Tensor = 2 * RADIUS_KM * (chord / 2).clamp(max=1).asin()
     return km
 
@@ -301,7 +317,7 @@ def regions(model: ConceptEarth, teacher: nn.Module) -> Iterator[str]:
     where['within 1° of a pole'] = np.abs(lat) > 89
     labels = labels_of(model, points)
     x, scores, _ = outputs(model, points)
-    target = embed(teacher, points, 'x')
+    target = embed(teacher, points)
     mean = model.embedding_mean
     centred = F.cosine_similarity(x - mean, target - mean)
     column = {concept: i for i, concept in enumerate(model.bank.ids)}
@@ -400,7 +416,23 @@ def banks(model: ConceptEarth) -> Iterator[str]:
     yield ''
 
 
-def report(data: Path, names: Sequence[str], repeats: int) -> Iterator[str]:
+def downstream(data: Path, scores: Path, names: Sequence[str]) -> Iterator[str]:
+    """Score weights on tables of points, beside GeoCLIP."""
+    done = benchmark(
+        scores,
+        data,
+        datasets=(),
+        encoders=['geoclip_location', *(f'concept_earth:{name}' for name in names)],
+        truncate=TRUNCATED,
+        device='cpu',
+    )
+    yield from wrapped(PROTOCOL_IN_WORDS)
+    yield from target_lines(done.rows, level=3)
+
+
+def report(
+    data: Path, scores: Path, names: Sequence[str], repeats: int
+) -> Iterator[str]:
     """Yield the lines of the page."""
     members = [ConceptEarth_Weights.verify(name) for name in names]
     loaded = {member.name: ConceptEarth.load(member.path()) for member in members}
@@ -430,8 +462,7 @@ def report(data: Path, names: Sequence[str], repeats: int) -> Iterator[str]:
     yield from banks(loaded['GROUNDED'])
     yield '## Downstream'
     yield ''
-    both = encoders(['geoclip_location'])
-    yield from tables(data, both | released)
+    yield from downstream(data, scores, list(released))
     yield '## In the space of GeoCLIP'
     yield ''
     yield from fidelity(loaded, teacher)
@@ -455,14 +486,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--data', type=Path, required=True)
     parser.add_argument('--output', type=Path)
+    parser.add_argument('--scores', type=Path)
     parser.add_argument('--repeats', type=int, default=5)
     known = [weights.name for weights in get_model_weights('concept_earth')]
     parser.add_argument('--weights', nargs='*', default=known)
     options = parser.parse_args()
     start, lines = time.perf_counter(), []
-    for line in report(options.data, options.weights, options.repeats):
-        print(line, flush=True)
-        lines.append(line)
+    with tempfile.TemporaryDirectory() as folder:
+        scores = options.scores or Path(folder)
+        for line in report(options.data, scores, options.weights, options.repeats):
+            print(line, flush=True)
+            lines.append(line)
     if options.output is not None:
         options.output.write_text('\n'.join(lines).rstrip() + '\n')
     print(f'{time.perf_counter() - start:.0f} s')

@@ -8,16 +8,15 @@ Run as ``python docs/benchmarks/geoclip_speed.py``; needs the extra ``geoclip``.
 
 import argparse
 import copy
-import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from torchgeo_concepts._benchmark_report import processor
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
 from torchgeo_concepts.models.geoclip import NEGLIGIBLE_WEIGHT, equal_earth
 
@@ -164,19 +163,6 @@ def subnormal_penalty(repeats: int) -> list[float]:
         repeats,
     )
     return [a / b for a, b in zip(rates['normal'], rates['subnormal'], strict=True)]
-
-
-def processor() -> str:
-    """Name the processor."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    fields = dict(line.split(':', 1) for line in lines if ':' in line)
-    model = {key.strip(): value.strip() for key, value in fields.items()}
-    return (
-        f'{model["model name"]} (family {model["cpu family"]}, model {model["model"]})'
-    )
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
@@ -295,3 +296,58 @@ data:
     batch = next(iter(datamodule.train_dataloader()))
     assert batch['label'].shape == (16, 2)
     assert len(datamodule.test_dataset) == pytest.approx(40, abs=10)
+
+
+@pytest.mark.parametrize('paths', ['table.csv', '[table.csv, table.csv]'])
+def test_files_beside_the_configuration(
+    paths: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path('table.csv').write_text('lon,lat,y\n1,2,3\n4,5,6\n')
+    Path('config.yaml').write_text(f"""
+data:
+  class_path: torchgeo_concepts.datamodules.PointTableDataModule
+  init_args:
+    dataset:
+      class_path: torchgeo_concepts.datasets.PointTable
+      init_args: {{paths: {paths}, targets: y}}
+""")
+    parser = ArgumentParser()
+    parser.add_argument('--config', action='config')
+    parser.add_subclass_arguments(LightningDataModule, 'data')
+    config = parser.parse_args(['--config', 'config.yaml'])
+    datamodule = parser.instantiate(config).data
+    assert len(datamodule.source) == 2 * (1 + paths.count(','))
+
+
+BOX = 'POLYGON ((0 -60, 90 -60, 90 70, 0 70, 0 -60))'
+
+
+@pytest.mark.parametrize('region', [BOX, f'["{BOX}", Oceania]', 'box.gpkg'])
+def test_polygons_in_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, region: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame().to_csv('table.csv', index=False)
+    box = gpd.GeoSeries.from_wkt([BOX], crs=4326)
+    box.to_crs(3857).to_file('box.gpkg')
+    Path('config.yaml').write_text(f"""
+data:
+  class_path: torchgeo_concepts.datamodules.PointTableDataModule
+  init_args:
+    dataset:
+      class_path: torchgeo_concepts.datasets.PointTable
+      init_args: {{paths: table.csv, targets: y}}
+    split: region
+    region: {region}
+""")
+    parser = ArgumentParser()
+    parser.add_argument('--config', action='config')
+    parser.add_subclass_arguments(LightningDataModule, 'data')
+    config = parser.parse_args(['--config', 'config.yaml'])
+    datamodule = parser.instantiate(config).data
+    datamodule.setup('fit')
+    lon = held_out(datamodule).points[:, 0]
+    inside = (lon >= 0) & (lon <= 90)
+    assert inside.sum() == (frame()['lon'].between(0, 90)).sum()
+    assert inside.all() == ('Oceania' not in region)

@@ -272,6 +272,15 @@ class TestUSCensusTracts:
             USCensusTracts(root)
 
 
+def relabelled(source: Path, root: Path, labels: list[Any]) -> Path:
+    """Write a table of CoordBench with other labels."""
+    name = 'data/dm_glance/data.parquet'
+    table = pd.read_parquet(source / name).iloc[: len(labels)]
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    table.assign(label=labels).to_parquet(root / name)
+    return root / name
+
+
 class TestCoordBench:
     @pytest.fixture(scope='class')
     def root(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -326,6 +335,29 @@ class TestCoordBench:
         ecoregion = CoordBench(root, 'ecoregions', 'ecoregion')
         assert ecoregion.target_names == ('ecoregion',)
         assert ecoregion.classes == ('maize', 'rice', 'wheat')
+
+    @pytest.mark.parametrize(
+        ('labels', 'task'),
+        [
+            (['wheat', 'rice', None], 'classification'),
+            (['1', '2', '3'], 'classification'),
+            (['0.5', '2', '3'], 'regression'),
+        ],
+    )
+    def test_labels_of_text(
+        self, root: Path, tmp_path: Path, labels: list[Any], task: str
+    ) -> None:
+        path = relabelled(root, tmp_path, labels)
+        dataset = CoordBench(tmp_path, 'dm-glance')
+        assert dataset.task == task
+        assert dataset.classes == (
+            tuple(sorted(filter(None, labels))) if task == 'classification' else ()
+        )
+        relabelled(root, tmp_path, ['wheat', '7', 'rice'])
+        with pytest.raises(ValueError, match='numbers and words in') as caught:
+            CoordBench(tmp_path, 'dm-glance')
+        for part in (str(path), "'label'", "'7' and 'wheat'"):
+            assert part in str(caught.value)
 
     def test_official_split(self, root: Path) -> None:
         split_names = CoordBench(root, 'sustainbench-asset').split_names

@@ -171,6 +171,24 @@ class TestErrors:
             dataset = PointTable(path, 'rain', task='regression', missing=['n/a'])
             assert dataset.labels.isnan().sum() == 1
 
+    @pytest.mark.parametrize(
+        'values', [['1.5', 'NA', '2.5', '3.5'], ['1.5', 'NA', 'NA', '3.5']]
+    )
+    def test_numbers_among_words_that_mean_none(
+        self, tmp_path: Path, values: list[str]
+    ) -> None:
+        frame = STATIONS.assign(rain=values)
+        for path in (table(tmp_path, frame), frame):
+            dataset = PointTable(path, 'rain', missing=['NA', '-'])
+            assert dataset.task == 'regression'
+            assert dataset.labels[[0, 3], 0].tolist() == [1.5, 3.5]
+            assert dataset.labels.isnan().sum() == values.count('NA')
+        # A table that has no such word is one of numbers already.
+        both = PointTable([table(tmp_path, frame), STATIONS], 'rain', missing=['NA'])
+        assert both.task == 'regression'
+        with pytest.raises(ValueError, match="row 1, .* has 'NA' in 'rain'"):
+            PointTable(frame.iloc[[0, 1, 3]], 'rain', missing=['none'])
+
     def test_word_in_an_extra_column(self) -> None:
         with pytest.raises(ValueError, match="row 0, .* 'Csa' in 'climate'"):
             PointTable(STATIONS, 'rain', extra=['climate'])
@@ -271,6 +289,10 @@ class TestClasses:
     def test_codes_are_classes(self, tmp_path: Path) -> None:
         path = table(tmp_path, STATIONS.assign(code=['01', '02', '10', '02']))
         assert PointTable(path, 'code').classes == ('01', '02', '10')
+        dataset = PointTable(path, 'code', missing=['NA', 10])
+        assert dataset.classes == ('01', '02')
+        words = STATIONS.assign(code=['NA', 'b', 'a', 'b'])
+        assert PointTable(words, 'code', missing=['NA']).classes == ('a', 'b')
 
     def test_given_classes(self) -> None:
         classes = ['Csa', 'ET', 'Af', 'BWh']

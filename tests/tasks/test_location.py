@@ -1,6 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -15,17 +16,19 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets import NonGeoDataset
 from torchgeo.main import main
 
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.datamodules import PointTableDataModule
-from torchgeo_concepts.datasets import PointTable
+from torchgeo_concepts.datamodules import ImagePointsDataModule, PointTableDataModule
+from torchgeo_concepts.datasets import ImagePoints, PointTable
 from torchgeo_concepts.models import GeoCLIPLocation, coordinate_features
 from torchgeo_concepts.models.concept_earth import ConceptEarth
 from torchgeo_concepts.probes import ALPHAS
@@ -108,13 +111,13 @@ def data(
 ) -> PointTableDataModule:
     names = ('transform', 'extra', 'task', 'missing', 'units')
     own = {name: options.pop(name) for name in names if name in options}
-    options = {
+    usual: dict[str, Any] = {
         'split': 'random',
         'fractions': (0.6, 0.2, 0.2),
         'batch_size': 64,
-    } | options
+    }
     dataset = PointTable(frame() if table is None else table, targets, **own)
-    return PointTableDataModule(dataset, **options)
+    return PointTableDataModule(dataset, **(usual | options))
 
 
 def trainer(**options: Any) -> Trainer:
@@ -150,7 +153,8 @@ def predicted(task: Any, datamodule: Any, key: str = 'prediction') -> Any:
 
 def features_of(encoder: nn.Module, dataset: PointTable) -> NDArray[np.float64]:
     with torch.no_grad():
-        return cast(Any, encoder.eval()(dataset.points).double().numpy())
+        x: NDArray[np.float64] = encoder.eval()(dataset.points).double().numpy()
+    return x
 
 
 class TestRidge:
@@ -206,11 +210,11 @@ class TestRidge:
         )
         assert metrics['test_r2'] > 0.3
         assert metrics['test_baseline_r2'] < 0.1
-        table = capsys.readouterr().out
-        assert 'On 80 points to test on' in table
-        assert '| R² | R² by coordinates |' in table
+        printed = capsys.readouterr().out
+        assert 'On 80 points to test on' in printed
+        assert '| R² | R² by coordinates |' in printed
         row = f'| warm [°C] | {metrics["test_r2"]:.3f} |'
-        assert f'{row} {metrics["test_baseline_r2"]:.3f} |' in table
+        assert f'{row} {metrics["test_baseline_r2"]:.3f} |' in printed
 
 
 class TestTraining:
@@ -291,7 +295,8 @@ class TestTraining:
     def test_features(self, kind: Any, number: int) -> None:
         task = LocationRegression(Waves(), features=kind, head='ridge')
         metrics = fitted(task, data('wet'))
-        assert metrics['test_r2'] > 0.9
+        # Two scores of random weights tell a part of it.
+        assert metrics['test_r2'] > (0.3 if kind == 'z' else 0.9)
         assert len(cast(Any, task.model).mean) == number
 
     def test_extra_columns(self) -> None:
@@ -324,7 +329,9 @@ class TestTraining:
         again = task()
         trainer(max_epochs=4).fit(again, data(), ckpt_path=tmp_path / 'epoch=1.ckpt')
         for name, value in whole.state_dict().items():
-            torch.testing.assert_close(value, again.state_dict()[name], msg=name)
+            other = again.state_dict()[name]
+            # The margin of intervals that nobody asked for is no number.
+            torch.testing.assert_close(value, other, msg=name, equal_nan=True)
 
 
 class TestTargets:
@@ -353,7 +360,7 @@ class TestTargets:
         loss = task.loss(outputs, labels)
         loss.backward()
         scaled = (20 - task.label_mean[0]) / task.label_std[0]
-        assert float(loss) == pytest.approx(float(scaled**2), rel=1e-5)
+        assert loss.item() == pytest.approx(float(scaled**2), rel=1e-5)
         assert outputs.grad is not None
         assert (outputs.grad != 0).tolist() == [[True, False], [False, False]]
 
@@ -386,7 +393,8 @@ class TestTargets:
         task_data = data(table=frame(5))
         task_data.predict_source = PointTable(frame(5))
         found = predicted(task, task_data)
-        torch.testing.assert_close(found, dataset.values.float().expand(5, 1))
+        expected = dataset.values.expand(5, 1)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
 
     def test_another_scale_of_the_same_rows(self) -> None:
         task = LocationRegression(Waves(), head='ridge')
@@ -448,8 +456,10 @@ class TestIntervals:
         # Of 900 rows to calibrate and 900 to test, three standard deviations.
         assert metrics['test_coverage'] == pytest.approx(0.8, abs=0.055)
         lower, upper = (predicted(task, datamodule, k) for k in ('lower', 'upper'))
-        # Noise has a standard deviation of 3.
-        assert float((upper - lower).mean()) == pytest.approx(2 * 1.28 * 3, rel=0.15)
+        # Errors are about normal: noise of 3, and what a linear model does not tell.
+        assert metrics['test_rmse'] > 3
+        width = float((upper - lower).mean())
+        assert width == pytest.approx(2 * 1.28 * metrics['test_rmse'], rel=0.1)
 
     def test_intervals_of_logarithms_are_in_units(self) -> None:
         task = LocationRegression(Waves(), head='ridge', conformal=0.9)
@@ -495,6 +505,29 @@ class TestIntervals:
         with pytest.raises(ValueError, match='needs points to validate on'):
             trainer().fit(task, data('warm', fractions=(0.8, 0, 0.2)))
 
+    @pytest.mark.parametrize(
+        ('head', 'options'),
+        [
+            ('ridge', {'check_val_every_n_epoch': 2}),
+            ('linear', {'limit_val_batches': 0}),
+        ],
+    )
+    def test_no_width_without_validation(
+        self, tmp_path: Path, head: Any, options: dict[str, Any]
+    ) -> None:
+        task, datamodule = LocationRegression(Waves(), head=head, conformal=0.9), data()
+        run = trainer(**options)
+        with pytest.warns(UserWarning, match='hold 90% have no width'):
+            run.fit(task, datamodule)
+        run.save_checkpoint(tmp_path / 'task.ckpt')
+        for name in ('test', 'predict', 'validate'):
+            with pytest.raises(ValueError, match='lower check_val_every_n_epoch'):
+                getattr(trainer(), name)(task, datamodule)
+        loaded = LocationRegression.load_from_checkpoint(
+            tmp_path / 'task.ckpt', model=Waves(), conformal=None
+        )
+        assert predicted(loaded, datamodule).isfinite().all()
+
     def test_options(self) -> None:
         for quantiles in ((0.1, 0.9), (0.9, 0.5, 0.1), (0.5,), (0.0, 0.5, 1.0)):
             with pytest.raises(ValueError, match='quantiles'):
@@ -528,7 +561,7 @@ class TestClassification:
         table = frame()
         table.loc[::3, 'kind'] = None
         task = LocationClassification(Waves(), head='linear', lr=1e-2)
-        assert fitted(task, data('kind', table), max_epochs=10)['test_accuracy'] > 0.9
+        assert fitted(task, data('kind', table), max_epochs=30)['test_accuracy'] > 0.9
         outputs = torch.randn(3, 2, requires_grad=True)
         loss = task.loss(outputs, torch.tensor([-1, 1, -1]))
         expected = nn.functional.cross_entropy(outputs[1:2], torch.tensor([1]))
@@ -543,12 +576,12 @@ class TestClassification:
         )
         dataset = PointTable(table, 'kind', split_column='part')
         datamodule = PointTableDataModule(dataset, split='column', batch_size=64)
-        task = LocationClassification(Waves(), head=head)
+        task = LocationClassification(Waves(), head=head, lr=3e-2)
         unseen = (table['kind'] == 'far').sum()
         with pytest.warns(
             UserWarning, match=rf"{unseen} of \d+ rows .* no training row has.*'far'"
         ):
-            metrics = fitted(task, datamodule)
+            metrics = fitted(task, datamodule, max_epochs=20)
         assert metrics['test_accuracy'] < 0.2
         assert np.isfinite(metrics['test_loss'])
         if head == 'logistic':
@@ -578,7 +611,9 @@ class TestCheckpoints:
             bank, hidden_dim=8, rows=(6,), grid_features=(4,), num_waves=4, embed_dim=8,
             num_components=4,
         )  # fmt: skip
-        datamodule = data(['people', 'warm'], transform='log1p', extra=['height'])
+        datamodule = data(
+            ['people', 'warm'], transform={'people': 'log1p'}, extra=['height']
+        )
         task = LocationRegression(
             encoder, features='xz', head='mlp', search_trials=2, conformal=0.8
         )
@@ -663,14 +698,47 @@ class Pictures(NonGeoDataset):
         }
 
 
+class FarPictures(Pictures):
+    """Pictures that no process but a worker can read."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        assert get_worker_info() is not None
+        return super().__getitem__(index)
+
+
 class PicturesDataModule(NonGeoDataModule):
-    def __init__(self) -> None:
-        super().__init__(Pictures, 32)
+    def __init__(self, kind: type[Pictures] = Pictures, num_workers: int = 0) -> None:
+        super().__init__(Pictures, 32, num_workers)
+        self.kind = kind
         self.aug = nn.Identity()
 
     def setup(self, stage: str) -> None:
-        self.train_dataset, self.val_dataset = Pictures(200), Pictures(50)
-        self.test_dataset = self.predict_dataset = Pictures(60)
+        self.train_dataset, self.val_dataset = self.kind(200), self.kind(50)
+        self.test_dataset = self.predict_dataset = self.kind(60)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+COLOURS = {'Parus major': 0, 'Picus viridis': 1, 'Cyanistes caeruleus': 2}
+
+
+def photos(folder: Path, number: int = 96) -> None:
+    """Write photos of several sizes, whose colours alone tell their species."""
+    rng = np.random.default_rng(0)
+    lon, lat = rng.uniform(-180, 180, number), rng.uniform(-80, 80, number)
+    species = rng.choice(list(COLOURS), number)
+    names = [f'{n}.png' for n in range(number)]
+    for n, name in enumerate(names):
+        pixels = rng.integers(0, 80, (36 + n % 5, 40, 3), np.uint8)
+        pixels[..., COLOURS[species[n]]] += 150
+        Image.fromarray(pixels).save(folder / name)
+    table = pd.DataFrame({'image': names, 'lon': lon, 'lat': lat})
+    table['species'] = np.where(np.arange(number) % 16 == 5, '', species)
+    table[:72].to_csv(folder / 'train.csv', index=False)
+    table[72:].to_csv(folder / 'test.csv', index=False)
 
 
 class TestImages:
@@ -697,6 +765,51 @@ class TestImages:
         assert both[0].equal(both[1])
         with pytest.raises(ValueError, match="needs batches with an 'image'"):
             predicted(task, data())
+
+    @pytest.mark.parametrize('head', ['logistic', 'mlp'])
+    def test_species_of_photos(self, head: Any, tmp_path: Path) -> None:
+        photos(tmp_path)
+        train, test = (
+            ImagePoints(tmp_path, tmp_path / f'{part}.csv', label='species')
+            for part in ('train', 'test')
+        )
+        datamodule = ImagePointsDataModule(
+            train, test, image_size=32, batch_size=16, val_fraction=0.2
+        )
+        task = LocationClassification(
+            Waves(), image_model='timm/test_resnet', head=head, lr=1e-2
+        )
+        metrics = fitted(task, datamodule, max_epochs=10)
+        assert task.classes == ('Cyanistes caeruleus', 'Parus major', 'Picus viridis')
+        assert metrics['test_accuracy'] > 0.9
+        assert metrics['test_baseline_accuracy'] < 0.7
+        names, numbers = (
+            predicted(task, datamodule, k) for k in ('class', 'prediction')
+        )
+        assert names == [task.classes[number] for number in numbers]
+        assert test.labels is not None
+        known = test.labels >= 0
+        assert known.sum() < len(numbers) == 24
+        assert metrics['test_accuracy'] == pytest.approx(
+            float((numbers == test.labels)[known].float().mean())
+        )
+
+    def test_workers_load_what_is_computed_first(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes, shown = list[int](), Terminal()
+        compute = _location._inputs
+
+        def inputs(model: Any, batch: Any) -> Tensor:
+            sizes.append(len(batch['point']))
+            return compute(model, batch)
+
+        monkeypatch.setattr(_location, '_inputs', inputs)
+        monkeypatch.setattr('sys.stderr', shown)
+        task = LocationRegression(features='coordinates', head='ridge')
+        trainer().fit(task, PicturesDataModule(FarPictures, num_workers=1))
+        assert max(sizes) == 32
+        assert 'Features' in shown.getvalue()
 
 
 class TestErrors:
@@ -740,12 +853,25 @@ class TestErrors:
         [dots] = figure.axes[0].collections[-1:]
         assert len(cast(Any, dots).get_offsets()) == 80
 
+    def test_map_of_errors_for_a_logger_without_figures(self, tmp_path: Path) -> None:
+        logger = CSVLogger(tmp_path)
+        task = LocationRegression(Waves(), head='ridge')
+        fitted(task, data(['warm', 'wet'], units={'wet': 'mm/day'}), logger=logger)
+        drawn = sorted(Path(logger.log_dir).glob('*.png'))
+        names = ['test_errors_warm.png', 'test_errors_wet_mm_day.png']
+        assert [path.name for path in drawn] == names
+        assert drawn[0].read_bytes().startswith(b'\x89PNG')
+
+    def test_names_of_files_differ(self) -> None:
+        assert _location._file_names(['a/b', '../c [°C]']) == ['a_b', 'c_C']
+        assert _location._file_names(['a/b', 'A b']) == ['0_a_b', '1_A_b']
+
 
 class TestTorchGeo:
     def config(self, folder: Path, kind: str, model: str) -> str:
         frame(120).to_csv(folder / 'table.csv', index=False)
         target = 'warm' if kind == 'Regression' else 'kind'
-        (folder / 'config.yaml').write_text(f"""
+        (folder / 'task.yaml').write_text(f"""
 seed_everything: 0
 model:
   class_path: torchgeo_concepts.tasks.Location{kind}
@@ -775,7 +901,7 @@ trainer:
   - class_path: torchgeo_concepts.callbacks.PredictionWriter
     init_args: {{output: {folder / 'predicted.parquet'}}}
 """)
-        return str(folder / 'config.yaml')
+        return str(folder / 'task.yaml')
 
     @pytest.mark.parametrize('kind', ['Regression', 'Classification'])
     def test_fit_test_and_predict(

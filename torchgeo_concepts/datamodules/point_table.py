@@ -73,7 +73,9 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
                 the rest.
             block_degrees: Side of a block in degrees.
             block_km: Side of a block in kilometres, instead; all have the same area.
-            region: Names of continents, or names or two-letter codes of countries.
+            region: Names of continents, names or two-letter codes of countries,
+                polygons in longitude and latitude as WKT, or paths of vector files of
+                polygons, such as GeoPackage or GeoJSON; one or several together.
             folds: Number of folds for cross-validation, at random or by blocks.
             fold: The fold to test on, from 0.
             buffer_km: Training points nearer to a test point are left out.

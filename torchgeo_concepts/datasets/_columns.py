@@ -104,15 +104,19 @@ def read_columns(
     return Columns(source, joined, values, problems, swapped)
 
 
-def infer_task(columns: Sequence[Columns], name: str) -> Task:
+def infer_task(
+    columns: Sequence[Columns], name: str, missing: Sequence[float | str] = ()
+) -> Task:
     """Tell by the type of a column what its values are for.
 
     Args:
         columns: Tables that have the column.
         name: Its name.
+        missing: Values that mean that there is none.
 
     Returns:
-        ``'classification'`` for text and truth values, ``'regression'`` for numbers.
+        ``'classification'`` for text and truth values, ``'regression'`` for numbers,
+        also those that are text only because a word stands for a missing one.
 
     Raises:
         ValueError: If a column of text looks like numbers with a word among them.
@@ -121,14 +125,29 @@ def infer_task(columns: Sequence[Columns], name: str) -> Task:
         kind = table.values[name].type
         if pa.types.is_boolean(kind) or pa.types.is_dictionary(kind):
             return 'classification'
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            _refuse_words_among_numbers(table, name)
+        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        if is_text and not _is_text_for_missing_words(table, name, missing):
+            _refuse_words_among_numbers(table, name, missing)
             return 'classification'
     return 'regression'
 
 
-def _refuse_words_among_numbers(table: Columns, name: str) -> None:
-    texts = _texts(table.values[name])
+def _is_text_for_missing_words(
+    table: Columns, name: str, missing: Sequence[float | str]
+) -> bool:
+    """Tell whether there are but numbers and words that mean that there is none."""
+    if not missing:
+        return False
+    both = zip(_texts(table.values[name]), as_texts(table, name, missing), strict=True)
+    words = [kept for text, kept in both if text and _as_number(text) is None]
+    # Without such words, text is what somebody made of codes.
+    return bool(words) and not any(words)
+
+
+def _refuse_words_among_numbers(
+    table: Columns, name: str, missing: Sequence[float | str]
+) -> None:
+    texts = as_texts(table, name, missing)
     known = [row for row, text in enumerate(texts) if text is not None]
     words = [row for row in known if _as_number(texts[row]) is None]
     if words and 2 * len(words) < len(known):

@@ -63,6 +63,9 @@ class CityClimate(PointTable):
 
     * https://georank.place
     * https://doi.org/10.1038/sdata.2017.122
+
+    Attributes:
+        cities: Names of all cities, by the number of the row in the table.
     """
 
     def __init__(
@@ -89,8 +92,10 @@ class CityClimate(PointTable):
                 raise ValueError(
                     f'No target {name!r}. {near_matches(name, (*UNITS, "months"))}'
                 )
+        frame = _read_cities()
+        self.cities = tuple(frame['city'])
         super().__init__(
-            _read_cities(),
+            frame,
             names,
             task='regression',
             transform=transform,

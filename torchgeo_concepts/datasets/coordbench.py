@@ -274,7 +274,7 @@ class CoordBench(PointTable):
         names = source.targets or _find_targets(benchmark, frame)
         chosen = _choose_targets(names, targets, source.task)
         frame = self._filter(source, frame, names)
-        task = source.task or _infer_task(frame[names[0]])
+        task = source.task or _infer_task(frame, names[0])
         if transform == 'benchmark':
             transform = 'log1p' if source.is_log else None
         has_split = frame['split'].notna().any()
@@ -369,8 +369,18 @@ def _choose_targets(
     return chosen
 
 
-def _infer_task(labels: pd.Series) -> Task:
-    numbers = labels.to_numpy(np.float64)
+def _infer_task(frame: pd.DataFrame, name: str) -> Task:
+    known = frame[name].dropna().astype(object)
+    is_word = pd.to_numeric(known, errors='coerce').isna()
+    if is_word.any():
+        if not is_word.all():
+            raise ValueError(
+                f'{frame.attrs["source"]} has numbers and words in {name!r}, such as '
+                f'{known[~is_word].iloc[0]!r} and {known[is_word].iloc[0]!r}, so that '
+                'it is not clear whether these are classes.'
+            )
+        return 'classification'
+    numbers = pd.to_numeric(frame[name].astype(object)).to_numpy(np.float64)
     whole = np.isfinite(numbers).all() and np.allclose(numbers, np.round(numbers))
     few = len(np.unique(numbers)) <= MAX_CLASSES
     return 'classification' if whole and few else 'regression'

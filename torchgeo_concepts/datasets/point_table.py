@@ -38,9 +38,13 @@ from .target_transforms import TargetTransform, Transform
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('PointTable',)
+    type Table = Path | pd.DataFrame
+else:
+    # Configurations name files. Of a type that may be an object, jsonargparse would read
+    # the file here, and take its content for a name.
+    Table = str
 
-type Table = Path | pd.DataFrame
+__all__ = ('PointTable',)
 
 
 class PointTable(NonGeoDataset):
@@ -95,8 +99,9 @@ class PointTable(NonGeoDataset):
             targets: Names of the columns to predict. None of them, for points where
                 a model is to predict them.
             task: ``'regression'`` or ``'classification'``. By default, text and truth
-                values are classes and all numbers, whole ones too, are quantities;
-                ``print(dataset)`` says what was inferred.
+                values are classes and all numbers, whole ones too, are quantities,
+                also among words that are *missing*; ``print(dataset)`` says what was
+                inferred.
             classes: Names of the classes in their order. By default, those that the
                 table has, sorted.
             transform: ``'log1p'`` for the logarithm of one more than a target,
@@ -168,7 +173,7 @@ class PointTable(NonGeoDataset):
         self.values = torch.empty(sum(len(t.points) for t in tables), 0).double()
         if not names:
             return None
-        kinds = [task or infer_task(tables, name) for name in names]
+        kinds = [task or infer_task(tables, name, self.missing) for name in names]
         if 'classification' not in kinds:
             values = [self._numbers(table, names) for table in tables]
             self.values = torch.from_numpy(np.concatenate(values))

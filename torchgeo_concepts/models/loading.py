@@ -72,10 +72,10 @@ def load_encoder(
     if _asks_before_download(find_builder(model)):
         encoder: nn.Module = get_model(model, weights=member, download=download)
         return encoder.eval()
-    cached = Path(
-        torch.hub.get_dir(), 'checkpoints', Path(urlparse(member.url).path).name
-    )
-    if not download and not cached.is_file():
+    url = urlparse(member.url)
+    cached = Path(torch.hub.get_dir(), 'checkpoints', Path(url.path).name)
+    # Weights that are files already, such as those of this package, need no download.
+    if url.scheme != 'file' and not download and not cached.is_file():
         raise FileNotFoundError(
             f'{member} is not on this machine. Pass download=True to fetch '
             f'{member.url}.'

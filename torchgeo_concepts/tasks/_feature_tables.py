@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchgeo.datasets.utils import Sample
+from tqdm import tqdm
 
 from ..datasets.point_table import PointTable
 
-# Rows computed at a time.
+# Rows computed at a time, if the data module has no batches of its own.
 BATCH_ROWS = 1024
 
 
@@ -40,6 +41,7 @@ class FeatureTable:
         dataset: Dataset[Sample],
         inputs: Callable[[Sample], Tensor],
         limit: int | None = None,
+        datamodule: Any = None,
     ) -> Self:
         """Compute the inputs of a dataset.
 
@@ -47,17 +49,29 @@ class FeatureTable:
             dataset: The dataset.
             inputs: Computes those of a batch.
             limit: Most rows to take, at random. All of them if None.
+            datamodule: Where batches have the size, and as many workers as are to load
+                them, unless the dataset is in memory already.
 
         Returns:
             The table.
         """
         parts: dict[str, list[Tensor]] = {}
-        for batch in _batches(dataset, limit):
-            computed = {'point': batch['point'].float(), 'label': batch['label']}
-            if 'row' in batch:
-                computed['row'] = batch['row']
-            for name, value in {**computed, 'inputs': inputs(batch).cpu()}.items():
-                parts.setdefault(name, []).append(value)
+        number = len(cast(Sized, dataset))
+        # On a terminal only.
+        with tqdm(
+            total=number if limit is None else min(limit, number),
+            desc='Features',
+            unit='row',
+            disable=None,
+            leave=False,
+        ) as bar:
+            for batch in _batches(dataset, limit, datamodule):
+                computed = {'point': batch['point'].float(), 'label': batch['label']}
+                if 'row' in batch:
+                    computed['row'] = batch['row']
+                for name, value in {**computed, 'inputs': inputs(batch).cpu()}.items():
+                    parts.setdefault(name, []).append(value)
+                bar.update(len(batch['point']))
         columns = {name: torch.cat(values) for name, values in parts.items()}
         if 'row' in columns:
             order = columns['row'].argsort()
@@ -85,7 +99,9 @@ def whole_dataset(dataset: Any) -> Any:
     return dataset
 
 
-def _batches(dataset: Dataset[Sample], limit: int | None) -> Iterator[Sample]:
+def _batches(
+    dataset: Dataset[Sample], limit: int | None, datamodule: Any
+) -> Iterator[Sample]:
     number = len(cast(Sized, dataset))
     if limit is not None and limit < number:
         chosen = torch.randperm(number, generator=torch.Generator().manual_seed(0))
@@ -95,7 +111,11 @@ def _batches(dataset: Dataset[Sample], limit: int | None) -> Iterator[Sample]:
         else:
             dataset = Subset(dataset, rows.tolist())
     if not isinstance(dataset, PointTable):
-        yield from DataLoader(dataset, batch_size=BATCH_ROWS)
+        yield from DataLoader(
+            dataset,
+            batch_size=getattr(datamodule, 'batch_size', None) or BATCH_ROWS,
+            num_workers=getattr(datamodule, 'num_workers', None) or 0,
+        )
         return
     # Its tensors at once, which samples one by one would take seconds for.
     columns = {'point': dataset.points, 'label': dataset.labels, 'row': dataset.rows}

@@ -3,9 +3,11 @@
 
 """What prediction at points has in common, whatever is predicted."""
 
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from torchgeo.datasets.utils import Sample
 from torchgeo.models import list_models
 from torchgeo.tasks import BaseTask
 
+from .._files import atomic_path
 from .._modes import evaluating
 from .._point_maps import point_map, point_size
 from ..datasets.point_table import PointTable
@@ -283,7 +286,7 @@ class LocationTask(BaseTask):
         needs_all = self.is_closed_form or self._num_trials
         limit = None if needs_all or (fits and model.frozen) else STATISTICS_ROWS
         with torch.no_grad(), evaluating(model):
-            table = FeatureTable.compute(dataset, inputs, limit)
+            table = FeatureTable.compute(dataset, inputs, limit, datamodule)
         if fits and model.frozen:
             self._cache[split] = table
         return table
@@ -526,8 +529,10 @@ class LocationTask(BaseTask):
         kept = self._gathered()
         rows = self._log_scores(kept, 'test')
         _print_table(len(kept['label']), rows)
-        for name, error in self.errors(kept):
-            self._log_figure(name, kept['point'], error)
+        errors = self.errors(kept)
+        files = _file_names([name for name, _ in errors])
+        for (name, error), file in zip(errors, files, strict=True):
+            self._log_figure(name, file, kept['point'], error)
 
     def _log_scores(self, kept: dict[str, Tensor], stage: str) -> list[list[str]]:
         values, rows = self.scores(kept, stage)
@@ -543,14 +548,21 @@ class LocationTask(BaseTask):
         weight, bias = self.baseline.weight.cpu(), self.baseline.bias.cpu()
         return F.linear(coordinate_features(points.float()), weight, bias)
 
-    def _log_figure(self, name: str, points: Tensor, error: Tensor) -> None:
-        """Draw errors, if a logger takes figures."""
+    def _log_figure(self, name: str, file: str, points: Tensor, error: Tensor) -> None:
+        """Draw errors for loggers that take figures, or into the folders of others."""
         known = error.isfinite()
-        for logger in self.loggers if self.trainer.is_global_zero else ():
+        if not known.any() or not self.trainer.is_global_zero:
+            return
+        for logger in self.loggers:
             add = getattr(logger.experiment, 'add_figure', None)
-            if callable(add) and known.any():
+            folder = getattr(logger, 'log_dir', None)
+            if callable(add):
                 figure = _error_map(points[known], error[known], name)
                 add(f'test_errors/{name}', figure, self.global_step)
+            elif folder is not None and Path(folder).is_dir():
+                figure = _error_map(points[known], error[known], name)
+                with atomic_path(Path(folder, f'test_errors_{file}.png')) as path:
+                    figure.savefig(path, format='png', dpi=150)
 
     # Checkpoints ------------------------------------------------------------------------
 
@@ -641,6 +653,14 @@ def _listed(names: Sequence[str]) -> str:
     return (
         f'{len(names)} targets or classes ({listed}{", ..." if len(names) > 5 else ""})'
     )
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """Turn names of targets into parts of the names of files, all different."""
+    safe = [re.sub(r'\W+', '_', name).strip('_')[:80] for name in names]
+    if len({name.casefold() for name in safe}) < len(safe):
+        return [f'{place}_{name}' for place, name in enumerate(safe)]
+    return safe
 
 
 def _error_map(points: Tensor, error: Tensor, name: str) -> 'Figure':

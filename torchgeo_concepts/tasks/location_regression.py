@@ -376,6 +376,38 @@ class LocationRegression(LocationTask):
         labels = standardised * self.label_std.to(device) + self.label_mean.to(device)
         return self.transform.inverse(labels)
 
+    def on_fit_end(self) -> None:
+        """Free the memory of the features, and warn if intervals have no width."""
+        super().on_fit_end()
+        if self._lacks_margin():
+            rank_zero_warn(self._no_margin())
+
+    def on_validation_start(self) -> None:
+        """Refuse to validate what was not trained, has other targets or no widths."""
+        super().on_validation_start()
+        if self.trainer.state.fn == 'validate':
+            self._check_margin()
+
+    def on_test_start(self) -> None:
+        """Refuse to test what was not trained, has other targets or no widths."""
+        super().on_test_start()
+        self._check_margin()
+
+    def _check_margin(self) -> None:
+        if self._lacks_margin():
+            raise ValueError(self._no_margin())
+
+    def _lacks_margin(self) -> bool:
+        return self.conformal is not None and bool(self.margin.isnan().any())
+
+    def _no_margin(self) -> str:
+        return (
+            f'Intervals that hold {self.conformal:.0%} have no width: it is found on the '
+            'validation points after each epoch that validates, and none did, or all it '
+            'found was NaN. Fit again with a lower check_val_every_n_epoch and with '
+            'limit_val_batches above 0, or load the checkpoint with conformal=None.'
+        )
+
     def predict_step(self, batch: Sample, batch_idx: int) -> dict[str, Any]:
         """Predict at points.
 
@@ -387,7 +419,11 @@ class LocationRegression(LocationTask):
             ``'point'``, ``'prediction'`` of shape ``(N, t)`` in the units of the targets,
             ``'lower'`` and ``'upper'`` if intervals were asked for, and the ``'row'`` of
             each point if the batch has it.
+
+        Raises:
+            ValueError: If intervals have no width, since nothing was validated.
         """
+        self._check_margin()
         known = {name: batch[name] for name in ('row', 'point') if name in batch}
         return known | self.values(self.outputs(batch).float())
 
