@@ -12,16 +12,19 @@ from torch import Tensor
 CPU_CHUNK = 512
 
 
-def in_chunks(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+def in_chunks(
+    function: Callable[[Tensor], Tensor], points: Tensor, size: int = CPU_CHUNK
+) -> Tensor:
     """Apply a function to points, piece by piece if that is faster.
 
     Args:
         function: Treats each point by itself.
         points: Points of shape ``(N, 2)``.
+        size: Most points in a piece.
 
     Returns:
         What the function returns for all points.
     """
     if torch.compiler.is_compiling() or torch.is_grad_enabled() or points.is_cuda:
         return function(points)
-    return torch.cat([function(chunk) for chunk in torch.split(points, CPU_CHUNK)])
+    return torch.cat([function(chunk) for chunk in torch.split(points, size)])

@@ -31,6 +31,9 @@ __all__ = ('GRID_FEATURES', 'ROWS', 'ConceptEarth', 'Scale')
 ROWS = (6, 12, 24, 48, 96, 192, 384, 768, 1440)
 GRID_FEATURES = (4, 4, 16, 32, 32, 24, 8, 4, 4)
 
+# A point takes many small steps, each of which has a cost of its own.
+CPU_CHUNK = 4096
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -272,7 +275,7 @@ class ConceptEarth(nn.Module):
         Returns:
             Embeddings of shape ``(N, embed_dim)``, not normalised.
         """
-        return in_chunks(self._embed, check_points(points))
+        return in_chunks(self._embed, check_points(points), CPU_CHUNK)
 
     def _embed(self, points: Tensor) -> Tensor:
         x = self.whole(self.hidden(points))
@@ -296,7 +299,7 @@ class ConceptEarth(nn.Module):
         Returns:
             Scores of shape ``(N, k)``, in the order of the bank.
         """
-        scores = in_chunks(self._score, check_points(points))
+        scores = in_chunks(self._score, check_points(points), CPU_CHUNK)
         return self.calibrate(scores) if calibrated else scores
 
     def _score(self, points: Tensor) -> Tensor:
@@ -335,7 +338,7 @@ class ConceptEarth(nn.Module):
             projection: Tensor = chosen(self.whole(self.hidden(some)))
             return projection
 
-        return in_chunks(onto, check_points(points))
+        return in_chunks(onto, check_points(points), CPU_CHUNK)
 
     def save(self, path: Path | str, half: bool = True) -> None:
         """Write the model to a file that :meth:`load` needs nothing beside.
