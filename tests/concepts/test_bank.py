@@ -219,21 +219,25 @@ class TestFiles:
         with pytest.raises(ValueError, match=message):
             ConceptBank.load(file)
 
-    def test_a_hundred_thousand_rows_load_in_two_seconds(self, tmp_path: Path) -> None:
+    def test_a_hundred_thousand_rows_load_quickly(self, tmp_path: Path) -> None:
         file = tmp_path / 'bank.csv'
         rows = (
             f'concept-{i},concept {i},landform,a photo {i} | seen {i},What {i} is.,alias {i}\n'
             for i in range(100_000)
         )
         file.write_text('id,name,category,prompts,definition,aliases\n' + ''.join(rows))
-        # In a process of its own, where nobody counts the lines.
+        # In a process of its own, where nobody counts the lines; and beside Python's
+        # own reader, since processors differ: 2 s where that takes a fifth of one.
         code = (
-            'import sys, time; from torchgeo_concepts.concepts import ConceptBank;'
-            'start = time.process_time(); bank = ConceptBank.load(sys.argv[1]);'
-            'print(len(bank), time.process_time() - start)'
+            'import csv, sys, time; from torchgeo_concepts.concepts import ConceptBank;'
+            'start = time.process_time();'
+            'rows = list(csv.DictReader(open(sys.argv[1], newline="")));'
+            'middle = time.process_time(); bank = ConceptBank.load(sys.argv[1]);'
+            'end = time.process_time(); assert len(rows) == len(bank) == 100_000;'
+            'print(middle - start, end - middle)'
         )
         times = []
-        # The best of three, since other programs slow down a busy processor.
+        # The best of three each, since other programs slow down a busy processor.
         for _ in range(3):
             process = subprocess.run(
                 [sys.executable, '-c', code, file],
@@ -241,10 +245,9 @@ class TestFiles:
                 capture_output=True,
                 text=True,
             )
-            number, seconds = process.stdout.split()
-            assert int(number) == 100_000
-            times.append(float(seconds))
-        assert min(times) < 2
+            times.append([float(seconds) for seconds in process.stdout.split()])
+        reader, bank = (min(seconds) for seconds in zip(*times, strict=True))
+        assert bank < 10 * reader
 
 
 class TestSequence:
