@@ -20,6 +20,7 @@ from .geotiff import Band
 from .map_bands import ConceptScores
 from .maps import map_values
 from .models.concept_earth import ConceptEarth
+from .models.features import features
 from .plot import draw_map
 from .raster_grid import RasterGrid
 
@@ -52,9 +53,10 @@ class _Mapped(nn.Module):
         self.encoder, self.concept, self.head = encoder, concept, head
 
     def forward(self, points: Tensor) -> Tensor:
-        x, z = self.encoder(points), self.encoder.concepts(points)
+        xz = features(self.encoder, points, 'xz')
+        z = xz[:, self.encoder.embed_dim :]
         value = self.encoder.calibrate(z)[:, self.concept]
-        predicted: Tensor = self.head(torch.cat((x, z), dim=1))
+        predicted: Tensor = self.head(xz)
         return torch.stack((value, predicted[:, 0]), dim=1)
 
 

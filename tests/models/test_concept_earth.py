@@ -54,6 +54,12 @@ class TestOutputs:
         for kind, width in (('x', 6), ('z', 5), ('xz', 11)):
             assert features(model, POINTS, kind).shape == (4, width)  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize('dim', [None, 3])
+    def test_both_at_once(self, model: ConceptEarth, dim: int | None) -> None:
+        model.truncate(dim)
+        x, z = features(model, POINTS, 'x'), features(model, POINTS, 'z')
+        assert features(model, POINTS, 'xz').equal(torch.cat((x, z), dim=1))
+
     def test_seamless(self, model: ConceptEarth) -> None:
         for values in (model(POINTS), model.concepts(POINTS)):
             torch.testing.assert_close(values[1], values[2], atol=1e-5, rtol=0)

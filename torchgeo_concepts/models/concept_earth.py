@@ -275,10 +275,12 @@ class ConceptEarth(nn.Module):
         Returns:
             Embeddings of shape ``(N, embed_dim)``, not normalised.
         """
-        return in_chunks(self._embed, check_points(points), CPU_CHUNK)
+        return in_chunks(
+            lambda some: self._embed(self.hidden(some)), check_points(points), CPU_CHUNK
+        )
 
-    def _embed(self, points: Tensor) -> Tensor:
-        x = self.whole(self.hidden(points))
+    def _embed(self, hidden: Tensor) -> Tensor:
+        x = self.whole(hidden)
         if self.truncate_dim is None:
             return x
         return (x - self.embedding_mean) @ self.components[:, : self.truncate_dim]
@@ -299,12 +301,30 @@ class ConceptEarth(nn.Module):
         Returns:
             Scores of shape ``(N, k)``, in the order of the bank.
         """
-        scores = in_chunks(self._score, check_points(points), CPU_CHUNK)
+        scores = in_chunks(
+            lambda some: self._score(self.hidden(some)), check_points(points), CPU_CHUNK
+        )
         return self.calibrate(scores) if calibrated else scores
 
-    def _score(self, points: Tensor) -> Tensor:
-        estimates: Tensor = self.scores(self.hidden(points))
+    def _score(self, hidden: Tensor) -> Tensor:
+        estimates: Tensor = self.scores(hidden)
         return torch.where(self.is_class, estimates.asinh(), estimates)
+
+    def with_concepts(self, points: Tensor) -> Tensor:
+        """Compute embeddings and scores in little more time than either takes.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+        Returns:
+            Embeddings and scores side by side, of shape ``(N, embed_dim + k)``.
+        """
+
+        def both(some: Tensor) -> Tensor:
+            hidden = self.hidden(some)
+            return torch.cat((self._embed(hidden), self._score(hidden)), dim=1)
+
+        return in_chunks(both, check_points(points), CPU_CHUNK)
 
     def calibrate(self, scores: Tensor) -> Tensor:
         """Turn scores into probabilities and units.

@@ -3,6 +3,7 @@
 
 """Downstream inputs: the embedding, the concept scores, or both."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -33,18 +34,22 @@ def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Ten
     """
     if kind not in ('x', 'z', 'xz'):
         raise ValueError(f"features must be 'x', 'z' or 'xz', not {kind!r}.")
-    concepts = getattr(encoder, 'concepts', None)
-    if kind != 'x' and not callable(concepts):
+    # An encoder may compute once what both are made of.
+    methods: dict[str, Callable[[Tensor], Tensor] | None] = {
+        'x': encoder,
+        'z': getattr(encoder, 'concepts', None),
+        'xz': getattr(encoder, 'with_concepts', None),
+    }
+    if kind != 'x' and methods['z'] is None:
         raise ValueError(
             f'{type(encoder).__name__} has no concept scores, so features={kind!r} '
             "cannot be had of it; use features='x', the embedding."
         )
-    parts = []
-    if 'x' in kind:
-        parts.append(encoder(points))
-    if 'z' in kind and callable(concepts):
-        parts.append(concepts(points))
-    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+    if method := methods[kind]:
+        return method(points)
+    return torch.cat(
+        [features(encoder, points, 'x'), features(encoder, points, 'z')], 1
+    )
 
 
 def coordinate_features(points: Tensor) -> Tensor:
