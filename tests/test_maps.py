@@ -400,12 +400,12 @@ class TestCommand:
         [
             (['--concept', 'mangrov', '--weights', 'EARTH'], "Did you mean 'mangrove'"),
             (
-                ['--concept', 'mangrove', '--encoder', 'geoclip_location'],
+                ['--concept', 'mangrove', '--model', 'geoclip_location'],
                 'GeoCLIPLocation has no concept scores',
             ),
-            (['--encoder', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
-            (['--encoder', 'geoclip_image_mlp'], 'is no location encoder'),
-            (['--encoder', 'concept_geoclip', '--weights', 'EARTH'], 'omit --encoder'),
+            (['--model', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
+            (['--model', 'geoclip_image_mlp'], 'is no location encoder'),
+            (['--model', 'concept_geoclip', '--weights', 'EARTH'], 'omit --model'),
             (['--weights', 'none.safetensors'], 'There are no weights'),
             (['--bounds', '0', '10', '1', '5'], 'south must be less than north'),
             (['--crs', 'EPSG:nil'], 'no coordinate reference system'),
@@ -534,7 +534,7 @@ class TestCheckpoint:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'encoder': 'concept_earth'}, 'mapped as they are: omit encoder='),
+            ({'model': 'concept_earth'}, 'mapped as they are: omit model='),
             ({'weights': 'HELD_OUT'}, 'mapped as they are'),
             ({'concept': ['cropland']}, 'mapped as they are'),
             ({'calibrated': False}, 'mapped as they are'),

@@ -162,21 +162,25 @@ def _check_output(output: Path) -> None:
 
 
 def _load(
-    encoder: str | None, weights: str | None, download: bool
+    model: str | None, weights: str | None, download: bool
 ) -> tuple[nn.Module, dict[str, str]]:
     """Load an encoder by the names of it and its weights, and say which it is."""
     if weights is not None and weights.endswith('.safetensors'):
         path = Path(weights)
         name = _model_of(path)
-        if encoder not in (None, name):
-            raise ValueError(f'{path} holds {name}, not {encoder}; omit encoder=.')
-        model = FILES[name](path)
-        digest = hash_state(model.state_dict())
-        return model, {'encoder': name, 'weights': path.name, 'weights_sha256': digest}
-    name = encoder or DEFAULT_ENCODER
+        if model not in (None, name):
+            raise ValueError(f'{path} holds {name}, not {model}; omit model=.')
+        encoder = FILES[name](path)
+        digest = hash_state(encoder.state_dict())
+        return encoder, {
+            'encoder': name,
+            'weights': path.name,
+            'weights_sha256': digest,
+        }
+    name = model or DEFAULT_ENCODER
     member = resolve_weights(name, weights)
-    model = load_encoder(name, weights, download=download)
-    return model, {'encoder': name, 'weights': str(member)}
+    encoder = load_encoder(name, weights, download=download)
+    return encoder, {'encoder': name, 'weights': str(member)}
 
 
 def _model_of(path: Path) -> str:
@@ -206,7 +210,7 @@ def _check_embeds(model: nn.Module, name: str) -> None:
 
 def map_encoder(
     output: Path,
-    encoder: str | None = None,
+    model: str | None = None,
     weights: str | None = None,
     checkpoint: Path | None = None,
     concept: Sequence[str] = (),
@@ -229,7 +233,7 @@ def map_encoder(
 
     Args:
         output: GeoTIFF file to write, ending in .tif or .tiff.
-        encoder: Name of a location encoder in TorchGeo's registry. By default,
+        model: Name of a location encoder in TorchGeo's registry. By default,
             concept_earth, or that of the file given as weights.
         weights: Name of its weights, or a safetensors file of this package. By default,
             the first weights of the encoder.
@@ -276,22 +280,22 @@ def map_encoder(
     }
     mapped: ConceptScores | PrincipalColours | Predictions
     if checkpoint is not None:
-        if encoder or weights or concept or not calibrated:
+        if model or weights or concept or not calibrated:
             raise ValueError(
-                'Predictions of a checkpoint= are mapped as they are: omit encoder=, '
+                'Predictions of a checkpoint= are mapped as they are: omit model=, '
                 'weights= and concept=, and standardised scores.'
             )
         mapped, about = load_predictions(Path(checkpoint))
     else:
-        model, about = _load(encoder, weights, download)
-        _check_embeds(model, about['encoder'])
+        encoder, about = _load(model, weights, download)
+        _check_embeds(encoder, about['encoder'])
         if concept:
-            mapped = ConceptScores(model, concept, calibrated)
+            mapped = ConceptScores(encoder, concept, calibrated)
             kind = 'calibrated' if calibrated else 'standardised'
             about['feature'] = f'concepts, {kind}'
         else:
             is_wanted = _on_land() if land_only else None
-            mapped = PrincipalColours.fit(model, grid, is_wanted, **settings)
+            mapped = PrincipalColours.fit(encoder, grid, is_wanted, **settings)
             about['feature'] = 'embedding, first three principal components'
     map_values(
         partial(embed_points, mapped, **settings, progress=False),
