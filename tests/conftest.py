@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
+
+# The same examples on each machine, however busy it is.
+settings.register_profile('repeatable', deadline=None, derandomize=True)
+settings.load_profile('repeatable')
 
 
 @pytest.fixture(scope='session')

@@ -95,7 +95,6 @@ class TestAll:
 
 
 class TestRandom:
-    @settings(deadline=None)
     @given(
         number=st.integers(30, 400), val=st.floats(0.05, 0.4), test=st.floats(0.05, 0.4)
     )
@@ -351,7 +350,6 @@ class TestColumn:
 
 
 class TestBuffer:
-    @settings(deadline=None)
     @given(seed=st.integers(0, 20), buffer_km=st.floats(10, 2500))
     def test_distances(self, seed: int, buffer_km: float) -> None:
         points = scattered(60, seed)

@@ -30,7 +30,7 @@ def scale_of(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     std = x.std(dim=0, correction=0)
     # Of equal values, too, rounding leaves a deviation, which must not be blown up.
-    std[x.amin(dim=0) == x.amax(dim=0)] = 1
+    std[(x.amin(dim=0) == x.amax(dim=0)) | (std < torch.finfo(x.dtype).tiny)] = 1
     return x.mean(dim=0), std
 
 

@@ -1,14 +1,17 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import bz2
 import gzip
 import io
 import itertools
 import json
+import lzma
 import pickle
 import sys
 import tarfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -183,7 +186,7 @@ class TestErrors:
         content = (shards / 's-001.tar').read_bytes()
         if suffix == 'tar.gz':
             (shards / 's-001.tar').unlink()
-            content = gzip.compress(content)
+            content = gzip.compress(content, mtime=0)
             size = size * len(content) // 10240
         broken.write_bytes(content[:size])
         with pytest.raises(UnreadableShardError, match=r'Cannot read .*s-001\.tar'):
@@ -197,10 +200,24 @@ class TestErrors:
         assert num_read < 5
         assert read == [*range(5 + num_read), *range(10, 30)]
 
-    def test_compressed_shard(self, shards: Path) -> None:
-        content = gzip.compress((shards / 's-001.tar').read_bytes())
+    @pytest.mark.parametrize('packer', [gzip, bz2, lzma])
+    def test_compressed_shard(self, shards: Path, packer: ModuleType) -> None:
+        content = packer.compress((shards / 's-001.tar').read_bytes())
+        path = shards / 'c.tar.packed'
+        path.write_bytes(content)
+        assert longitudes(ImagePointShards([path])) == [5, 6, 7, 8, 9]
+        # Some cuts fall between two files, which tarfile takes for the end.
+        for size in range(16, len(content), 16):
+            path.write_bytes(content[:size])
+            with pytest.raises(UnreadableShardError, match='Cannot read'):
+                list(ImagePointShards([path]))
+
+    def test_compressed_shard_that_is_damaged(self, shards: Path) -> None:
+        content = bytearray(gzip.compress((shards / 's-001.tar').read_bytes()))
+        content[200:300] = bytes(100)
         (shards / 'c.tar.gz').write_bytes(content)
-        assert longitudes(ImagePointShards([shards / 'c.tar.gz'])) == [5, 6, 7, 8, 9]
+        with pytest.raises(UnreadableShardError, match='Cannot read'):
+            list(ImagePointShards([shards / 'c.tar.gz']))
 
     def test_missing_shard(self, shards: Path) -> None:
         (shards / 's-001.tar').unlink()

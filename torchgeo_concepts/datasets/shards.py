@@ -3,18 +3,22 @@
 
 """Photos and points in tar shards, for sets of millions."""
 
+import bz2
 import glob
+import gzip
 import hashlib
+import io
 import itertools
 import json
+import lzma
 import pathlib
 import random
 import re
 import tarfile
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from io import BytesIO
-from typing import Any, get_args
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 import pandas as pd
@@ -32,8 +36,15 @@ from .image_points import OnError
 
 __all__ = ('ImagePointShards', 'UnreadableShardError')
 
-# How gzip, bzip2, xz and zstd files begin, which notice themselves if they are cut.
-COMPRESSED = (b'\x1f\x8b', b'BZh', b'\xfd7zX', b'\x28\xb5\x2f\xfd')
+# How compressed files begin, and what opens them.
+COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b'\x1f\x8b': gzip.open,
+    b'BZh': bz2.open,
+    b'\xfd7zXZ': lzma.open,
+}
+
+# What reading a broken shard raises.
+BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
 class UnreadableShardError(OSError):
@@ -205,7 +216,7 @@ class ImagePointShards(IterableDataset[Sample]):
         for shard in shards:
             try:
                 yield from group(_files(shard))
-            except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+            except BROKEN as error:
                 self._skip(UnreadableShardError(f'Cannot read {shard}: {error}.'))
                 self.num_unreadable_shards += 1
 
@@ -223,7 +234,7 @@ class ImagePointShards(IterableDataset[Sample]):
             point = self._point(sample)
         except ValueError as error:
             raise ValueError(f'{name} has no point: {error}') from error
-        return {'image': read_image(BytesIO(image), name), 'point': point}
+        return {'image': read_image(io.BytesIO(image), name), 'point': point}
 
     def _point(self, sample: dict[str, Any]) -> Tensor:
         if self._table is not None:
@@ -238,23 +249,46 @@ class ImagePointShards(IterableDataset[Sample]):
         return as_points([numbers], dtype=torch.float32)[0]
 
 
-class _Tape:
-    """A stream that tells whether it stopped in the middle of a tar archive."""
+class _Stream(io.RawIOBase):
+    """Makes a stream that can only be read one that can be looked into."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
-        self.start = b''
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Tape:
+    """A tar archive, decompressed, that tells whether it stopped in the middle."""
+
+    def __init__(self, stream: Any) -> None:
+        # tarfile, left to decompress, takes the middle of a compressed file for its end.
+        packed = io.BufferedReader(_Stream(stream))
+        start = packed.peek(max(map(len, COMPRESSED)))
+        self.stream = next(
+            (
+                opener(packed)
+                for magic, opener in COMPRESSED.items()
+                if start.startswith(magic)
+            ),
+            packed,
+        )
         self.end = b''
 
     def read(self, size: int) -> bytes:
         data: bytes = self.stream.read(size)
-        self.start = self.start or data[:4]
         self.end = (self.end + data)[-tarfile.BLOCKSIZE :]
         return data
 
     def check(self) -> None:
         """Look for the zeros at the end, whose absence tarfile does not mind."""
-        if self.end.strip(b'\0') and not self.start.startswith(COMPRESSED):
+        if self.end.strip(b'\0'):
             raise tarfile.ReadError('it ends too early, without end-of-archive marker')
 
 

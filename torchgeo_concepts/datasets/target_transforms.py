@@ -16,6 +16,9 @@ __all__ = ('TargetTransform', 'Transform')
 
 Transform = Literal['log1p', 'standardise', 'log1p-standardise']
 
+# Least standard deviation that is divided by.
+SMALLEST = torch.finfo(torch.float32).tiny
+
 
 @dataclass(frozen=True)
 class TargetTransform:
@@ -103,9 +106,11 @@ class TargetTransform:
                     'its mean is taken of.'
                 )
             mean[column] = float(known.mean())
-            # Differences that are rounding alone must not be blown up.
-            is_constant = bool(known.min() == known.max())
-            std[column] = 1.0 if is_constant else float(known.std(correction=0))
+            # Differences that are rounding alone must not be blown up, nor may a
+            # deviation be so small that single precision has no such number.
+            spread = float(known.std(correction=0))
+            varies = known.min() < known.max() and spread >= SMALLEST
+            std[column] = spread if varies else 1.0
         return replace(self, mean=tuple(mean), std=tuple(std))
 
     def __call__(self, values: Tensor) -> Tensor:
