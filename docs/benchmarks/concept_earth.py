@@ -189,6 +189,7 @@ def speed(loaded: dict[str, ConceptEarth], repeats: int) -> Iterator[str]:
     for name, model in loaded.items():
         functions[f'{name}, x'] = partial(model, points)
         functions[f'{name}, xz'] = partial(features, model, points, 'xz')
+        functions[f'{name}, x, products in bfloat16'] = partial(in_half, model, points)
     with torch.inference_mode():
         rates = {
             name: statistics.median(values)
@@ -202,6 +203,13 @@ def speed(loaded: dict[str, ConceptEarth], repeats: int) -> Iterator[str]:
     for name, rate in rates.items():
         yield f'| {name} | {rate:,.0f} | {rate / first:.1f} | {rate / second:.1f} |'
     yield ''
+
+
+def in_half(model: ConceptEarth, points: Tensor) -> Tensor:
+    """Embed with matrix products in bfloat16."""
+    with torch.autocast('cpu', torch.bfloat16):
+        x: Tensor = model(points)
+    return x
 
 
 def quality(model: ConceptEarth, points: Tensor) -> pd.DataFrame:
