@@ -32,14 +32,10 @@ from torchgeo.models import get_model_weights
 from torchmetrics.functional import r2_score
 
 import torchgeo_concepts
-from torchgeo_concepts._benchmark_inputs import unit_sphere
-from torchgeo_concepts._benchmark_report import (
-    PROTOCOL_IN_WORDS,
-    processor,
-    target_lines,
-    wrapped,
-)
+from torchgeo_concepts._pages import processor, wrapped
 from torchgeo_concepts.benchmark import benchmark
+from torchgeo_concepts.benchmark.inputs import unit_sphere
+from torchgeo_concepts.benchmark.report import PROTOCOL_IN_WORDS, target_lines
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.concepts.layers import get_layer
 from torchgeo_concepts.concepts.layers.grounding import Groundings, load_groundings

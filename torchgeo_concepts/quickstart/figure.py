@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ._files import atomic_path
-from ._quickstart_report import CREDITS, Explanation, QuickstartReport, TargetScores
-from .concepts.layers import get_layer
-from .embedding import embed_points
-from .geotiff import Band
-from .map_bands import ConceptScores
-from .maps import map_values
-from .models.concept_earth import ConceptEarth
-from .models.features import features
-from .plot import draw_map
-from .raster_grid import RasterGrid
+from .._files import atomic_path
+from ..concepts.layers import get_layer
+from ..embedding import embed_points
+from ..geotiff import Band
+from ..map_bands import ConceptScores
+from ..maps import map_values
+from ..models.concept_earth import ConceptEarth
+from ..models.features import features
+from ..plot import draw_map
+from ..raster_grid import RasterGrid
+from .report import CREDITS, Explanation, QuickstartReport, TargetScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

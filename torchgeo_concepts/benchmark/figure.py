@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._benchmark_report import LEGEND, Row, has_mark
-from ._files import atomic_path
+from .._files import atomic_path
+from .report import LEGEND, Row, has_mark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,10 +21,10 @@ from torchgeo_concepts._linear_heads import (
     mean_r2,
     scale_of,
 )
-from torchgeo_concepts._quickstart_report import Explanation
 from torchgeo_concepts.cli import main
 from torchgeo_concepts.probes import random_folds, ridge_probe
 from torchgeo_concepts.quickstart import QuickstartReport, quickstart
+from torchgeo_concepts.quickstart.report import Explanation
 
 OPTIONS: dict[str, Any] = {'sample': 1500, 'width': 90, 'progress': False}
 CITIES = ['reykjavik', 'São Paulo']

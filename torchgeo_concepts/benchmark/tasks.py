@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .names import near_matches, normalise
+from ..names import near_matches, normalise
 
 # Named datasets whose tables are part of Python distributions.
 DATASETS = ('CityClimate', 'CityPopulation')
@@ -166,8 +166,8 @@ def _is_table(file: Path) -> bool:
 
 def _read_file(file: Path) -> tuple[Table | None, str]:
     """Read a file, and say which columns are no targets."""
-    from .datasets._columns import as_numbers, read_columns
-    from .tables import open_table
+    from ..datasets._columns import as_numbers, read_columns
+    from ..tables import open_table
 
     try:
         opened = open_table(file)
@@ -205,7 +205,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _city_climate() -> Table:
-    from .datasets import CityClimate
+    from ..datasets import CityClimate
 
     packages = {
         'annual_c': 'world-temperature-data',
@@ -220,7 +220,7 @@ def _city_climate() -> Table:
 
 
 def _city_population() -> Table:
-    from .datasets import CityPopulation
+    from ..datasets import CityPopulation
 
     dataset = CityPopulation()
     target = Target(
@@ -295,7 +295,7 @@ def set_groups(tables: Iterable[Table], groups: Sequence[str]) -> list[Table]:
     Raises:
         ValueError: If a text is of another form, or there is no such target or group.
     """
-    from .concepts.layers.base import GROUPS
+    from ..concepts.layers.base import GROUPS
 
     tables = list(tables)
     stated: dict[str, tuple[str, str]] = {}

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torchgeo.models import list_models
 
-from ._benchmark_encoders import RELEASED, RELEASED_NAMES, Layers, Named, load_named
-from ._benchmark_scores import Predictor
-from .embedding import Device, embed_points
-from .models import ConceptEarth, coordinate_features
-from .models.features import FeatureKind
+from ..embedding import Device, embed_points
+from ..models import ConceptEarth, coordinate_features
+from ..models.features import FeatureKind
+from .encoders import RELEASED, RELEASED_NAMES, Layers, Named, load_named
+from .scores import Predictor
 
 if TYPE_CHECKING:
-    from .concepts.layers.grounding import Groundings
+    from ..concepts.layers.grounding import Groundings
 
 # Its package is under a copyleft licence, so released weights have not seen it.
 EXCLUDED = ('imagery',)
@@ -138,7 +138,7 @@ def _plain_inputs(degree: int) -> list[Input]:
 
 def unit_sphere(points: Tensor) -> Tensor:
     """Return points as vectors of length 1, of shape ``(N, 3)``."""
-    from .concepts.layers.sphere import unit_vectors
+    from ..concepts.layers.sphere import unit_vectors
 
     lon, lat = points.double().numpy().T
     return torch.from_numpy(unit_vectors(lon, lat))
@@ -178,7 +178,7 @@ def spherical_harmonics(points: Tensor, degree: int) -> Tensor:
 
 def _map_inputs() -> tuple[list[Input], str]:
     """Make the inputs of maps that are here, and say which are not."""
-    from .concepts.layers import LAYERS, get_layer
+    from ..concepts.layers import LAYERS, get_layer
 
     layers = [layer for layer in map(get_layer, LAYERS) if layer.group not in EXCLUDED]
     # Those with a command of their own are in no extra, and nobody misses them.
@@ -210,7 +210,7 @@ def _map_inputs() -> tuple[list[Input], str]:
 
 @cache
 def _groundings() -> 'Groundings':
-    from .concepts.layers.grounding import load_groundings
+    from ..concepts.layers.grounding import load_groundings
 
     return load_groundings(exclude_groups=EXCLUDED)
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .probes import ridge_probes
-from .splits import Folds, block_folds, random_folds
+from ..probes import ridge_probes
+from ..splits import Folds, block_folds, random_folds
 
 Predictor = Literal['ridge', 'nearest', 'weighted', 'boosting']
 SplitName = Literal['random', 'blocks']

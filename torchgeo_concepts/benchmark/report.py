@@ -7,7 +7,6 @@ import csv
 import datetime
 import itertools
 import platform
-import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,11 +16,12 @@ import torch
 
 import torchgeo_concepts
 
-from ._benchmark_encoders import Layers
-from ._benchmark_inputs import Input
-from ._benchmark_scores import NUM_FOLDS, Score
-from ._benchmark_tasks import OTHER, UNKNOWN, Target
-from ._files import atomic_path
+from .._files import atomic_path
+from .._pages import wrapped
+from .encoders import Layers
+from .inputs import Input
+from .scores import NUM_FOLDS, Score
+from .tasks import OTHER, UNKNOWN, Target
 
 SAME_SOURCE, SAME_KIND, NOT_KNOWN = '*', '+', '?'
 LEGEND = {
@@ -38,9 +38,6 @@ PROTOCOL_IN_WORDS = (
     'folds themselves, so that all scores are slightly high. Points/s are those of '
     'computing features in this run, MB those of the weights on disk.'
 )
-
-# Letters in a line of text.
-LINE = 120
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def mark(layers: Layers | None, target: Target) -> str:
     Returns:
         A key of :data:`LEGEND`, empty if nothing of the kind taught it.
     """
-    from .concepts.layers import LAYERS, get_layer
+    from ..concepts.layers import LAYERS, get_layer
 
     if layers is None:
         return NOT_KNOWN
@@ -156,12 +153,6 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
             writer.writerow(values)
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a file of lines, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text('\n'.join(lines).rstrip() + '\n', encoding='utf-8')
-
-
 def page_lines(
     rows: Sequence[Row],
     command: str,
@@ -197,11 +188,6 @@ def page_lines(
     if left_out:
         yield ''
     yield from target_lines(rows, guessed, origins)
-
-
-def wrapped(text: str) -> list[str]:
-    """Return the lines of a paragraph, and an empty one."""
-    return [*textwrap.wrap(text, LINE, break_on_hyphens=False), '']
 
 
 def target_lines(
@@ -266,22 +252,3 @@ def score_cell(row: Row) -> str:
     if row.r2_mean is None or row.r2_std is None:
         return '-'
     return f'{row.r2_mean:.3f} ± {row.r2_std:.3f}'
-
-
-def processor() -> str:
-    """Name the processor.
-
-    Returns:
-        Its name, with family and model where the system tells them.
-    """
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        lines = []
-    told = dict(line.split(':', 1) for line in lines if ':' in line)
-    model = {key.strip(): value.strip() for key, value in told.items()}
-    if not {'model name', 'cpu family', 'model'} <= set(model):
-        return platform.processor() or platform.machine()
-    return (
-        f'{model["model name"]} (family {model["cpu family"]}, model {model["model"]})'
-    )

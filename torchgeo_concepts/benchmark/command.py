@@ -1,12 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How well location encoders predict measurements, beside what needs no encoder.
-
-Every encoder is frozen, and a ridge regression learns from its features: the protocol of
-:mod:`torchgeo_concepts.probes`. Beside encoders stand coordinates, neighbours and maps,
-because over dense points any interpolation does well.
-"""
+"""The benchmark from its tables to its pages."""
 
 import os
 import shlex
@@ -20,20 +15,17 @@ from typing import Any, get_args
 
 import torch
 
-from ._benchmark_encoders import RELEASED
-from ._benchmark_figure import write_figure
-from ._benchmark_inputs import Input, make_inputs
-from ._benchmark_report import (
-    Row,
-    make_row,
-    page_lines,
-    processor,
-    write_csv,
-    write_lines,
-)
-from ._benchmark_run import Job, compute_scores, job_key, make_jobs
-from ._benchmark_scores import ScoreFile, SplitName
-from ._benchmark_tasks import (
+from .._files import check_writable
+from .._pages import processor, write_lines
+from ..embedding import Device
+from ..names import near_matches
+from .encoders import RELEASED
+from .figure import write_figure
+from .inputs import Input, make_inputs
+from .report import Row, make_row, page_lines, write_csv
+from .run import Job, compute_scores, job_key, make_jobs
+from .scores import ScoreFile, SplitName
+from .tasks import (
     DATASETS,
     Table,
     choose_targets,
@@ -41,11 +33,8 @@ from ._benchmark_tasks import (
     read_tables,
     set_groups,
 )
-from ._files import check_writable
-from .embedding import Device
-from .names import near_matches
 
-__all__ = ('BenchmarkReport', 'Row', 'benchmark')
+__all__ = ('BenchmarkReport', 'benchmark')
 
 
 def benchmark(

@@ -12,17 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ._benchmark_inputs import Input
-from ._benchmark_scores import (
-    Score,
-    ScoreFile,
-    make_folds,
-    score,
-    score_key,
-    why_undefined,
-)
-from ._benchmark_tasks import Table
-from .splits import Folds
+from ..splits import Folds
+from .inputs import Input
+from .scores import Score, ScoreFile, make_folds, score, score_key, why_undefined
+from .tasks import Table
 
 # Points on which features are computed before time is taken.
 WARM_UP = 64

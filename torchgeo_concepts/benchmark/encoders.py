@@ -17,12 +17,12 @@ from torch import nn
 from torchgeo.models import list_models
 from torchvision.models._api import WeightsEnum
 
-from ._hashing import hash_state
-from .embedding import embed_points
-from .models import ConceptEarth, ConceptEarth_Weights
-from .models._weights import DistributionWeights, PackagedWeights, sha256
-from .models.loading import load_encoder, resolve_weights
-from .names import near_matches
+from .._hashing import hash_state
+from ..embedding import embed_points
+from ..models import ConceptEarth, ConceptEarth_Weights
+from ..models._weights import DistributionWeights, PackagedWeights, sha256
+from ..models.loading import load_encoder, resolve_weights
+from ..names import near_matches
 
 # Stands for all encoders below among names of encoders.
 RELEASED = 'released'

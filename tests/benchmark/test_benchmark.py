@@ -17,19 +17,20 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from torchgeo_concepts import _benchmark_inputs as inputs_module
-from torchgeo_concepts import _benchmark_run as module
-from torchgeo_concepts._benchmark_encoders import _weights_file, load_named
-from torchgeo_concepts._benchmark_inputs import make_inputs, spherical_harmonics
-from torchgeo_concepts._benchmark_report import LEGEND, mark, processor
-from torchgeo_concepts._benchmark_scores import ScoreFile, score
-from torchgeo_concepts._benchmark_tasks import (
+from torchgeo_concepts._pages import processor
+from torchgeo_concepts.benchmark import BenchmarkReport, Row, benchmark
+from torchgeo_concepts.benchmark import inputs as inputs_module
+from torchgeo_concepts.benchmark import run as module
+from torchgeo_concepts.benchmark.encoders import _weights_file, load_named
+from torchgeo_concepts.benchmark.inputs import make_inputs, spherical_harmonics
+from torchgeo_concepts.benchmark.report import LEGEND, mark
+from torchgeo_concepts.benchmark.scores import ScoreFile, score
+from torchgeo_concepts.benchmark.tasks import (
     Target,
     guess_group,
     name_origins,
     read_tables,
 )
-from torchgeo_concepts.benchmark import BenchmarkReport, Row, benchmark
 from torchgeo_concepts.cli import main
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.models import ConceptEarth, _weights, coordinate_features
@@ -520,7 +521,7 @@ class TestEncoders:
         self, name: str, message: str, encoders: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if name == 'resnet50':
-            from torchgeo_concepts import _benchmark_encoders as loading
+            from torchgeo_concepts.benchmark import encoders as loading
 
             def load(*_: object) -> torch.nn.Module:
                 return torch.nn.Conv2d(3, 4, 3)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The first thing to try: predictions for world cities, and what they are made of."""
+"""The quickstart from its cities to its picture."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ._distributions import required_file
-from ._files import check_writable
-from ._linear_heads import (
+from .._distributions import required_file
+from .._files import check_writable
+from .._linear_heads import (
     choose_lasso,
     fit_lasso,
     fit_one_ridge,
@@ -26,34 +26,21 @@ from ._linear_heads import (
     mean_r2,
     scale_of,
 )
-from ._quickstart_figure import draw_report, write_maps
-from ._quickstart_report import (
-    Explained,
-    Explanation,
-    QuickstartReport,
-    Score,
-    TargetScores,
-)
-from .embedding import embed_points
-from .models.concept_earth import ConceptEarth
-from .models.concept_earth_weights import concept_earth
-from .models.features import FeatureKind, coordinate_features
-from .models.loading import load_encoder
-from .names import near_matches, normalise
-from .probes import ridge_probe
-from .splits import Folds, block_folds
+from ..embedding import embed_points
+from ..models.concept_earth import ConceptEarth
+from ..models.concept_earth_weights import concept_earth
+from ..models.features import FeatureKind, coordinate_features
+from ..models.loading import load_encoder
+from ..names import near_matches, normalise
+from ..probes import ridge_probe
+from ..splits import Folds, block_folds
+from .figure import draw_report, write_maps
+from .report import Explained, Explanation, QuickstartReport, Score, TargetScores
 
 if TYPE_CHECKING:
-    from .datasets import CityClimate
+    from ..datasets import CityClimate
 
-__all__ = (
-    'Explained',
-    'Explanation',
-    'QuickstartReport',
-    'Score',
-    'TargetScores',
-    'quickstart',
-)
+__all__ = ('CITIES', 'quickstart')
 
 CITIES = ('Singapore', 'La Paz', 'Moscow')
 MOST_CITIES = 4
@@ -117,7 +104,7 @@ def quickstart(
     for distribution, file in NEEDED:
         required_file(distribution, file, 'cities')
     # Takes a second to import.
-    from .datasets import CityClimate
+    from ..datasets import CityClimate
 
     if sample < MIN_SAMPLE:
         raise ValueError(f'sample must be at least {MIN_SAMPLE}, not {sample}.')
@@ -234,7 +221,7 @@ def _temperature(
 
 def _population(sample: int, seed: int, geoclip: nn.Module | None) -> TargetScores:
     """Score predictions of the logarithm of population."""
-    from .datasets import CityPopulation
+    from ..datasets import CityPopulation
 
     dataset = CityPopulation()
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:sample]

@@ -1,0 +1,17 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""The first thing to try: predictions for world cities, and what they are made of."""
+
+from .command import CITIES, quickstart
+from .report import Explained, Explanation, QuickstartReport, Score, TargetScores
+
+__all__ = (
+    'CITIES',
+    'Explained',
+    'Explanation',
+    'QuickstartReport',
+    'Score',
+    'TargetScores',
+    'quickstart',
+)
