@@ -1,0 +1,52 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from torchgeo_concepts.explain import concept_flows, plot_concept_flows
+from torchgeo_concepts.models import ConceptEarth, concept_earth
+
+ZONES = ['tropical climate', 'arid climate', 'polar climate']
+
+
+@pytest.fixture(scope='module')
+def encoder() -> ConceptEarth:
+    return concept_earth('FAST')
+
+
+def test_shares_are_true(encoder: ConceptEarth) -> None:
+    shares = concept_flows(encoder, ZONES, ['Brazil', 'Egypt', 'Greenland'], 200)
+    np.testing.assert_allclose(shares.sum(axis=0), 1)
+    assert shares.argmax(axis=0).tolist() == [0, 1, 2]
+    assert shares[1, 1] > 0.95
+
+
+def test_nowhere(encoder: ConceptEarth) -> None:
+    with pytest.raises(ValueError, match=r"lies in 'Malta'.* spacing_km below 200"):
+        concept_flows(encoder, ZONES, ['Brazil', 'Malta'], 200)
+    with pytest.raises(ValueError, match="Did you mean 'Brazil'"):
+        concept_flows(encoder, ZONES, ['Brasil'], 200)
+
+
+def test_bands_are_as_wide_as_shares() -> None:
+    shares = np.array([[0.75, 0.0], [0.25, 0.998], [0.0, 0.002]])
+    figure = plot_concept_flows(shares, ['a', 'b', 'c'], ['X', 'Y'])
+    [axes] = figure.axes
+    # What is too small to be seen has neither band nor block.
+    assert [text.get_text() for text in axes.texts] == ['a', 'b', 'X', 'Y']
+    starts = []
+    for collection in axes.collections[:3]:
+        y = collection.get_paths()[0].vertices
+        at_left = y[np.isclose(y[:, 0], y[:, 0].min()), 1]  # type: ignore[call-overload, index]
+        starts.append(at_left.max() - at_left.min())
+    np.testing.assert_allclose(np.divide(starts, starts[0]), [1, 1 / 3, 0.998 / 0.75])
+    plt.close(figure)
+
+
+def test_what_cannot_be_drawn() -> None:
+    with pytest.raises(ValueError, match=r'shares of shape \(2, 1\), not \(1, 2\)'):
+        plot_concept_flows(np.ones((1, 2)), ['a', 'b'], ['X'])
+    with pytest.raises(ValueError, match='tell 8 concepts apart, not 9'):
+        plot_concept_flows(np.ones((9, 1)), list('abcdefghi'), ['X'])

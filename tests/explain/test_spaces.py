@@ -1,0 +1,82 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from torch import Tensor
+
+from torchgeo_concepts.explain import plot_clusters, plot_components, plot_modality_gap
+
+
+@pytest.fixture
+def embedding() -> Tensor:
+    """Three clouds on three axes, of 30, 20 and 10."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.eye(5)[torch.tensor([0] * 30 + [1] * 20 + [2] * 10)]
+    return centres + 0.01 * torch.randn(60, 5, generator=generator)
+
+
+class TestComponents:
+    def test_numbers(self, embedding: Tensor) -> None:
+        values = torch.arange(60.0)
+        values[3] = torch.nan
+        figure = plot_components(embedding, values, 'height', 'm')
+        axes, bar = figure.axes
+        assert [len(c.get_offsets()) for c in axes.collections] == [1, 59]  # type: ignore[arg-type]
+        assert bar.get_ylabel() == 'height [m]'
+        assert axes.get_xlabel().startswith('principal component 1 (')
+        plt.close(figure)
+
+    def test_classes(self, embedding: Tensor) -> None:
+        names = ['a', 'b', 'c', *['d', 'e', 'f', 'g', 'h', 'i', 'j'] * 8, 'a']
+        figure = plot_components(embedding, names, 'letter')
+        [legend] = figure.legends
+        assert [t.get_text() for t in legend.get_texts()] == list('abcdefghij')
+        plt.close(figure)
+
+    def test_what_cannot_be_drawn(self, embedding: Tensor) -> None:
+        with pytest.raises(ValueError, match='59 values for 60 embeddings'):
+            plot_components(embedding, torch.zeros(59))
+        with pytest.raises(ValueError, match='60 classes are more than .* apart, 40'):
+            plot_components(embedding, [str(n) for n in range(60)])
+        with pytest.raises(ValueError, match=r'not \(60, 1\)'):
+            plot_components(embedding[:, :1], torch.zeros(60))
+
+
+class TestClusters:
+    def test_found_and_sorted(self, embedding: Tensor) -> None:
+        points = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * 40
+        figure, clusters = plot_clusters(embedding.flip(0), points, 3)
+        assert clusters.tolist() == [2] * 10 + [1] * 20 + [0] * 30
+        [legend] = figure.legends
+        shown = [text.get_text() for text in legend.get_texts()]
+        assert shown == ['1 (50%)', '2 (33%)', '3 (17%)']
+        plt.close(figure)
+
+    def test_what_cannot_be_clustered(self, embedding: Tensor) -> None:
+        with pytest.raises(ValueError, match='59 points for 60 embeddings'):
+            plot_clusters(embedding, torch.zeros(59, 2))
+        for number in (1, 9):
+            with pytest.raises(ValueError, match=f'2 to 8 clusters, not {number}'):
+                plot_clusters(embedding, torch.zeros(60, 2), number)
+
+
+class TestGap:
+    def test_numbers(self) -> None:
+        # Two by two alike, the modalities at a right angle but for what they share.
+        images = torch.tensor([[1.0, 0, 1, 0], [1, 0, 0, 1]])
+        locations = torch.tensor([[0.0, 5, 5, 0], [0, 5, 0, 5]])
+        figure, numbers = plot_modality_gap(images, locations)
+        assert numbers['paired'] == pytest.approx(0.5)
+        assert numbers['unpaired'] == pytest.approx(0)
+        assert numbers['gap'] == pytest.approx(1)
+        np.testing.assert_allclose(numbers['gap'], math.sqrt(0.5 + 0.5))
+        plt.close(figure)
+
+    def test_no_pairs(self) -> None:
+        with pytest.raises(ValueError, match=r'not \(3, 4\) and \(2, 4\)'):
+            plot_modality_gap(torch.ones(3, 4), torch.ones(2, 4))
