@@ -129,6 +129,16 @@ class TestCalibration:
         torch.testing.assert_close(calibrated, model.calibrate(model.concepts(POINTS)))
         assert ((calibrated[:, [0, 1, 4]] >= 0) & (calibrated[:, [0, 1, 4]] <= 1)).all()
 
+    def test_values_become_scores_again(self, model: ConceptEarth) -> None:
+        values = torch.tensor([[0.4, 1.0, 20.0, 99.0, 0.0]])
+        scores = model.standardise(values)
+        expected = torch.tensor([[1.0, 2.0, 2.0, 0.0, -1.0]])
+        expected[:, [0, 1, 4]] = expected[:, [0, 1, 4]].asinh()
+        torch.testing.assert_close(scores, expected)
+        torch.testing.assert_close(model.calibrate(scores), values)
+        again = model.standardise(model.calibrate(0.1 * scores))
+        torch.testing.assert_close(again, 0.1 * scores)
+
     def test_only_classes_are_compressed(self, model: ConceptEarth) -> None:
         estimates = model.scores(model.hidden(POINTS))
         scores, is_class = model.concepts(POINTS), model.is_class

@@ -340,6 +340,21 @@ class ConceptEarth(nn.Module):
         values = torch.where(self.is_class, values.clamp(0, 1), values)
         return torch.where(self.is_log, 10 ** values.clamp(max=30) - 1, values)
 
+    def standardise(self, values: Tensor) -> Tensor:
+        """Turn probabilities and units into scores, as :meth:`calibrate` turns them back.
+
+        Args:
+            values: Values of shape ``(N, k)``. No score has a logarithmic quantity of -1
+                or less; what it gives there is not finite.
+
+        Returns:
+            Scores of the same shape. Of the many scores that are calibrated to a
+            probability of 0 or of 1, it is the one nearest to the others.
+        """
+        values = torch.where(self.is_log, torch.log10(1 + values), values)
+        estimates = (values - self.mean) / self.std
+        return torch.where(self.is_class, estimates.asinh(), estimates)
+
     def project(self, points: Tensor, basis: ConceptBasis | None = None) -> Tensor:
         """Project points onto the directions of concepts.
 

@@ -1,0 +1,82 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from torchgeo_concepts.explain import activation_by_error
+
+ACTIVATIONS = torch.tensor(
+    [[5.0, 1, 2, 3], [9.0, 0, 0, 8], [1.0, 1, 1, 1], [4.0, 6, 0, 0], [7.0, 7, 7, 0]]
+)
+ERRORS = torch.tensor([0.5, 1.0, 1.5, 30.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ('summary', 'top', 'expected'),
+    [('mean', 3, (10 / 3 + 17 / 3) / 2), ('median', 2, 6.25)],
+)
+def test_medians_of_the_strongest(summary: Any, top: int, expected: float) -> None:
+    table = activation_by_error(
+        ACTIVATIONS, ERRORS, edges=(1, 10, 20), top=top, summary=summary
+    )
+    assert table.number.tolist() == [2, 2, 0, 1]
+    assert table.activation[0] == pytest.approx(expected)
+    assert np.isnan(table.activation[2])
+    assert np.isnan(table.interval).all()
+    assert table.bins == ('up to 1 km', '1 to 10 km', '10 to 20 km', 'over 20 km')
+    assert f'of the {top} most active' in str(table)
+    figure = table.plot()
+    assert figure.axes[0].get_title() == 'Medians'
+    plt.close(figure)
+
+
+def test_intervals_come_from_blocks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(300, 2, generator=generator) * 100 - 50
+    activations = torch.randn(300, 30, generator=generator)
+    errors = torch.rand(300, generator=generator)
+    table = activation_by_error(activations, errors, edges=(0.5,), points=points)
+    lower, upper = table.interval
+    assert (lower < table.activation).all()
+    assert (table.activation < upper).all()
+    again = activation_by_error(activations, errors, edges=(0.5,), points=points)
+    assert np.array_equal(again.interval, table.interval)
+    wide = activation_by_error(
+        activations, errors, edges=(0.5,), points=points, level=0.5
+    )
+    assert ((wide.interval[1] - wide.interval[0]) < upper - lower).all()
+    figure = table.plot()
+    assert figure.axes[0].get_title() == 'Medians with 95% intervals'
+    plt.close(figure)
+    # All in one block: no interval.
+    near = activation_by_error(activations, errors, edges=(0.5,), points=points / 1e4)
+    assert np.isnan(near.interval).all()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'top': 5}, 'number of concepts, 4, not 5'),
+        ({'edges': (2, 1)}, 'edges must ascend'),
+        ({'edges': ()}, 'edges must ascend'),
+        ({'summary': 'mode'}, "not 'mode'"),
+        ({'level': 1.0}, 'level must be between 0 and 1'),
+        ({'draws': 10}, '10 draws are too few'),
+        ({'points': torch.zeros(3, 2)}, '5 rows of activations for 3 points'),
+    ],
+)
+def test_bad_options(options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        activation_by_error(ACTIVATIONS, ERRORS, **{'top': 2, **options})
+
+
+def test_bad_rows() -> None:
+    with pytest.raises(ValueError, match='Row 1, counted from 0, .* which is -1'):
+        activation_by_error(ACTIVATIONS, torch.tensor([1.0, -1, 0, 0, 0]), top=2)
+    with pytest.raises(ValueError, match=r'not \(5, 4\) and \(4,\)'):
+        activation_by_error(ACTIVATIONS, ERRORS[:4], top=2)
