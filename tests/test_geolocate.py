@@ -20,6 +20,7 @@ from torchgeo_concepts.models import (
     ImageLocationModel,
     ImageTower,
 )
+from torchgeo_concepts.models.alignment import Align
 
 
 def shrink(image: Tensor) -> Tensor:
@@ -144,6 +145,67 @@ class TestPredict:
         candidates = Candidates(points, area_km2=25.0)
         locator = Geolocator.build(model, candidates, tmp_path, preprocess=shrink)
         assert locator.gallery.area_km2 == type(locator.gallery).load(tmp_path).area_km2
+
+
+class TestExplain:
+    @pytest.mark.parametrize('align', ['z', 'both'])
+    def test_differences_sum_to_that_of_the_similarities(
+        self, model: ImageLocationModel, points: Tensor, files: list[Path], align: Align
+    ) -> None:
+        model.alignment.align = align
+        locator = Geolocator.build(model, points, preprocess=shrink)
+        found = locator.predict(files[1], top_k=3)
+        contrast = locator.explain(files[1], top_k=3)
+        first, second, third = contrast.explanations
+        assert f'({found.points[0, 1, 0]:.2f}, ' in second.title
+        assert second.title.endswith('to the image')
+        # The gallery keeps vectors in 16 bits.
+        scores = [first.score, second.score, third.score]
+        assert scores == pytest.approx(found.similarity[0].tolist(), abs=2e-3)
+        for other, difference in zip(
+            (second, third), contrast.differences, strict=True
+        ):
+            total = sum(difference.contributions) + difference.unnamed
+            assert total == pytest.approx(first.score - other.score, abs=1e-5)
+            assert difference.score == first.score - other.score
+            assert (difference.unnamed != 0) == (align == 'both')
+        frame = contrast.to_frame()
+        named = frame[frame['part'] == 'concept']
+        assert named['name'].value_counts().to_dict() == dict.fromkeys(
+            model.alignment.basis.bank.names, 2
+        )
+        assert 'rather than' in str(contrast)
+        assert len(contrast.plot().axes) == 2
+
+    def test_places_of_choice(
+        self, model: ImageLocationModel, points: Tensor, files: list[Path]
+    ) -> None:
+        locator = Geolocator.build(model, points, preprocess=shrink)
+        places = [[2.0, 48.0], [-60.0, -3.0]]
+        contrast = locator.explain(Image.open(files[0]), points=places)
+        titles = [each.title for each in contrast.explanations]
+        assert titles == [
+            'similarity of (2.00, 48.00) to the image',
+            'similarity of (-60.00, -3.00) to the image',
+        ]
+        image = torch.tensor([255.0, 0, 0]).view(3, 1, 1).expand(3, 20, 30)
+        with torch.no_grad():
+            aligned = model(shrink(image)[None], torch.tensor(places))
+            expected = model.alignment.similarity(aligned)[0]
+        scores = [each.score for each in contrast.explanations]
+        assert scores == pytest.approx(expected.tolist(), abs=1e-6)
+
+    def test_what_cannot_be_explained(
+        self, model: ImageLocationModel, points: Tensor, files: list[Path]
+    ) -> None:
+        locator = Geolocator.build(model, points, preprocess=shrink)
+        with pytest.raises(ValueError, match='One image is explained at a time, not 3'):
+            locator.explain(files)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match='at least two'):
+            locator.explain(files[0], top_k=1)
+        embedded = Geolocator.build(model, points, space='x', preprocess=shrink)
+        with pytest.raises(ValueError, match='sums over numbers without a name'):
+            embedded.explain(files[0])
 
 
 class TestPreprocess:

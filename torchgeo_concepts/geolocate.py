@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,10 @@ from .datasets._images import read_image, to_tensor
 from .gallery import Gallery, Space, encoder_hash
 from .image_transforms import CenterCrop, Normalize
 from .models.image_location import ImageLocationModel
+from .points import PointsLike
+
+if TYPE_CHECKING:
+    from .explain import Contrast
 
 __all__ = ('Geolocator', 'ImagesLike', 'Locations', 'clip_preprocess')
 
@@ -181,7 +186,6 @@ class Geolocator:
         several = _as_list(images)
         if not several:
             raise ValueError('There are no images to locate.')
-        device = next(self.model.parameters()).device
         parts = []
         disable = None if progress is None else not progress
         with (
@@ -189,13 +193,55 @@ class Geolocator:
             tqdm(total=len(several), unit='image', disable=disable) as bar,
         ):
             for batch in _batches(several, batch_size):
-                prepared = [self.preprocess(_as_tensor(image)) for image in batch]
                 queries = self.model.embed_images(
-                    torch.stack(prepared).to(device), self.gallery.space
+                    self._prepare(batch), self.gallery.space
                 )
                 parts.append(self.gallery.search_probable(queries, self.scale, top_k))
                 bar.update(len(batch))
         return Locations(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def explain(
+        self, image: ImageLike, top_k: int = 2, points: PointsLike | None = None
+    ) -> 'Contrast':
+        """Explain why an image was taken at the best place rather than at another.
+
+        Similarities are computed anew, so that they differ from those of
+        :meth:`predict` by the rounding of the vectors that the gallery keeps.
+
+        Args:
+            image: One image, in any form that :meth:`predict` takes.
+            top_k: Number of candidates; the best is compared with each of the others.
+            points: Places to compare instead of the best candidates. The first is
+                compared with each of the others.
+
+        Returns:
+            What each concept adds to the similarity with each place. The differences of
+            contributions sum to those of the similarities.
+
+        Raises:
+            ValueError: If the gallery compares embeddings alone, which no concept names,
+                there is more than one image, or there are less than two places.
+        """
+        # Explanations may use galleries.
+        from .explain import Contrast, contributions
+
+        several = _as_list(image)
+        if len(several) != 1:
+            raise ValueError(f'One image is explained at a time, not {len(several)}.')
+        if points is None:
+            points = self.predict(several, top_k, progress=False).points[0]
+        found = contributions(
+            self.model,
+            points,
+            images=self._prepare(several),
+            space=self.gallery.space,
+            other_names=['the image'],
+        )
+        return Contrast(tuple(found))
+
+    def _prepare(self, images: Sequence[ImageLike]) -> Tensor:
+        prepared = [self.preprocess(_as_tensor(image)) for image in images]
+        return torch.stack(prepared).to(next(self.model.parameters()).device)
 
 
 def _as_list(images: ImagesLike) -> list[ImageLike]:

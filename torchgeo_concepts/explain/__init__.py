@@ -5,9 +5,19 @@
 
 from .atlas import concept_atlas
 from .bottleneck import Bottleneck, CurvePoint, concept_bottleneck
+from .contributions import (
+    Contributions,
+    alignment_contributions,
+    contributions,
+    explain,
+    similarity_contributions,
+)
 from .error_bins import ActivationByError, activation_by_error
+from .explanation import Contrast, Explanation, Parts
 from .flows import concept_flows, plot_concept_flows
 from .groups import GroupComparison, compare_groups
+from .head_reading import concept_head
+from .heads import ConceptHead, LinearHead, Outputs, Source
 from .interventions import (
     ConceptStep,
     Reranked,
@@ -16,26 +26,41 @@ from .interventions import (
     rerank,
     smallest_change,
 )
+from .networks import NetworkHead
 from .spaces import plot_clusters, plot_components, plot_modality_gap
 
 __all__ = (
     'ActivationByError',
     'Bottleneck',
+    'ConceptHead',
     'ConceptStep',
+    'Contrast',
+    'Contributions',
     'CurvePoint',
+    'Explanation',
     'GroupComparison',
+    'LinearHead',
+    'NetworkHead',
+    'Outputs',
+    'Parts',
     'Reranked',
     'SmallestChange',
+    'Source',
     'activation_by_error',
+    'alignment_contributions',
     'compare_groups',
     'concept_atlas',
     'concept_bottleneck',
     'concept_flows',
+    'concept_head',
+    'contributions',
+    'explain',
     'intervene',
     'plot_clusters',
     'plot_components',
     'plot_concept_flows',
     'plot_modality_gap',
     'rerank',
+    'similarity_contributions',
     'smallest_change',
 )

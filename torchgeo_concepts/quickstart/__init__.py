@@ -4,12 +4,12 @@
 """The first thing to try: predictions for world cities, and what they are made of."""
 
 from .command import CITIES, quickstart
-from .report import Explained, Explanation, QuickstartReport, Score, TargetScores
+from .report import Explained, ExplainedCity, QuickstartReport, Score, TargetScores
 
 __all__ = (
     'CITIES',
     'Explained',
-    'Explanation',
+    'ExplainedCity',
     'QuickstartReport',
     'Score',
     'TargetScores',

@@ -27,6 +27,7 @@ from .._linear_heads import (
     scale_of,
 )
 from ..embedding import embed_points
+from ..explain.explanation import Explanation, Parts
 from ..models.concept_earth import ConceptEarth
 from ..models.concept_earth_weights import concept_earth
 from ..models.features import FeatureKind, coordinate_features
@@ -35,7 +36,7 @@ from ..names import near_matches, normalise
 from ..probes import ridge_probe
 from ..splits import Folds, block_folds
 from .figure import draw_report, write_maps
-from .report import Explained, Explanation, QuickstartReport, Score, TargetScores
+from .report import Explained, ExplainedCity, QuickstartReport, Score, TargetScores
 
 if TYPE_CHECKING:
     from ..datasets import CityClimate
@@ -264,26 +265,22 @@ def _explain(
         float((tried - target).abs().mean()),
         alpha,
     )
-    explanations = tuple(
-        Explanation(
+    cities = tuple(
+        ExplainedCity(
             climate.cities[row],
-            float(head.bias[0]),
-            _sorted_parts(encoder.bank.names, parts[row]),
-            float(predicted[row]),
+            Explanation(
+                f'annual mean temperature of {climate.cities[row]}',
+                '°C',
+                encoder.bank,
+                tuple(parts[row].tolist()),
+                float(predicted[row]),
+                Parts(float(head.bias[0]), 'average city'),
+            ),
             float(target[row]),
         )
         for row in rows
     )
-    return Explained(explanations, score, int(others.sum()), len(encoder.bank), used)
-
-
-def _sorted_parts(
-    names: Sequence[str], values: Tensor
-) -> tuple[tuple[str, float], ...]:
-    """Return what adds something, the largest first."""
-    order = values.abs().argsort(descending=True, stable=True)
-    order = order[values[order] != 0]
-    return tuple((names[n], float(values[n])) for n in order.tolist())
+    return Explained(cities, score, int(others.sum()), len(encoder.bank), used)
 
 
 def _marks(

@@ -22,7 +22,7 @@ from ..models.concept_earth import ConceptEarth
 from ..models.features import features
 from ..plot import draw_map
 from ..raster_grid import RasterGrid
-from .report import CREDITS, Explanation, QuickstartReport, TargetScores
+from .report import CREDITS, SHOWN, ExplainedCity, QuickstartReport, TargetScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,19 +149,20 @@ def _draw_scores(axes: 'Axes', target: TargetScores) -> None:
 
 
 def _draw_explanations(figure: 'SubFigure', report: QuickstartReport) -> None:
-    explanations = report.explained.cities
-    shown = [explanation.largest() for explanation in explanations]
+    cities = report.explained.cities
+    shown = [city.explanation.added(SHOWN) for city in cities]
     limit = max((abs(value) for rows in shown for _, value in rows), default=1.0)
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axes, explanation in zip(panels, explanations, strict=True):
-        _draw_explanation(axes, explanation, 1.55 * limit, NAMES_WIDTH // len(shown))
+    for axes, city in zip(panels, cities, strict=True):
+        _draw_explanation(axes, city, 1.55 * limit, NAMES_WIDTH // len(shown))
     figure.suptitle(report.explained_title)
 
 
 def _draw_explanation(
-    axes: 'Axes', explanation: Explanation, limit: float, name_width: int
+    axes: 'Axes', explained: ExplainedCity, limit: float, name_width: int
 ) -> None:
-    rows = explanation.largest()
+    explanation = explained.explanation
+    rows = explanation.added(SHOWN)
     values = [value for _, value in rows]
     axes.barh(range(len(rows)), values, color=[WARM if v > 0 else COLD for v in values])
     for place, value in enumerate(values):
@@ -181,8 +182,8 @@ def _draw_explanation(
     axes.set_xlim(-limit, limit)
     axes.set_xlabel('contribution [°C]')
     axes.set_title(
-        f'{explanation.city}: {explanation.prediction:.1f} °C, by CHELSA '
-        f'{explanation.truth:.1f} °C\naverage city {explanation.average:.1f} °C '
+        f'{explained.city}: {explanation.score:.1f} °C, by CHELSA '
+        f'{explained.truth:.1f} °C\naverage city {explanation.base:.1f} °C '
         f'{_signed(sum(values))} °C',
         fontsize=10,
     )

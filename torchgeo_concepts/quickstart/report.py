@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..explain.explanation import Explanation
+
 # Contributions that are shown by name; the others are added up.
 SHOWN = 5
 
@@ -58,37 +60,18 @@ class TargetScores:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class ExplainedCity:
     """A prediction for a city as a sum of what concepts contribute.
 
     Attributes:
         city: Name of the city.
-        average: Prediction for an average city.
-        contributions: Names of concepts and what each adds, that of the largest size
-            first; without those that add nothing.
-        prediction: The prediction, *average* plus all contributions.
+        explanation: The prediction, and what it is the sum of.
         truth: The true value.
     """
 
     city: str
-    average: float
-    contributions: tuple[tuple[str, float], ...]
-    prediction: float
+    explanation: Explanation
     truth: float
-
-    def largest(self, number: int = SHOWN) -> list[tuple[str, float]]:
-        """Return the largest contributions, and the sum of all others as one.
-
-        Args:
-            number: How many have their names.
-        """
-        shown, others = self.contributions[:number], self.contributions[number:]
-        if len(others) < 2:
-            return list(self.contributions)
-        return [
-            *shown,
-            (f'{len(others)} more concepts', sum(value for _, value in others)),
-        ]
 
 
 @dataclass(frozen=True)
@@ -103,7 +86,7 @@ class Explained:
         num_used: Number of concepts that it uses.
     """
 
-    cities: tuple[Explanation, ...]
+    cities: tuple[ExplainedCity, ...]
     score: Score
     num_cities: int
     num_concepts: int
@@ -148,8 +131,8 @@ class QuickstartReport:
             f'up; R² {score.r2:.3f}, error {score.error:.2f} °C)'
         )
         lines += ['', self.explained_title, how]
-        for explanation in self.explained.cities:
-            lines += ['', *_explanation_lines(explanation)]
+        for city in self.explained.cities:
+            lines += ['', *_explanation_lines(city)]
         lines += ['', f'picture: {self.picture}', f'maps: {self.maps}']
         return '\n'.join([*lines, f'{self.seconds:.0f} s', '', *CREDITS])
 
@@ -166,14 +149,15 @@ def _score_lines(target: TargetScores) -> list[str]:
     ]
 
 
-def _explanation_lines(explanation: Explanation) -> list[str]:
+def _explanation_lines(explained: ExplainedCity) -> list[str]:
+    explanation = explained.explanation
     rows: Sequence[tuple[str, str]] = [
-        ('average city', f'{explanation.average:.2f}'),
-        *((name, f'{value:+.2f}') for name, value in explanation.largest()),
-        ('= predicted', f'{explanation.prediction:.2f}'),
-        ('CHELSA', f'{explanation.truth:.2f}'),
+        (explanation.parts.base_name, f'{explanation.base:.2f}'),
+        *((name, f'{value:+.2f}') for name, value in explanation.added(SHOWN)),
+        ('= predicted', f'{explanation.score:.2f}'),
+        ('CHELSA', f'{explained.truth:.2f}'),
     ]
     return [
-        f'{explanation.city:<{NAME}}{"°C":>{NUMBER}}',
+        f'{explained.city:<{NAME}}{explanation.unit:>{NUMBER}}',
         *(f'  {name:<{NAME - 2}}{value:>{NUMBER}}' for name, value in rows),
     ]

@@ -1,0 +1,103 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Heads that are networks, explained by integrated gradients."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .._modes import evaluating
+from .heads import ConceptHead, device_of
+
+__all__ = ('NetworkHead',)
+
+# Rows whose steps are computed together, few enough to stay in the cache of a processor.
+ROWS = 64
+
+# Points along the line that leave next to no gap of smooth networks.
+STEPS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkHead(ConceptHead):
+    """A head that is no linear model.
+
+    Contributions are integrated gradients (https://arxiv.org/abs/1703.01365) along the
+    straight line from the reference. They sum to the difference of the predictions but
+    for a gap, which shrinks with more steps and is part of each explanation.
+
+    Attributes:
+        network: What predicts.
+        outputs_of: Turns features as the encoder has them into predictions by the
+            network, and lets gradients through.
+        steps: Number of points along the line. More take longer and leave a smaller gap;
+            ``dataclasses.replace`` makes a head of others.
+    """
+
+    network: nn.Module
+    outputs_of: Callable[[Tensor], Tensor]
+    steps: int = STEPS
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Predict all outputs.
+
+        Args:
+            inputs: Features of shape ``(N, d)``.
+
+        Returns:
+            Predictions of shape ``(N, t)``.
+        """
+        with torch.no_grad(), evaluating(self.network):
+            return self._outputs(inputs).double().cpu()
+
+    def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
+        """Tell what each feature adds to a weighted sum of the outputs.
+
+        Args:
+            inputs: Features of shape ``(N, d)``.
+            chosen: Weight of each output, of shape ``(N, t)`` or ``(1, t)``.
+
+        Returns:
+            Contributions of shape ``(N, d)``.
+
+        Raises:
+            ImportError: If captum is not installed.
+        """
+        gradients = _captum().IntegratedGradients(self._score)
+        chosen = chosen.expand(len(inputs), -1)
+        parts = [inputs[:0]]
+        with evaluating(self.network):
+            for some, weights in zip(
+                inputs.split(ROWS), chosen.split(ROWS), strict=True
+            ):
+                parts.append(
+                    gradients.attribute(
+                        some.float(),
+                        self.reference[None].float(),
+                        additional_forward_args=(weights,),
+                        n_steps=self.steps,
+                    ).double()
+                )
+        return torch.cat(parts)
+
+    def _score(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        outputs = self._outputs(inputs)
+        return (outputs * weights.to(outputs)).sum(dim=1)
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        return self.outputs_of(inputs.float().to(device_of(self.network)))
+
+
+def _captum() -> Any:
+    try:
+        from captum import attr
+    except ImportError as error:
+        raise ImportError(
+            'Networks are explained by captum. Install it with '
+            "'pip install torchgeo-concepts[explain]'."
+        ) from error
+    return attr
