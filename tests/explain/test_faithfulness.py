@@ -1,0 +1,151 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import r2_score
+from torch import Tensor
+
+from torchgeo_concepts.datasets import CityClimate
+from torchgeo_concepts.explain import (
+    concept_curves,
+    fit_head,
+    rank_by_halves,
+    ranking_stability,
+    remove_and_retrain,
+)
+from torchgeo_concepts.models import concept_earth
+from torchgeo_concepts.probes import LinearFit
+from torchgeo_concepts.splits import block_folds
+
+type Data = tuple[Tensor, Tensor, Tensor]
+
+SEEDS = (0, 1)
+
+
+@pytest.fixture(scope='module')
+def data() -> Data:
+    """Targets that three of twelve concepts make, at points all over the Earth."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(600, 2, generator=generator) * 160 - 80
+    z = torch.randn(600, 12, generator=generator)
+    noise = torch.randn(600, generator=generator)
+    return z, 3 * z[:, 4] - 2 * z[:, 7] + z[:, 1] + 0.3 * noise, points
+
+
+@pytest.fixture(scope='module')
+def cities() -> Data:
+    dataset = CityClimate()
+    with torch.no_grad():
+        z = concept_earth('NO_CLIMATE').concepts(dataset.points)
+    return z, dataset.values[:, 0], dataset.points
+
+
+class TestCurves:
+    def test_ends_are_the_head_and_its_average(self, data: Data) -> None:
+        z, y, points = data
+        head, mean, std = fit_head(z, y, points)
+        scaled = (z.double() - mean) / std
+        whole = r2_score(y, scaled @ head.weight[0] + head.bias[0])
+        curves = concept_curves(head, scaled, y, points, seeds=SEEDS, samples=20)
+        assert [(c.order, c.change) for c in curves] == [
+            ('contribution', 'deletion'),
+            ('contribution', 'insertion'),
+            ('random', 'deletion'),
+            ('random', 'insertion'),
+        ]
+        for curve in curves:
+            ends = curve.r2[0], curve.r2[-1]
+            expected = (whole, 0) if curve.change == 'deletion' else (0, whole)
+            assert ends == pytest.approx(expected, abs=1e-5)
+            assert curve.low < curve.area < curve.high
+            assert curve.area == pytest.approx(np.trapezoid(curve.r2, curve.share))
+
+    def test_step_by_hand(self, data: Data) -> None:
+        z, y, points = data
+        weight = torch.zeros(1, 12, dtype=torch.float64)
+        weight[0, 4], weight[0, 7] = 3, -2
+        head = LinearFit(weight, torch.zeros(1, dtype=torch.float64), (1.0,))
+        deletion, insertion, *_ = concept_curves(
+            head, z, y, points, steps=13, seeds=SEEDS, samples=20
+        )
+        parts = (z.double() * weight[0])[:, [4, 7]]
+        largest = parts.gather(1, parts.abs().argmax(dim=1, keepdim=True))[:, 0]
+        assert insertion.r2[1] == pytest.approx(r2_score(y, largest))
+        left = parts.sum(dim=1) - largest
+        assert deletion.r2[1] == pytest.approx(max(0, r2_score(y, left)))
+
+    def test_contributions_beat_chance_on_held_out_cities(self, cities: Data) -> None:
+        z, y, points = cities
+        train, test = map(torch.from_numpy, block_folds(points, 2))
+        head, mean, std = fit_head(z[train], y[train], points[train])
+        scaled = (z[test].double() - mean) / std
+        by_size, grown, chance, grown_by_chance = concept_curves(
+            head, scaled, y[test], points[test], seeds=SEEDS, samples=50
+        )
+        assert by_size.high < chance.low
+        assert grown.low > grown_by_chance.high
+
+    def test_head_of_other_concepts(self, data: Data) -> None:
+        z, y, points = data
+        head, *_ = fit_head(z[:, :5], y, points)
+        with pytest.raises(ValueError, match=r'shape \(1, 5\), but there are 12'):
+            concept_curves(head, z, y, points)
+
+
+class TestRetraining:
+    def test_concepts_that_matter_are_missed(self, data: Data) -> None:
+        table = remove_and_retrain(*data, counts=(1, 3, 12), seeds=SEEDS)
+        assert table['removed'].tolist() == [0, 1, 3]
+        nothing, one, three = table.to_dict('records')
+        assert nothing['top'] == nothing['random'] > 0.98
+        assert nothing['difference'] == 0
+        # Without concept 4, 5 of 14 parts of the variance are left.
+        assert one['top'] == pytest.approx(5 / 14, abs=0.1)
+        assert three['top'] < 0.05
+        assert three['low'] > 0.1
+
+    def test_a_concept_that_another_repeats_is_not_missed(self, data: Data) -> None:
+        z, y, points = data
+        twice = torch.cat((z, z), dim=1)
+        table = remove_and_retrain(twice, y, points, counts=(1,), seeds=SEEDS)
+        assert table['top'].iloc[1] == pytest.approx(table['top'].iloc[0], abs=0.01)
+
+
+class TestHalves:
+    def test_ranking_of_the_other_half_does_as_well(self, data: Data) -> None:
+        table = rank_by_halves(*data, counts=(1, 3, 12), seeds=SEEDS)
+        assert table['kept'].tolist() == [1, 3]
+        _, three = table.to_dict('records')
+        assert three['other'] == pytest.approx(three['own'], abs=1e-9)
+        assert three['other'] > 0.98
+        assert three['random'] < 0.8
+        assert 0 < three['correlation'] < 1
+
+    def test_cities(self, cities: Data) -> None:
+        table = rank_by_halves(*cities, counts=(10,), seeds=(0,))
+        [row] = table.to_dict('records')
+        assert row['random'] < row['other'] < row['own'] + 0.1
+        assert 0.2 < row['correlation'] < 1
+
+
+class TestStability:
+    def test_draws_agree_where_concepts_matter(self, data: Data) -> None:
+        z, y, points = data
+        mean, low, high = ranking_stability(z, y, points, draws=6)
+        assert -1 <= low < mean < high <= 1
+        strong = z @ (2.0 ** torch.arange(12))
+        assert ranking_stability(z, strong, points, draws=6)[0] > 0.99 > mean
+
+    def test_one_draw(self, data: Data) -> None:
+        with pytest.raises(ValueError, match='draws=2 at least, not 1'):
+            ranking_stability(*data, draws=1)
+
+
+@pytest.mark.parametrize('function', [fit_head, remove_and_retrain, rank_by_halves])
+def test_rows_that_differ(function: object, data: Data) -> None:
+    z, y, points = data
+    assert callable(function)
+    with pytest.raises(ValueError, match='600 rows of scores, 599 values and 600'):
+        function(z, y[1:], points)
