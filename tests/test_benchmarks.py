@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 
+from torchgeo_concepts.concepts.layers import get_layer
+from torchgeo_concepts.concepts.layers.koppen import ZONES
 from torchgeo_concepts.models import ConceptEarth, concept_earth
 
 FOLDER = Path(__file__).parents[1] / 'docs' / 'benchmarks'
@@ -26,6 +29,13 @@ def measure() -> ModuleType:
     import concept_earth as measure
 
     return measure
+
+
+@pytest.fixture(scope='module')
+def others() -> ModuleType:
+    import second_sources as others
+
+    return others
 
 
 @pytest.fixture(scope='module')
@@ -75,3 +85,47 @@ def test_regions(measure: ModuleType, grounded: ConceptEarth) -> None:
     assert {'Europe', 'sea', 'Antarctica, south of 60° S'} <= set(table)
     # Elevation is 0 at sea, so the error there is that of noise alone.
     assert float(table['sea'][4]) < float(table['Asia'][4])
+
+
+@pytest.mark.parametrize(
+    ('zone', 'lat', 'temperature', 'rain'),
+    [
+        ('Af', 1, [27] * 12, [200] * 12),
+        ('Am', 10, [27] * 12, [20] * 3 + [400] * 9),
+        ('Aw', 10, [27] * 12, [0] * 5 + [250] * 5 + [0] * 2),
+        ('BWh', 24, [20] * 6 + [30] * 6, [1] * 12),
+        ('BSk', 45, [-8] * 6 + [20] * 6, [20] * 12),
+        # Rain in winter is that of the other months in the south.
+        ('Csa', 40, [8] * 6 + [24] * 6, [90] * 3 + [5] * 6 + [90] * 3),
+        ('Csa', -33, [24] * 6 + [8] * 6, [5] * 3 + [90] * 6 + [5] * 3),
+        ('Cfb', 50, [4] * 4 + [17] * 4 + [6] * 4, [60] * 12),
+        ('Cfc', 62, [2] * 5 + [11] * 3 + [3] * 4, [60] * 12),
+        ('Dwa', 40, [-8] * 4 + [24] * 4 + [2] * 4, [3] * 3 + [150] * 6 + [5] * 3),
+        ('Dfd', 66, [-45] * 5 + [15] * 3 + [-30] * 4, [30] * 12),
+        ('ET', 70, [-20] * 8 + [5] * 4, [20] * 12),
+        ('EF', -80, [-40] * 12, [5] * 12),
+    ],
+)
+def test_koppen(
+    others: ModuleType, zone: str, lat: float, temperature: list[int], rain: list[int]
+) -> None:
+    months = [np.array([values], dtype=float).T for values in (temperature, rain)]
+    [code] = others.koppen(*months, np.array([lat]))
+    assert ZONES[int(code) - 1] == zone
+
+
+def test_second_sources_agree_roughly(others: ModuleType) -> None:
+    found = {source.name: source for source in others.sources(800)}
+    assert len(found) == 4
+    for name, concept, least in (
+        ('Mapzen heights', 'relief-within-100-km', 0.9),
+        ('GSHHS shore', 'distance-inland', 0.97),
+        ('CHELSA at cities', 'temperature-of-july', 0.9),
+    ):
+        source = found[name]
+        [grounding] = [g for g in source.groundings if g.concept == concept]
+        own = get_layer(grounding.layer_names[0])(source.points)
+        own = np.log10(1 + np.maximum(own, 0)) if grounding.is_log else own
+        other = grounding(source.points)
+        known = ~np.isnan(own) & ~np.isnan(other)
+        assert np.corrcoef(own[known], other[known])[0, 1] > least

@@ -44,11 +44,16 @@ def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
     axes.set_ylabel('latitude [°]')
     # Degrees of longitude are as long as they are in the middle of the map.
     axes.set_aspect(1 / max(0.2, np.cos(np.deg2rad((south + north) / 2))))
-    _draw_coast(axes)
+    draw_coast(axes)
     return figure, axes
 
 
-def _draw_coast(axes: 'Axes') -> None:
+def draw_coast(axes: 'Axes') -> None:
+    """Draw the coastline in a map of longitudes and latitudes, if it is installed.
+
+    Args:
+        axes: The map; longitudes may go on beyond 180.
+    """
     land = get_layer('land')
     if not land.is_installed:
         return
@@ -57,7 +62,7 @@ def _draw_coast(axes: 'Axes') -> None:
     lon = np.arange(west + step / 2, east, step)
     lat = np.arange(south + step / 2, north, step)
     x, y = np.meshgrid(lon, lat)
-    is_land = land.at(x.ravel(), y.ravel()).reshape(x.shape)
+    is_land = land.at((x.ravel() + 180) % 360 - 180, y.ravel()).reshape(x.shape)
     if is_land.min() < is_land.max():
         axes.contour(lon, lat, is_land, [0.5], colors='0.6', linewidths=0.5, zorder=0)
 

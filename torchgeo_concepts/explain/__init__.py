@@ -36,7 +36,10 @@ from .interventions import (
 )
 from .leakage import Impurity, label_leakage, oracle_impurity
 from .networks import NetworkHead
+from .regions import sample_area, us_states
 from .spaces import plot_clusters, plot_components, plot_modality_gap
+from .truth import MapScore, score_map
+from .weighted import Estimate
 
 __all__ = (
     'ActivationByError',
@@ -47,10 +50,12 @@ __all__ = (
     'Contrast',
     'Contributions',
     'CurvePoint',
+    'Estimate',
     'Explanation',
     'GroupComparison',
     'Impurity',
     'LinearHead',
+    'MapScore',
     'NetworkHead',
     'Outputs',
     'Parts',
@@ -79,6 +84,9 @@ __all__ = (
     'ranking_stability',
     'remove_and_retrain',
     'rerank',
+    'sample_area',
+    'score_map',
     'similarity_contributions',
     'smallest_change',
+    'us_states',
 )

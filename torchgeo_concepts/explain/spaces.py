@@ -53,10 +53,13 @@ def plot_components(
     if isinstance(values, Tensor):
         numbers = values.double().numpy()
         known = np.isfinite(numbers)
-        axes.scatter(*parts[~known].T, s=size, color='0.8', linewidths=0)
+        axes.scatter(
+            parts[~known, 0], parts[~known, 1], s=size, color='0.8', linewidths=0
+        )
         low, high = np.percentile(numbers[known], [1, 99]) if known.any() else (0, 1)
         drawn = axes.scatter(
-            *parts[known].T,
+            parts[known, 0],
+            parts[known, 1],
             c=numbers[known],
             s=size,
             cmap='viridis',
@@ -100,7 +103,8 @@ def _scatter_classes(
     column = np.array(names)
     for number, name in enumerate(classes):
         axes.scatter(
-            *parts[column == name].T,
+            parts[column == name, 0],
+            parts[column == name, 1],
             s=size,
             color=CLASS_COLOURS[number % len(CLASS_COLOURS)],
             marker=MARKERS[number // len(CLASS_COLOURS)],
@@ -148,7 +152,8 @@ def plot_clusters(
         some = lonlat[clusters == cluster]
         label = f'{cluster + 1} ({len(some) / len(lonlat):.0%})'
         colour = CLASS_COLOURS[cluster]
-        axes.scatter(*some.T, s=size, color=colour, linewidths=0, label=label)
+        lon, lat = some.T
+        axes.scatter(lon, lat, s=size, color=colour, linewidths=0, label=label)
     figure.legend(
         loc='outside lower center',
         ncols=4,
@@ -199,8 +204,9 @@ def plot_modality_gap(
     ]
     size = max(4.0, point_size(2 * len(first)))
     for name, some, colour, marker in pairs:
+        x, y = some.T
         axes.scatter(
-            *some.T, s=size, color=colour, marker=marker, linewidths=0, label=name
+            x, y, s=size, color=colour, marker=marker, linewidths=0, label=name
         )
     axes.set_xlabel(f'principal component 1 ({shares[0]:.0%} of variance)')
     axes.set_ylabel(f'principal component 2 ({shares[1]:.0%} of variance)')
