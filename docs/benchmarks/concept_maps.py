@@ -25,13 +25,13 @@ from second_sources import sources
 from torch import Tensor, nn
 
 import torchgeo_concepts
-from torchgeo_concepts._benchmark_report import processor
 from torchgeo_concepts._linear_heads import (
     fit_one_ridge,
     held_out_predictions,
     mean_r2,
     scale_of,
 )
+from torchgeo_concepts._pages import processor
 from torchgeo_concepts.concepts.layers import get_layer
 from torchgeo_concepts.concepts.layers.grounding import load_groundings
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
