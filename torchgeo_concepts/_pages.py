@@ -3,9 +3,10 @@
 
 """Pages of measurements that commands write."""
 
+import itertools
 import platform
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ._files import atomic_path
@@ -32,6 +33,39 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text('\n'.join(lines).rstrip() + '\n', encoding='utf-8')
+
+
+def write_section(path: Path, lines: Iterable[str]) -> None:
+    """Write a section of a page, and keep what other commands have written there.
+
+    Args:
+        path: The page. It is made if there is none.
+        lines: Lines of the section, the first of which is a heading of the first level;
+            the section of that heading is replaced, or a new one is added at the end.
+    """
+    new = list(lines)
+    old = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
+    starts = [*_headings(old), len(old)]
+    sections = [old[a:b] for a, b in itertools.pairwise(starts)]
+    if new[0] not in [section[0] for section in sections]:
+        sections.append(new)
+    sections = [new if section[0] == new[0] else section for section in sections]
+    preface = old[: starts[0]]
+    write_lines(path, '\n\n'.join(_trimmed([preface, *sections])).splitlines())
+
+
+def _trimmed(parts: Iterable[Sequence[str]]) -> list[str]:
+    return [text for part in parts if (text := '\n'.join(part).strip('\n'))]
+
+
+def _headings(lines: Iterable[str]) -> Iterator[int]:
+    """Number the headings of the first level, which comments in code are not."""
+    in_code = False
+    for number, line in enumerate(lines):
+        if line.startswith('```'):
+            in_code = not in_code
+        elif line.startswith('# ') and not in_code:
+            yield number
 
 
 def processor() -> str:

@@ -138,7 +138,7 @@ class TestReport:
         assert first == report.verdict
         page = (report.output / 'audit.md').read_text()
         title, _, start = page.splitlines()[:3]
-        assert title == '# Audit: measurements'
+        assert title == '# Audit'
         assert start.startswith('**Controls that do as well as what is released')
         assert 'scores with swapped names' in first.partition('downstream')[2]
         assert '32 of the scores' not in first

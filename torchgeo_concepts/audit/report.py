@@ -164,7 +164,7 @@ def page_lines(
         drift: How far the directions are from where they started.
         figure: Path of the figure from the page.
     """
-    yield '# Audit: measurements'
+    yield '# Audit'
     yield ''
     yield from wrapped(f'**{verdict(rows)}**')
     yield from wrapped(

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import torch
 
 from .._files import check_writable
-from .._pages import processor, write_lines
+from .._pages import processor, write_lines, write_section
 from ..embedding import Device
 from ..names import near_matches
 from .encoders import RELEASED
@@ -84,7 +84,7 @@ def benchmark(
         seeds: Seeds of the splits. More of them average over more folds.
         degree: Highest degree of the spherical harmonics; there are (degree + 1)² - 1.
         truncate: Also try so many principal components of ConceptEarth's embeddings.
-        page: Markdown file that also gets the text of results.md.
+        page: Markdown file that also gets the text of results.md, as a section of its own.
         threads: Number of threads to compute with. By default, as many as torch takes.
         device: Where encoders compute. By default, on a GPU if there is one.
         progress: Show a progress bar. By default, on a terminal only.
@@ -201,7 +201,7 @@ def _write(
     write_csv(output / 'results.csv', rows)
     write_lines(output / 'results.md', [*lines, '![All scores](results.png)'])
     if page is not None:
-        write_lines(page, lines)
+        write_section(page, lines)
     write_figure(output / 'results.png', rows)
 
 
