@@ -14,7 +14,7 @@ import torch
 from torchgeo_concepts.audit import AuditReport, audit
 from torchgeo_concepts.audit.controls import make_controls
 from torchgeo_concepts.audit.report import Row, verdict
-from torchgeo_concepts.audit.scores import AUC, rising_line, truth_draws
+from torchgeo_concepts.audit.scores import AUC, rising_line, summed_up, truth_draws
 from torchgeo_concepts.audit.study import make_study
 from torchgeo_concepts.audit.texts import SENTENCES, mapped, random_words
 from torchgeo_concepts.benchmark.tasks import read_tables
@@ -172,6 +172,18 @@ class TestReport:
         height, width, _ = mpimg.imread(report.output / 'audit.png').shape
         assert width > 1000
         assert 700 < height < 2000
+
+
+def test_draws_are_compared_one_by_one() -> None:
+    draws = np.linspace(0, 1, 101)[None]
+    lower, higher = summed_up([draws[0] - 0.01]), summed_up([draws[0]])
+    # Intervals overlap, and yet one is higher in every draw.
+    assert lower.high > higher.low
+    assert not lower.reaches(higher)
+    assert higher.reaches(lower)
+    assert higher.reaches(higher)
+    noisy = summed_up([draws[0] - 0.01, draws[0] + 0.01])
+    assert noisy.reaches(higher)
 
 
 def test_verdict_without_any_control_that_does_as_well() -> None:

@@ -45,7 +45,8 @@ class Row:
         high: Upper end.
         dimensions: Number of features.
         seeds: Number of seeds.
-        does_as_well: Whether the interval reaches that of what it stands beside.
+        does_as_well: Whether what it stands beside is not reliably better: higher in at
+            least 97.5% of the draws.
     """
 
     table: str
@@ -97,7 +98,7 @@ def make_rows(
                     score.high,
                     dimensions[name],
                     seeds,
-                    other is not None and score.high >= other.low,
+                    other is not None and score.reaches(other),
                 )
             )
     return rows
@@ -194,10 +195,11 @@ def page_lines(
     yield '## What stands beside what is released'
     yield ''
     yield from wrapped(
-        'In all tables, `=` marks an interval that reaches that of what the row stands '
-        'beside. Intervals of the same draws can overlap where one is better in every '
-        'draw, so the mark errs on the side of the control. Parts of what is released, '
-        'and HELD_OUT, are no controls, and the first line leaves them out.'
+        'In all tables, `=` marks a row that does as well as what it stands beside: that '
+        'is, what stands beside is higher in less than 97.5% of the draws. Draws are the '
+        'same for both, so intervals may overlap where one is reliably better. Parts of '
+        'what is released, and HELD_OUT, are no controls, and the first line leaves '
+        'them out.'
     )
     yield '| control | beside | |'
     yield '| --- | --- | --- |'

@@ -24,8 +24,11 @@ AUC, R2 = 'AUC of classes', 'R² of quantities'
 
 SPLITS = ('random', 'blocks')
 
+# Difference of two scores that is rounding.
+SAME = 1e-6
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Value:
     """A score with the interval that holds 95% of the draws.
 
@@ -33,11 +36,22 @@ class Value:
         value: The score.
         low: Lower end.
         high: Upper end.
+        draws: The score in each draw, of shape ``(seeds, draws)``.
     """
 
     value: float
     low: float
     high: float
+    draws: Floats
+
+    def reaches(self, other: 'Value') -> bool:
+        """Tell whether the other score is not reliably higher, draw by draw.
+
+        Args:
+            other: A score in the same draws.
+        """
+        low, _ = interval(other.draws - self.draws)
+        return low <= SAME
 
 
 # A measure, and the split by which a target was predicted; empty for names.
@@ -146,4 +160,5 @@ def _all(predicted: Tensor, rows: Tensor, x: Tensor) -> Floats:
 def summed_up(draws: list[Floats]) -> Value:
     """Sum up the draws of several seeds, the first of each being that of all points."""
     value = float(np.mean([each[0] for each in draws]))
-    return Value(value, *interval(np.stack(draws)[:, 1:]))
+    drawn = np.stack(draws)[:, 1:]
+    return Value(value, *interval(drawn), drawn)
