@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from torchgeo.main import main
+from torchgeo.models import get_model_weights
 
 from torchgeo_concepts.cli import main as concepts_main
 from torchgeo_concepts.concepts import ConceptBank
@@ -96,3 +97,22 @@ def test_banks_combine_as_the_documentation_says(tmp_path: Path) -> None:
 def test_page_of_the_bank_is_that_of_the_bank() -> None:
     text = (ROOT / 'docs' / 'bank.md').read_text()
     assert text.endswith(bank_page(ConceptBank.default()))
+
+
+def test_configurations_that_pages_name_exist() -> None:
+    named = {
+        (page.name, path)
+        for page in PAGES
+        for path in re.findall(r'docs/configs/[\w.-]+\.yaml', page.read_text())
+    }
+    assert len(named) > 3
+    assert [item for item in named if not (ROOT / item[1]).is_file()] == []
+
+
+def test_sizes_of_networks_are_those_of_the_weights() -> None:
+    page = (ROOT / 'docs' / 'concept_earth.md').read_text()
+    said = re.findall(r'^\| `(\w+)`[^|]*\| 2 x (\d+) \|', page, re.MULTILINE)
+    assert dict(said) == {
+        weights.name: str(weights.meta['hidden_dim'])
+        for weights in get_model_weights('concept_earth')
+    }

@@ -24,6 +24,7 @@ from scipy.spatial import cKDTree
 from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 
+from ._polygons import check_polygon
 from .concepts.layers.sphere import RADIUS_KM, chord, unit_vectors
 from .names import near_matches
 from .points import check_points
@@ -315,6 +316,10 @@ def in_region(points: Tensor, region: Region) -> NDArray[np.bool_]:
 
     Returns:
         Whether each does, of shape ``(N,)``; those on a border do.
+
+    Raises:
+        ValueError: If there is no such region, or it cannot be told how a polygon lies
+            to the antimeridian or to a pole.
     """
     checked = check_points(points).detach().cpu().double()
     lon, lat = checked.numpy().T
@@ -325,6 +330,7 @@ def in_region(points: Tensor, region: Region) -> NDArray[np.bool_]:
         if not isinstance(part, BaseGeometry):
             inside |= (_in_file if _is_file(part) else _in_named)(checked, str(part))
             continue
+        check_polygon(part, 'The region')
         for turn in (-360, 0, 360):
             inside |= shapely.intersects_xy(part, lon + turn, lat)
     return inside

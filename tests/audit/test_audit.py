@@ -188,7 +188,16 @@ def test_draws_are_compared_one_by_one() -> None:
 
 def test_verdict_without_any_control_that_does_as_well() -> None:
     row = Row(
-        'controls', 'chance', 'released', 'AUC of classes', '', 0.5, 0.4, 0.6, 9, 1
+        'controls',
+        'chance',
+        'released scores',
+        'AUC of classes',
+        '',
+        0.5,
+        0.4,
+        0.6,
+        9,
+        1,
     )
     assert verdict([row]).count('none') == 3
     well = replace(row, does_as_well=True)

@@ -1,6 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from matplotlib import pyplot as plt
 from shapely.geometry import box
 
 from torchgeo_concepts.concepts.layers import GROUPS, PolygonLayer, get_layer
-from torchgeo_concepts.datasets import GroundedPoints
+from torchgeo_concepts.datasets import GroundedPoints, grounded_points
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 from torchgeo_concepts.datasets.point_sampling import land_points, sample_points
 from torchgeo_concepts.models import GeoCLIPLocation
@@ -141,6 +142,57 @@ class TestPoints:
         assert 0.1 < inside.mean() < 0.5
         with pytest.raises(ValueError, match='made with another bank'):
             GroundedPoints(tmp_path / 'points', 300, progress=False)
+
+    def test_labels_must_fit_float16(self, tmp_path: Path) -> None:
+        shapes = [box(-180, -90, 0, 90), box(0, -90, 180, 90)]
+        frame = gpd.GeoDataFrame({'v': [0, 200_000]}, geometry=shapes, crs='EPSG:4326')
+        frame.to_file(tmp_path / 'large.gpkg')
+        layer = PolygonLayer(tmp_path / 'large.gpkg', 'large', column='v', unit='g')
+        with pytest.raises(
+            ValueError, match="'large' has labels as large as 200,000 g"
+        ):
+            GroundedPoints(tmp_path / 'points', 50, layers=[layer], progress=False)
+
+    def test_what_is_wrong_is_said(self, dataset: GroundedPoints) -> None:
+        options: list[dict[str, Any]] = [{'number': 0}, {'part_size': 0}]
+        for option in options:
+            with pytest.raises(
+                ValueError, match=f'{next(iter(option))} must be at least'
+            ):
+                GroundedPoints(dataset.root, **option)
+
+    def test_damaged_part(self, dataset: GroundedPoints, tmp_path: Path) -> None:
+        root = tmp_path / 'points'
+        shutil.copytree(dataset.root, root)
+        part = root / '0001.concepts.npy'
+        content = part.read_bytes()
+        part.write_bytes(content[:-1])
+        with pytest.raises(ValueError, match=r'0001.concepts.npy is missing or dam'):
+            GroundedPoints(root, 600, part_size=250, progress=False)
+        for damaged in (b'', b'nonsense'):
+            part.write_bytes(damaged)
+            with pytest.raises(
+                ValueError, match=r'0001.concepts.npy is missing or dam'
+            ):
+                grounded_points._load(root, 1, 'concepts')
+        part.unlink()
+        with pytest.raises(ValueError, match=r'Remove 0001.points.npy beside it'):
+            grounded_points._load(root, 1, 'concepts')
+
+    def test_damaged_info(self, tmp_path: Path) -> None:
+        made = grounded_points._Made(1, 0, 1, '', {}, '')
+        grounded_points._start(tmp_path, made)
+        grounded_points._start(tmp_path, made)
+        info = tmp_path / 'points.json'
+        for text, reason in (
+            (b'', 'Expecting value'),
+            (b'\xff', 'decode'),
+            (b'{"number": 1}', "no 'seed'"),
+            (b'[]', "no 'number'"),
+        ):
+            info.write_bytes(text)
+            with pytest.raises(ValueError, match=f'points.json is damaged: .*{reason}'):
+                grounded_points._start(tmp_path, made)
 
     def test_plot(self, dataset: GroundedPoints) -> None:
         figure = dataset.plot('annual mean temperature', suptitle='Maps')

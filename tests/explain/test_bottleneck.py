@@ -14,6 +14,7 @@ from torchgeo_concepts.datasets import CityClimate
 from torchgeo_concepts.embedding import embed_points
 from torchgeo_concepts.explain import Bottleneck, concept_bottleneck, smallest_change
 from torchgeo_concepts.models import concept_earth
+from torchgeo_concepts.splits import block_folds
 
 
 def made_up(number: int = 300) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,6 +24,13 @@ def made_up(number: int = 300) -> tuple[Tensor, Tensor, Tensor]:
     points = torch.rand(number, 2, generator=generator) * 160 - 80
     x = z @ torch.randn(5, 8, generator=generator)
     return z, points, x + torch.randn(x.shape, generator=generator)
+
+
+def _with_hole(row: int) -> Tensor:
+    """Embeddings of which one row has a value that is missing."""
+    x = made_up()[2]
+    x[row, 3] = torch.nan
+    return x
 
 
 @pytest.fixture(scope='module')
@@ -143,6 +151,10 @@ class TestErrors:
             ({'z': torch.zeros(300, 4)}, 'do not belong together'),
             ({'target': torch.zeros(299)}, '300 rows of scores need as many targets'),
             ({'x': torch.zeros(299, 8)}, 'need as many targets'),
+            (
+                {'x': _with_hole(7)},
+                'Row 7 of the embeddings, counted from 0, is not fin',
+            ),
             ({'target': torch.zeros(300)}, 'the same everywhere'),
             ({'target': torch.full((300,), np.nan)}, 'Row 0, counted from 0, has no v'),
             ({'classes': ['A', 'B']}, 'has no number of one of 2 classes but'),
@@ -154,3 +166,16 @@ class TestErrors:
         inputs = {'z': z, 'target': z[:, 0], 'points': points, 'bank': bank, 'x': x}
         with pytest.raises(ValueError, match=message):
             concept_bottleneck(**{**inputs, **changes})
+
+    def test_quantity_that_does_not_vary_in_a_fold(self, bank: ConceptBank) -> None:
+        z, points, x = made_up()
+        y = z[:, 0].clone()
+        y[block_folds(points)[3]] = 2.5
+        with pytest.raises(
+            ValueError, match='fold 3, counted from 0, has the value 2.5'
+        ):
+            concept_bottleneck(z, y, points, bank, x)
+        # Of classes, a fold may well have a single one.
+        names = ['A', 'B']
+        model = concept_bottleneck(z, (y > 1).long(), points, bank, x, classes=names)
+        assert model.curve[model.chosen].mean > 0.5

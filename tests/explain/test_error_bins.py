@@ -78,5 +78,7 @@ def test_bad_options(options: Any, message: str) -> None:
 def test_bad_rows() -> None:
     with pytest.raises(ValueError, match='Row 1, counted from 0, .* which is -1'):
         activation_by_error(ACTIVATIONS, torch.tensor([1.0, -1, 0, 0, 0]), top=2)
+    with pytest.raises(ValueError, match='no rows of activations'):
+        activation_by_error(ACTIVATIONS[:0], ERRORS[:0], top=2)
     with pytest.raises(ValueError, match=r'not \(5, 4\) and \(4,\)'):
         activation_by_error(ACTIVATIONS, ERRORS[:4], top=2)

@@ -107,11 +107,29 @@ class TestContrast:
         assert difference.total == pytest.approx(-5.75)
         assert list(difference.contributions) == [0, -4, -1, 1, -0.5]
         assert difference.unnamed == -1.5
-        assert difference.unnamed_share == pytest.approx(3 / 9.5)
         # The base is the same, so it tells nothing.
         assert 'base' not in set(difference.to_frame()['part'])
-        assert contrast.differences == (difference, contrast.difference(2))
-        assert contrast.difference(2).score == 0
+        assert [each.score for each in contrast.differences] == [-5.75, 0]
+
+    def test_size_of_what_is_unnamed_is_not_known(
+        self, explanation: Explanation, other: Explanation
+    ) -> None:
+        difference = Contrast((explanation, other)).difference()
+        assert math.isnan(difference.parts.unnamed_size)
+        assert math.isnan(difference.named_share)
+        assert math.isnan(difference.unnamed_share)
+        lines = str(difference).splitlines()
+        assert '  3 unnamed numbers' in [line[:19] for line in lines]
+        assert lines[-1].split() == ['=', 'score', '-5.750']
+
+    def test_size_of_what_is_unnamed_in_one_alone(
+        self, explanation: Explanation, other: Explanation
+    ) -> None:
+        named = replace(other, score=15.0, parts=Parts(10.0, 'average point'))
+        difference = Contrast((explanation, named)).difference()
+        assert difference.unnamed_share == pytest.approx(2 / 8.5)
+        assert str(difference).endswith('24%')
+        assert Contrast((named, named)).difference().parts.unnamed_size == 0
 
     def test_bases_that_differ(
         self, explanation: Explanation, other: Explanation

@@ -30,6 +30,17 @@ def test_nowhere(encoder: ConceptEarth) -> None:
         concept_flows(encoder, ZONES, ['Brasil'], 200)
 
 
+@pytest.mark.parametrize(
+    ('concepts', 'regions', 'message'),
+    [(ZONES, [], 'not 3 and 0'), ([], ['Brazil', 'Egypt'], 'not 0 and 2')],
+)
+def test_nothing_to_count(
+    encoder: ConceptEarth, concepts: list[str], regions: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        concept_flows(encoder, concepts, regions, 200)
+
+
 def test_bands_are_as_wide_as_shares() -> None:
     shares = np.array([[0.75, 0.0], [0.25, 0.998], [0.0, 0.002]])
     figure = plot_concept_flows(shares, ['a', 'b', 'c'], ['X', 'Y'])

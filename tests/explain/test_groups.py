@@ -24,6 +24,9 @@ from torchgeo_concepts.models import (
 
 COARSE: dict[str, Any] = {'spacing_km': 150, 'block_km': 500, 'draws': 200}
 
+# Meant to cross the antimeridian, and says the opposite.
+FIJI = shapely.Polygon([(177, -19), (-179, -19), (-179, -16), (177, -16)])
+
 
 @pytest.fixture(scope='module')
 def encoder() -> ConceptEarth:
@@ -172,8 +175,14 @@ class TestErrors:
             ('Chnia', 'Japan', "'Chnia' is no continent.*Did you mean 'China'"),
             (shapely.box(-40, 30, -35, 35), 'Japan', 'a Polygon has no point of the'),
             # A ring around the pole, which is a line in longitude and latitude.
-            ('POLYGON ((0 80, 120 80, 240 80, 0 80))', 'Japan', 'must reach up to it'),
-            (shapely.Polygon(), 'Japan', 'a Polygon has no point'),
+            (
+                'POLYGON ((0 80, 120 80, 240 80, 0 80))',
+                'Japan',
+                'needs corners at the pole',
+            ),
+            (shapely.Polygon(), 'Japan', 'The region is empty'),
+            (FIJI, 'Japan', 'has an edge over 356 degrees'),
+            (FIJI.wkt, 'Japan', 'has an edge over 356 degrees'),
             ('Monaco', 'Japan', 'A small region needs a smaller spacing_km'),
             ('Asia', 'Japan', r'Asia and Japan overlap: \d+ points are in both'),
             ('Japan', torch.tensor([[138.0, 36.0]]), 'overlap: 1 points'),

@@ -25,6 +25,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
@@ -78,6 +79,16 @@ def exact(model: Any, method: str = 'predict') -> Any:
 
 
 class TestPipelines:
+    def test_pipeline_in_a_pipeline(self, encoder: ConceptEarth) -> None:
+        flat = pipeline(encoder, 'z', StandardScaler(), Ridge())
+        nested = pipeline(encoder, 'z', make_pipeline(StandardScaler(), Ridge()))
+        place = pd.DataFrame({'lon': [8.5], 'lat': [47.4]})
+        first, second = explain(flat, place), explain(nested, place)
+        assert second.parts.base_name == 'average point'
+        assert second.base == pytest.approx(first.base)
+        assert second.contributions == pytest.approx(first.contributions)
+        assert explain(flat, place.iloc[0]).score == pytest.approx(first.score)
+
     @pytest.mark.parametrize('kind', ['z', 'xz'])
     @pytest.mark.parametrize(
         'head', [Ridge(0.1), RidgeCV(), Lasso(0.1), LinearRegression()], ids=str
@@ -273,6 +284,19 @@ class TestNetworks:
                 getattr(exactly, name), getattr(integrated, name), atol=1e-6, rtol=0
             )
 
+    def test_outputs_without_a_column(self, encoder: ConceptEarth) -> None:
+        torch.manual_seed(0)
+        linear = nn.Linear(5, 1)
+        column, flat = (
+            contributions(concept_head(network, encoder=encoder), POINTS)
+            for network in (
+                nn.Sequential(linear, nn.Tanh()),
+                nn.Sequential(linear, nn.Tanh(), nn.Flatten(0)),
+            )
+        )
+        assert flat.values.equal(column.values)
+        assert flat.score.equal(column.score)
+
     def test_captum_that_is_not_installed(
         self, encoder: ConceptEarth, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -395,6 +419,17 @@ class TestErrors:
         with pytest.raises(ValueError, match='not linear in the features'):
             explain(model, (10.0, 24.0))
 
+    @pytest.mark.parametrize('split', [4.5, 70.0, -30.0])
+    def test_not_linear_far_out(self, encoder: ConceptEarth, split: float) -> None:
+        model = pipeline(encoder, 'z', Ridge())
+        scores = np.zeros((40, 5))
+        scores[:, 2] = split + np.where(np.arange(40) % 2, 0.5, -0.5)
+        stump = DecisionTreeRegressor(max_depth=1).fit(scores, scores[:, 2])
+        assert stump.tree_.threshold[0] == pytest.approx(split)
+        model.steps[-1] = 'stump', stump
+        with pytest.raises(ValueError, match='not linear in the features'):
+            explain(model, (10.0, 24.0))
+
     def test_classes_without_linear_scores(self, encoder: ConceptEarth) -> None:
         model = pipeline(encoder, 'z', RandomForestClassifier(3), y=ZONE)
         with pytest.raises(
@@ -436,6 +471,23 @@ class TestErrors:
             concept_head(fit)
         with pytest.raises(ValueError, match="takes features 'y'"):
             concept_head(fit, encoder=encoder, features='y')  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ('network', 'message'),
+        [
+            (nn.Sequential(nn.Linear(7, 2)), 'takes 7 features, .* has 5 of .z.'),
+            (nn.Conv2d(3, 2, 1), r'cannot take features of shape \(N, 5\)'),
+            (nn.Sequential(nn.Linear(5, 2).double()), r'\(N, 5\): .* as float32'),
+            (nn.Flatten(0), r'not \(10,\) for \(2, 5\)'),
+            (nn.Unflatten(1, (5, 1)), r'not \(2, 5, 1\) for \(2, 5\)'),
+        ],
+        ids=str,
+    )
+    def test_network_that_does_not_fit(
+        self, encoder: ConceptEarth, network: nn.Module, message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            concept_head(network, encoder=encoder)
 
     def test_banks(self, encoder: ConceptEarth) -> None:
         two = ConceptBank(Concept(name, name, 'a') for name in ('sun', 'rain'))

@@ -76,6 +76,23 @@ class TestIntervene:
             (changed - scores) @ weight, expected, atol=1e-5, rtol=0
         )
 
+    @pytest.mark.parametrize('with_encoder', [False, True])
+    def test_double_precision(
+        self, encoder: ConceptEarth, scores: Tensor, with_encoder: bool
+    ) -> None:
+        number = encoder.bank.index('elevation')
+        changed = intervene(
+            scores.double(),
+            {'elevation': 0.1},
+            encoder.bank,
+            encoder=encoder if with_encoder else None,
+        )
+        expected = torch.tensor(0.1, dtype=torch.float64)
+        if with_encoder:
+            expected = (expected - encoder.mean[number].double()) / encoder.std[number]
+        assert changed.dtype == torch.float64
+        assert changed[0, number].item() == pytest.approx(expected.item(), rel=1e-12)
+
     def test_nothing_to_set(self, encoder: ConceptEarth, scores: Tensor) -> None:
         assert intervene(scores, {}, encoder.bank).equal(scores)
 
@@ -227,6 +244,43 @@ class TestSmallestChange:
         )
         assert [step.concept for step in found.steps] == ['c0']
         assert found.allowed == 2
+        one = smallest_change(
+            torch.zeros(5), head, bank, reference, by=1, concepts='c3'
+        )
+        assert [step.concept for step in one.steps] == ['c3']
+        assert one.allowed == 1
+
+    @pytest.mark.parametrize('bad', [torch.nan, torch.inf])
+    def test_head_that_is_not_finite(
+        self, bank: ConceptBank, reference: Tensor, bad: float
+    ) -> None:
+        with pytest.raises(ValueError, match=rf'gives \[{bad}\] .* not finite'):
+            smallest_change(
+                torch.zeros(5), lambda z: z[:, 0] + bad, bank, reference, by=1
+            )
+        with pytest.raises(ValueError, match=rf'gives \[0.0, {bad}\] .* not finite'):
+            smallest_change(
+                torch.zeros(5), lambda z: z[:, :2] * 0 + torch.tensor([0, bad]), bank,
+                reference,
+            )  # fmt: skip
+
+    def test_where_the_head_is_not_defined(
+        self, bank: ConceptBank, reference: Tensor
+    ) -> None:
+        # Each concept is NaN at one of its ends or at both.
+        def head(z: Tensor) -> Tensor:
+            return (1 - z[:, 0]).sqrt() + (0.1 - z[:, 1].abs()).sqrt()
+
+        found = smallest_change(torch.zeros(5), head, bank, reference, by=0.2)
+        assert found.reached
+        [step] = found.steps
+        assert step.concept == 'c0'
+        assert step.after == pytest.approx(1 - 1.2**2, abs=1e-4)
+        lost = smallest_change(
+            torch.zeros(5), head, bank, reference, by=0.2, concepts='c1'
+        )
+        assert not lost.reached
+        assert lost.steps == ()
 
     @pytest.mark.parametrize('to', [None, 'B', 1])
     def test_class(self, to: Any, bank: ConceptBank, reference: Tensor) -> None:

@@ -1,13 +1,18 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import r2_score, roc_auc_score
 from torch import Tensor
 
+from torchgeo_concepts._block_bootstrap import BlockBootstrap, Floats, interval
+from torchgeo_concepts._linear_heads import fit_one_ridge, held_out_predictions
 from torchgeo_concepts.explain import label_leakage, oracle_impurity
+from torchgeo_concepts.probes import ridge_probe
 from torchgeo_concepts.splits import block_folds
 
 type Data = tuple[Tensor, Tensor]
@@ -79,7 +84,53 @@ def test_only_what_names_do_not_say_leaks(data: Data) -> None:
     assert label_leakage(labels, known, y, points)[0] > 0
 
 
+def test_interval_of_leakage_is_of_draws_of_blocks(data: Data) -> None:
+    labels, points = data
+    generator = torch.Generator().manual_seed(3)
+    y = labels[:, 0] + torch.randn(3000, generator=generator)
+    scores = labels + 0.2 * y[:, None]
+    folds, draws = block_folds(points), BlockBootstrap(points, 20)
+
+    def r2(x: Tensor, weight: Floats) -> float:
+        alpha = ridge_probe(x, y, folds).alpha
+        predicted = held_out_predictions(
+            x, y, folds, partial(fit_one_ridge, alpha=alpha)
+        )
+        each = [
+            r2_score(y[fold], predicted[fold], sample_weight=weight[fold])
+            for fold in folds
+        ]
+        return float(np.mean(each))
+
+    # How often each row is drawn, the first time as it is.
+    weights = draws.counts[:, draws.block]
+    gap = np.array([r2(scores, weight) - r2(labels, weight) for weight in weights])
+    found = label_leakage(scores, labels, y, points, samples=20)
+    assert found == pytest.approx((gap[0], *interval(gap[1:])))
+    assert found[2] - found[1] > 0.001
+
+
 class TestErrors:
+    def test_names(self, data: Data) -> None:
+        labels, points = data
+        with pytest.raises(ValueError, match='4 concepts need as many names, not 3'):
+            oracle_impurity(labels, labels, points, 'abc')
+
+    @pytest.mark.parametrize('value', [torch.nan, torch.inf])
+    def test_scores_that_are_not_finite(self, data: Data, value: float) -> None:
+        labels, points = data
+        scores = labels.clone()
+        scores[5, 2] = value
+        with pytest.raises(ValueError, match='Row 5 of the scores, counted from 0, is'):
+            oracle_impurity(scores, labels, points)
+
+    def test_concept_without_labels(self, data: Data) -> None:
+        labels, points = data
+        unknown = labels.clone()
+        unknown[:, 1] = torch.nan
+        with pytest.raises(ValueError, match='must be finite'):
+            label_leakage(labels, unknown, labels[:, 0], points)
+
     def test_shapes(self, data: Data) -> None:
         labels, points = data
         with pytest.raises(ValueError, match=r'\(3000, 3\), labels \(3000, 4\)'):

@@ -10,9 +10,10 @@ import shapely
 import torch
 from pyproj import Geod
 
+from torchgeo_concepts._polygons import check_polygon
 from torchgeo_concepts.concepts.layers import get_layer
 from torchgeo_concepts.explain import sample_area, us_states
-from torchgeo_concepts.explain.regions import check_polygon, region_of
+from torchgeo_concepts.explain.regions import region_of
 from torchgeo_concepts.splits import in_region
 
 GEOD = Geod(ellps='WGS84')
@@ -61,6 +62,14 @@ class TestRegionOf:
         for given in (frame, frame.to_crs('EPSG:3857')):
             names, number = region_of(points, given)
             assert [names[i] for i in number] == ['west', 'east']
+
+    def test_a_frame_that_has_a_name_twice(self) -> None:
+        boxes = [shapely.box(x, 45, x + 1, 46) for x in range(5)]
+        frame = gpd.GeoDataFrame(geometry=boxes, index=['a', 'b', 'a', 1, '1'])
+        with pytest.raises(
+            ValueError, match=r"has the names \['a', '1'\] more than once"
+        ):
+            region_of([[0.5, 45.5]], frame)
 
     def test_a_layer(self) -> None:
         names, number = region_of([[2.3, 48.8], [-30, 30]], get_layer('country'))

@@ -220,6 +220,7 @@ class TestErrors:
             ({'block_degrees': 0}, 'block_degrees must be within 0 and 180, not 0'),
             ({'confidence': 1}, 'confidence must be within 0 and 1, not 1'),
             ({'min_points': 0}, 'min_points must be at least 1, not 0'),
+            ({'draws': -1}, 'draws must be 0 or more, not -1'),
             ({'regions': {'a': shapely.box(0, 0, 1, 1)}}, 'Only 0 of 1 regions have 5'),
             ({'regions': {}}, 'There are no regions'),
         ],

@@ -60,6 +60,18 @@ class TestOutputs:
         x, z = features(model, POINTS, 'x'), features(model, POINTS, 'z')
         assert features(model, POINTS, 'xz').equal(torch.cat((x, z), dim=1))
 
+    @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+    def test_half_precision_keeps_places(
+        self, model: ConceptEarth, dtype: torch.dtype
+    ) -> None:
+        exact = features(model, POINTS, 'xz')
+        frequencies = model.waves.frequencies.clone()
+        half = features(model.to(dtype), POINTS, 'xz')
+        assert half.dtype == dtype
+        assert model.waves.frequencies.equal(frequencies)
+        similarity = torch.nn.functional.cosine_similarity(half.float(), exact)
+        assert similarity.min() > 0.999
+
     def test_seamless(self, model: ConceptEarth) -> None:
         for values in (model(POINTS), model.concepts(POINTS)):
             torch.testing.assert_close(values[1], values[2], atol=1e-5, rtol=0)

@@ -22,6 +22,7 @@ from .study import TRAIN, Study, encode, onto, rotated
 from .texts import has_sentence_encoder, mapped, random_words, sentence_vectors
 
 SCORES, PROJECTIONS = 'released scores', 'released projections'
+HELD_OUT = 'HELD_OUT projections'
 
 # Numbers of concepts that are tried.
 SIZES = (32, 128, 512)
@@ -83,7 +84,7 @@ def make_controls(study: Study, seeds: int, text: bool) -> Iterator[Control]:
     """
     yield from _released(study)
     yield from _fitted(study, seeds)
-    yield from _untaught(study)
+    yield from _untaught(study, concept_earth('HELD_OUT').bank == study.bank)
     yield from _sizes(study)
     if text and has_sentence_encoder():
         yield from _texts(study)
@@ -121,7 +122,7 @@ def _released(study: Study) -> Iterator[Control]:
             is_rival=False,
         )
         yield Control(
-            'HELD_OUT projections',
+            HELD_OUT,
             PROJECTIONS,
             'Of the same weights.',
             _always(onto(x, held_out.basis.directions.detach().T), everything),
@@ -205,7 +206,7 @@ def _fitted(study: Study, seeds: int) -> Iterator[Control]:
     )
 
 
-def _untaught(study: Study) -> Iterator[Control]:
+def _untaught(study: Study, has_held_out: bool) -> Iterator[Control]:
     everything = _everything(study)
     dim = study.basis.shape[1]
     yield Control(
@@ -225,7 +226,8 @@ def _untaught(study: Study) -> Iterator[Control]:
 
     yield Control(
         'λ = 0 fitted to the maps',
-        PROJECTIONS,
+        # Neither of the two has seen a map of the blocks that names are scored in.
+        HELD_OUT if has_held_out else PROJECTIONS,
         'DISTILLED, half as wide, which never learned a concept, but the embeddings of '
         'GeoCLIP everywhere; its directions are fitted afterwards to the true maps.',
         lambda seed: afterwards(),
@@ -243,8 +245,8 @@ def _sizes(study: Study) -> Iterator[Control]:
     number, dim = study.basis.shape
 
     def gaussian(size: int, seed: int) -> ReadOut:
-        # Seed 0 is where training started.
-        generator = torch.Generator().manual_seed(seed + 1)
+        # Seed 0 is where training started, and no size may begin as another does.
+        generator = torch.Generator().manual_seed(1000 * size + seed)
         directions = torch.randn(size, dim, generator=generator)
         chosen = _chosen(min(size, number), seed)
         return ReadOut(onto(study.x, directions), chosen)

@@ -16,7 +16,7 @@ import torchgeo_concepts
 
 from .._files import atomic_path
 from .._pages import processor, wrapped
-from .controls import TEXT_REMARK, Control
+from .controls import PROJECTIONS, SCORES, TEXT_REMARK, Control
 from .scores import AUC, R2, Measure, Value
 
 # Kinds of rows: controls, other read-outs beside them, and groups that were not taught.
@@ -116,7 +116,7 @@ def verdict(rows: Sequence[Row]) -> str:
     controls = [row for row in rows if row.table == CONTROLS and row.does_as_well]
 
     def among(chosen: Iterable[Row]) -> str:
-        return ', '.join(dict.fromkeys(row.name for row in chosen)) or 'none'
+        return ', '.join(dict.fromkeys(map(_named, chosen))) or 'none'
 
     by_auc, by_r2 = (
         among(row for row in controls if row.measure == measure)
@@ -128,6 +128,12 @@ def verdict(rows: Sequence[Row]) -> str:
         f'naming quantities: {by_r2}; downstream, for at least one target in held-out '
         f'blocks: {blocks}.'
     )
+
+
+def _named(row: Row) -> str:
+    """Name a control, and what it stands beside if that is not released itself."""
+    is_released = row.against in (SCORES, PROJECTIONS)
+    return row.name if is_released else f'{row.name} (beside {row.against})'
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

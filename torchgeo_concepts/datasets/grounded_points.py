@@ -100,8 +100,12 @@ class GroundedPoints(NonGeoDataset):
             download: Download the weights of the teacher if they are not on this machine.
 
         Raises:
-            ValueError: If the folder holds points that were made of something else.
+            ValueError: If the folder holds points that were made of something else or
+                are damaged, or a label is too large for float16.
         """
+        for name, count in (('number', number), ('part_size', part_size)):
+            if count < 1:
+                raise ValueError(f'{name} must be at least 1, not {count}.')
         if blocks not in get_args(Blocks):
             raise ValueError(
                 f'blocks must be one of {get_args(Blocks)}, not {blocks!r}.'
@@ -122,10 +126,7 @@ class GroundedPoints(NonGeoDataset):
         _make(self.root, made, everything, encoder, progress)
         parts = range(-(-number // part_size))
         self._arrays = {
-            name: [
-                np.load(self.root / f'{p:04}.{name}.npy', mmap_mode='r') for p in parts
-            ]
-            for name in _ARRAYS
+            name: [_load(self.root, part, name) for part in parts] for name in _ARRAYS
         }
         self.points = torch.from_numpy(np.concatenate(self._arrays['points']))
         self.part_size = part_size
@@ -292,7 +293,7 @@ def _make(
             # The points are written last: with them the part is there.
             if not (root / f'{part:04}.points.npy').is_file():
                 embeddings = _embed(teacher, some)
-                labels = groundings.labels(some).astype(np.float16)
+                labels = _half(groundings.labels(some), groundings.bank)
                 _save(root / f'{part:04}.embeddings.npy', embeddings)
                 _save(root / f'{part:04}.concepts.npy', labels)
                 _save(root / f'{part:04}.points.npy', some.numpy())
@@ -305,13 +306,47 @@ def _start(root: Path, made: _Made) -> None:
         root.mkdir(parents=True, exist_ok=True)
         with atomic_path(info) as temporary:
             temporary.write_text(json.dumps(asdict(made)))
-    before = json.loads(info.read_text())
+    try:
+        before = json.loads(info.read_text())
+    except ValueError as error:
+        raise ValueError(f'{info} is damaged: {error}. Remove {root}.') from error
     for name, value in asdict(made).items():
+        if not isinstance(before, dict) or name not in before:
+            raise ValueError(f'{info} is damaged: it has no {name!r}. Remove {root}.')
         if before[name] != value:
             raise ValueError(
                 f'{root} has points that were made with another {name}. Choose another '
                 'folder, or remove this one.'
             )
+
+
+def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]:
+    """Round labels as they are kept, and refuse those that would become infinite."""
+    with np.errstate(over='ignore'):
+        half = labels.astype(np.float16)
+    infinite = np.isinf(half).any(axis=0)
+    if infinite.any():
+        column = int(np.flatnonzero(infinite)[0])
+        concept = bank[column]
+        largest = np.nanmax(np.abs(labels[:, column]))
+        raise ValueError(
+            f'Concept {concept.name!r} has labels as large as {largest:,.0f} '
+            f'{concept.unit}, but points are kept in float16, up to 65,504. Give its '
+            'layer in a larger unit, or as a logarithm, and use another folder.'
+        )
+    return half
+
+
+def _load(root: Path, part: int, name: str) -> NDArray[Any]:
+    path = root / f'{part:04}.{name}.npy'
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode='r')
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f'{path} is missing or damaged. Remove {part:04}.points.npy beside it, and '
+            'the part is made again.'
+        ) from error
+    return array
 
 
 @torch.no_grad()

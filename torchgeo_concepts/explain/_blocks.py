@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..splits import block_folds
+from ..splits import _blocks
 
 
 def block_numbers(points: Tensor, km: float) -> NDArray[np.int64]:
@@ -23,14 +23,7 @@ def block_numbers(points: Tensor, km: float) -> NDArray[np.int64]:
     Raises:
         ValueError: If there are no points, or the side is not positive.
     """
-    # With as many folds as points, each block is a fold.
-    folds = [
-        fold for fold in block_folds(points, max(1, len(points)), km=km) if len(fold)
-    ]
-    numbers = np.empty(len(points), np.int64)
-    for number, fold in enumerate(folds):
-        numbers[fold] = number
-    return numbers
+    return _blocks(points, km, km)
 
 
 def draw_counts(blocks: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:

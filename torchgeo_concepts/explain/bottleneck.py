@@ -311,12 +311,15 @@ def concept_bottleneck(
 
     Raises:
         ValueError: If the scores are not of the bank; if there is not one row of each;
-            if a target is missing, no number of a class, or the same everywhere; or if
-            the points lie in fewer blocks than folds.
+            if a target is missing, no number of a class, or the same everywhere; if an
+            embedding is not finite; if the points lie in fewer blocks than folds; or if
+            a quantity does not vary in a fold.
     """
     y = _check_inputs(z, target, points, bank, x, classes)
     folds = _check_folds(block_folds(points, num_folds, seed, block_degrees), points)
     num_classes = 0 if classes is None else len(classes)
+    if not num_classes:
+        _check_variation(y, folds)
     curve = _curve(z.double(), y, folds, num_classes)
     black_box = _curve(x.double(), y, folds, num_classes)
     best = _best(curve)
@@ -362,6 +365,12 @@ def _check_inputs(
             f'{len(z)} rows of scores need as many targets, of shape (N,), points and '
             f'embeddings, not {tuple(target.shape)}, {len(points)} and {tuple(x.shape)}.'
         )
+    if not x.isfinite().all():
+        row = int((~x.isfinite().all(dim=1)).nonzero()[0])
+        raise ValueError(
+            f'Row {row} of the embeddings, counted from 0, is not finite. Leave out such '
+            'rows.'
+        )
     y = target.double()
     limit = np.inf if classes is None else len(classes)
     bad = ~y.isfinite()
@@ -386,6 +395,16 @@ def _check_folds(folds: Folds, points: Tensor) -> Folds:
             'fewer folds, or smaller blocks.'
         )
     return folds
+
+
+def _check_variation(y: Tensor, folds: Folds) -> None:
+    for number, fold in enumerate(folds):
+        if (y[fold] == y[fold[0]]).all():
+            raise ValueError(
+                f'R² is not defined: fold {number}, counted from 0, has the value '
+                f'{y[fold[0]].item():g} alone. Take fewer folds, smaller blocks, another '
+                'seed, or classes.'
+            )
 
 
 # The models ----------------------------------------------------------------------------

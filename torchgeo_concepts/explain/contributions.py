@@ -32,7 +32,7 @@ __all__ = (
 # Points that are projected at a time.
 BATCH = 8192
 
-type PointLike = Sequence[float] | Tensor
+type PointLike = Sequence[float] | Tensor | pd.DataFrame | pd.Series
 
 
 @dataclass(frozen=True, eq=False)
@@ -507,10 +507,15 @@ def _refuse(what: str, **arguments: object) -> None:
 
 
 def _single(point: PointLike) -> Tensor:
-    tensor = torch.as_tensor(point, dtype=torch.float64)
-    if tensor.numel() != 2:
+    if isinstance(point, pd.DataFrame):
+        # A table tells which of its columns are which.
+        found = as_points(point)
+    else:
+        values = point.tolist() if isinstance(point, pd.Series) else point
+        found = torch.as_tensor(values, dtype=torch.float64)
+    if found.numel() != 2:
         raise ValueError(
-            f'A point must be one (lon, lat), not of shape {tuple(tensor.shape)}. '
+            f'A point must be one (lon, lat), not of shape {tuple(found.shape)}. '
             'contributions() takes several.'
         )
-    return tensor.reshape(1, 2)
+    return found.reshape(1, 2)

@@ -155,8 +155,8 @@ def activation_by_error(
         The activations by bin.
 
     Raises:
-        ValueError: If there is not one error for each row, one is negative or not
-            finite, edges do not ascend, or there are fewer concepts than *top*.
+        ValueError: If there are no rows, or not one error for each; one is negative or
+            not finite; edges do not ascend; or there are fewer concepts than *top*.
     """
     _check(activations, errors, edges, top, summary)
     check_bootstrap(level, draws)
@@ -212,6 +212,8 @@ def _check(
             f'Activations have shape (N, k) and errors (N,), not '
             f'{tuple(activations.shape)} and {tuple(errors.shape)}.'
         )
+    if not len(activations):
+        raise ValueError('There are no rows of activations to sort by error.')
     bad = ~(errors.isfinite() & (errors >= 0) & activations.isfinite().all(dim=1))
     if bad.any():
         row = int(bad.nonzero()[0])

@@ -38,7 +38,8 @@ class Parts:
             contributions are relative to, or the intercept.
         base_name: What to call it. Empty if there is none.
         unnamed: What numbers that no concept names add, all together.
-        unnamed_size: Sum of the absolute contributions of these numbers.
+        unnamed_size: Sum of the absolute contributions of these numbers, NaN if it is
+            not known.
         unnamed_count: How many there are.
         gap: What integrated gradients leave unexplained; 0 where a model is linear.
     """
@@ -95,7 +96,10 @@ class Explanation:
                 f'{len(self.contributions)}.'
             )
         size = self.named_size + self.parts.unnamed_size + abs(self.parts.base)
-        if not abs(self.total - self.score) <= TOLERANCE * max(1.0, size):
+        # What a difference was made of has been checked, and its size is not known.
+        is_known = not math.isnan(self.parts.unnamed_size)
+        limit = TOLERANCE * max(1.0, size) if is_known else math.inf
+        if not abs(self.total - self.score) <= limit:
             raise ValueError(
                 f'The parts of {self.title!r} add up to {self.total:.6g}, the score is '
                 f'{self.score:.6g}.'
@@ -138,7 +142,7 @@ class Explanation:
 
         The sum of the absolute contributions of concepts, divided by that of concepts
         and of unnamed numbers, each number by itself. Base and gap do not count. NaN if
-        nothing contributes.
+        nothing contributes, or if the size of unnamed numbers is not known.
         """
         size = self.named_size + self.parts.unnamed_size
         return self.named_size / size if size else math.nan
@@ -228,7 +232,7 @@ class Explanation:
             text = f'{value:{form}}' if is_base else f'{value:+{form}}'
             lines.append(_line(name, text))
         lines.append(_line('= score', f'{self.score:{form}}'))
-        if self.parts.unnamed_count:
+        if self.parts.unnamed_count and not math.isnan(self.unnamed_share):
             lines.append(_line('share without a name', f'{self.unnamed_share:.0%}'))
         return '\n'.join(map(str.rstrip, lines))
 
@@ -281,7 +285,9 @@ class Contrast:
 
         Returns:
             An explanation of the difference of the scores, which is the sum of the
-            differences of all parts.
+            differences of all parts. Unnamed numbers are known only as sums, so that
+            their size in a difference is NaN, as are the shares with and without a
+            name, unless one of both has nothing unnamed.
 
         Raises:
             ValueError: If there is no such explanation.
@@ -293,12 +299,13 @@ class Contrast:
         first, second = self.explanations[0], self.explanations[other]
         pairs = zip(first.contributions, second.contributions, strict=True)
         one, two = first.parts, second.parts
+        sizes = one.unnamed_size, two.unnamed_size
         parts = Parts(
             one.base - two.base,
             # What both begin with tells nothing.
             'difference of the bases' if one.base != two.base else '',
             one.unnamed - two.unnamed,
-            one.unnamed_size + two.unnamed_size,
+            sum(sizes) if 0 in sizes else math.nan,
             max(one.unnamed_count, two.unnamed_count),
             one.gap - two.gap,
         )

@@ -54,8 +54,14 @@ def concept_flows(
         Shares of shape ``(concepts, regions)``; those of a region sum to 1.
 
     Raises:
-        ValueError: If there is no such concept or region, or a region has no place.
+        ValueError: If there are no concepts or no regions, one is unknown, or a region
+            has no place.
     """
+    if not len(concepts) or not len(regions):
+        raise ValueError(
+            f'Name at least one concept and one region, not {len(concepts)} and '
+            f'{len(regions)}.'
+        )
     scores = ConceptScores(encoder, concepts, calibrated=True)
     points = land_lattice(spacing_km)
     strongest = embed_points(scores, points, progress=False).argmax(dim=1)

@@ -31,9 +31,10 @@ from .networks import STEPS, NetworkHead
 
 __all__ = ('concept_head', 'is_head')
 
-# Rows at which a pipeline must be as linear as it is at others, and how much, in parts
-# of what it predicts there, rounding may change.
-PROBES, ROUNDING = 8, 1e-6
+# Random rows of each scale at which a pipeline must be as linear as it is at others; how
+# far out that is, and along each axis too; and how much, in parts of what the weights
+# could add up to there, rounding may change.
+PROBES, SCALES, ROUNDING = 8, (1.0, 10.0, 100.0), 1e-6
 
 # Steps of integrated gradients where predictions have kinks: quantiles, which cross.
 KINKED_STEPS = 64
@@ -101,7 +102,7 @@ def concept_head(
             )
         source = Source.of(encoder, bank, features)
         scaling = _Scaling.of(mean, std, _width(model, source))
-        known = _numbered(_count(model, scaling))
+        known = _numbered(_count(model, source))
         named = Outputs.of(names, units, known, is_class)
         head = _read_plain(model, source, named, scaling)
     else:
@@ -163,7 +164,8 @@ def _read_pipeline(
             # Half of the log-odds speak for one class, and half against the other.
             weight = torch.cat((-weight, weight)) / 2
             bias = torch.cat((-bias, bias)) / 2
-    mean = rest[0].mean_ if _standardises(rest[0]) else None
+    first = _first_step(rest)
+    mean = first.mean_ if _standardises(first) else None
     return LinearHead(
         source,
         Outputs.of(names, units, known, is_class),
@@ -172,6 +174,12 @@ def _read_pipeline(
         weight,
         bias,
     )
+
+
+def _first_step(pipeline: Any) -> Any:
+    """Return the first step, also of a pipeline within the pipeline."""
+    step = pipeline[0]
+    return _first_step(step) if hasattr(step, 'named_steps') else step
 
 
 def _standardises(step: Any) -> bool:
@@ -205,15 +213,27 @@ def _linear_parts(
     """Find the weights of a function that should be linear, and check that it is."""
     bias = outputs(np.zeros((1, width)))[0]
     weight = (outputs(np.eye(width)) - bias).T
-    probes = np.random.default_rng(0).normal(size=(PROBES, width))
-    expected = outputs(probes)
-    size = np.abs(probes) @ np.abs(weight.T) + np.abs(bias)
-    if (np.abs(probes @ weight.T + bias - expected) > ROUNDING * size).any():
+    probes = _probes(width)
+    # What is not linear may overflow there.
+    with np.errstate(over='ignore', invalid='ignore'):
+        expected = outputs(probes)
+    # Along an axis without weight, rounding is that of the others.
+    farthest = np.abs(probes).max(axis=1, keepdims=True)
+    size = farthest * np.abs(weight).sum(axis=1) + np.abs(bias)
+    error = np.abs(probes @ weight.T + bias - expected)
+    if not (error <= ROUNDING * size).all():
         raise ValueError(
             'The pipeline is not linear in the features, so what it predicts is no sum '
             'over concepts. Take a linear model, or a network of torch.'
         )
     return torch.from_numpy(weight), torch.from_numpy(bias)
+
+
+def _probes(width: int) -> NDArray[np.float64]:
+    """Return random rows and rows along each axis, both ways, near and far out."""
+    random = np.random.default_rng(0).normal(size=(PROBES, width))
+    rows = np.concatenate((random, np.eye(width), -np.eye(width)))
+    return np.concatenate([scale * rows for scale in SCALES])
 
 
 # Tasks ----------------------------------------------------------------------------------
@@ -314,7 +334,7 @@ class _Scaling:
         def outputs(inputs: Tensor) -> Tensor:
             scaled = (inputs - self.mean.to(inputs)) / self.std.to(inputs)
             found: Tensor = network(scaled)
-            return found
+            return found[:, None] if found.ndim == 1 else found
 
         return outputs
 
@@ -325,13 +345,36 @@ def _width(model: LinearFit | nn.Module, source: Source) -> int:
     return source.width
 
 
-def _count(model: LinearFit | nn.Module, scaling: _Scaling) -> int:
+def _count(model: LinearFit | nn.Module, source: Source) -> int:
     """Return the number of outputs."""
     if isinstance(model, LinearFit | nn.Linear):
         return len(model.weight)
+    # Of one row, it could not be told whether outputs belong to rows.
+    rows = torch.zeros(2, source.width, device=device_of(model))
     with torch.no_grad(), evaluating(model):
-        mean = scaling.mean[None].float().to(device_of(model))
-        return scaling.before(model)(mean).shape[1]
+        try:
+            output: Tensor = model(rows)
+        except RuntimeError as error:
+            raise ValueError(_refused(model, source)) from error
+    if output.ndim not in (1, 2) or len(output) != len(rows):
+        raise ValueError(
+            'The network must give outputs of shape (N, t) or (N,), not '
+            f'{tuple(output.shape)} for {tuple(rows.shape)}.'
+        )
+    return 1 if output.ndim == 1 else output.shape[1]
+
+
+def _refused(network: nn.Module, source: Source) -> str:
+    """Say why a network cannot take features."""
+    has = (
+        f'{type(source.encoder).__name__} has {source.width} of {source.features!r}, as '
+        'float32.'
+    )
+    layers = (part for part in network.modules() if isinstance(part, nn.Linear))
+    first = next(layers, None)
+    if first is None or first.in_features == source.width:
+        return f'The network cannot take features of shape (N, {source.width}): {has}'
+    return f'The network takes {first.in_features} features, {has}'
 
 
 def _read_plain(

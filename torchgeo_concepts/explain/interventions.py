@@ -78,7 +78,7 @@ def intervene(
             raise ValueError(f'{name!r} is set twice, as {bank[position].name!r}.')
         if not np.isfinite(values[name]):
             raise ValueError(f'{name!r} cannot be {values[name]}.')
-    targets = torch.tensor(list(values.values()), dtype=torch.float32)
+    targets = torch.tensor(list(values.values()), dtype=torch.float64)
     if encoder is not None:
         targets = _standardised(targets, positions, bank, encoder)
     changed = scores.clone()
@@ -99,9 +99,9 @@ def _standardised(
             )
         if encoder.is_log[position] and value < 0:
             raise ValueError(f'{name!r} cannot be less than 0, as {value:g} is.')
-    whole = torch.zeros(1, len(bank))
+    whole = torch.zeros(1, len(bank), dtype=values.dtype)
     whole[0, positions] = values
-    return encoder.standardise(whole.to(encoder.mean))[0, positions]
+    return encoder.standardise(whole.to(encoder.mean.device))[0, positions]
 
 
 def _check_encoder(bank: ConceptBank, encoder: ConceptEarth) -> None:
@@ -407,7 +407,7 @@ def smallest_change(
     by: float | None = None,
     to: str | int | None = None,
     classes: Sequence[str] | None = None,
-    concepts: Collection[str] | None = None,
+    concepts: Collection[str] | str | None = None,
     quantiles: tuple[float, float] = (0.05, 0.95),
     most: int = 10,
     unit: str = '',
@@ -431,7 +431,7 @@ def smallest_change(
         by: Change a prediction by so much, up or down. For heads with one output.
         to: Class to arrive at, by number or name. By default, any other class.
         classes: Names of the classes.
-        concepts: Names of the concepts that may be moved. By default, all.
+        concepts: Names of the concepts that may be moved, or one name. By default, all.
         quantiles: Quantiles of the reference between which each concept may be moved.
         most: Most concepts to move.
         unit: Unit of what the head gives, for texts and axes.
@@ -443,8 +443,8 @@ def smallest_change(
 
     Raises:
         ValueError: If a concept or class is unknown, with near matches; if the goal is
-            none, or met already; or if scores, reference, bank, head and encoder do not
-            belong together.
+            none, or met already; if the head gives the place what is not finite; or if
+            scores, reference, bank, head and encoder do not belong together.
     """
     place = scores[None] if scores.ndim == 1 else scores
     check_scores(place, bank)
@@ -464,7 +464,8 @@ def smallest_change(
         goal = _make_goal(head, place, by, to, classes, unit)
         search = _Search(place[0], reference, goal.lead, quantiles)
         if concepts is not None:
-            allowed = {bank.index(name) for name in concepts}
+            names = [concepts] if isinstance(concepts, str) else concepts
+            allowed = {bank.index(name) for name in names}
             search.free = [number for number in search.free if number in allowed]
         number = len(search.free)
         moves: list[tuple[int, float]] = []
@@ -537,6 +538,8 @@ class _Search:
         free = torch.tensor(self.free, device=self.current.device)
         number, ends = free.repeat(2), torch.cat((self.low[free], self.high[free]))
         lead = self.lead(self._trials(number, ends))
+        # A head may not be defined everywhere, and NaN would be the highest of all.
+        lead = lead.masked_fill(lead.isnan(), -torch.inf)
         now = self.lead(self.current[None])[0]
         if lead.max() <= now:
             return None
@@ -600,6 +603,11 @@ def _make_goal(
         raise ValueError(
             'The head must give a prediction for each row, of shape (N,), (N, 1) or '
             f'(N, C), not {tuple(output.shape)} for {tuple(place.shape)}.'
+        )
+    if not output.isfinite().all():
+        raise ValueError(
+            f'The head gives {output.flatten().tolist()} for the place, which is not '
+            'finite, so that there is no prediction to change.'
         )
     num_classes = 1 if output.ndim == 1 else output.shape[1]
     if num_classes == 1:

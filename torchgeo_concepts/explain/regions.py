@@ -16,12 +16,13 @@ from shapely.geometry.base import BaseGeometry
 from torch import Tensor
 
 from .._distributions import required_file
+from .._polygons import check_polygon
 from ..concepts.layers import Layer, get_layer
 from ..points import PointsLike, as_points
 from ..raster_grid import WHOLE_EARTH, RasterGrid
 from ..splits import Region, in_region
 
-__all__ = ('check_polygon', 'named_polygons', 'region_of', 'sample_area', 'us_states')
+__all__ = ('named_polygons', 'region_of', 'sample_area', 'us_states')
 
 type Area = Region | Sequence[float]
 type Polygons = Mapping[str, BaseGeometry] | gpd.GeoDataFrame
@@ -66,58 +67,6 @@ def us_states() -> dict[str, BaseGeometry]:
     return {str(code): polygon for code, polygon in _states().items()}
 
 
-def check_polygon(polygon: Any, name: str) -> BaseGeometry:
-    """Refuse what is no area in longitude and latitude.
-
-    Args:
-        polygon: A polygon, or several in one. It may go on beyond the antimeridian, as
-            from 170 to 190 degrees.
-        name: What the polygon is, for messages.
-
-    Returns:
-        The polygon.
-
-    Raises:
-        ValueError: If it is no polygon, empty, not valid, off the Earth, or if it
-            cannot be told how it lies to the antimeridian or to a pole.
-    """
-    kinds = ('Polygon', 'MultiPolygon')
-    if not isinstance(polygon, BaseGeometry) or polygon.geom_type not in kinds:
-        kind = getattr(polygon, 'geom_type', type(polygon).__name__)
-        raise ValueError(f'{name} must be a polygon, not a {kind}.')
-    if polygon.is_empty:
-        raise ValueError(f'{name} is empty: it has no area.')
-    lon, lat = shapely.get_coordinates(polygon).T
-    if not (np.abs(lat) <= 90).all() or not (np.abs(lon) <= 540).all():
-        raise ValueError(
-            f'{name} reaches off the Earth: longitudes {lon.min():.6g} to '
-            f'{lon.max():.6g}, latitudes {lat.min():.6g} to {lat.max():.6g}. Polygons '
-            'are in degrees, longitude first.'
-        )
-    _check_edges(polygon, name)
-    if not polygon.is_valid:
-        reason = shapely.is_valid_reason(polygon)
-        raise ValueError(
-            f'{name} is no valid polygon: {reason}. shapely.make_valid() may help; one '
-            'around a pole needs corners at the pole.'
-        )
-    return polygon
-
-
-def _check_edges(polygon: BaseGeometry, name: str) -> None:
-    """Refuse edges that may be meant the other way round the Earth."""
-    for ring in shapely.get_rings(shapely.get_parts(polygon)):
-        steps = np.abs(np.diff(shapely.get_coordinates(ring)[:, 0]))
-        far = steps[(steps > 180) & (steps < 360)]
-        if len(far):
-            raise ValueError(
-                f'{name} has an edge over {far[0]:.6g} degrees of longitude. If it '
-                'crosses the antimeridian, go on beyond 180, as from 170 to 190, or '
-                'split it there; around a pole, add corners at the pole; if it is as '
-                'wide as that, add corners between.'
-            )
-
-
 def named_polygons(regions: Polygons) -> dict[str, BaseGeometry]:
     """Return polygons of regions in degrees by name.
 
@@ -128,12 +77,19 @@ def named_polygons(regions: Polygons) -> dict[str, BaseGeometry]:
         The polygons.
 
     Raises:
-        ValueError: If there are none, or one is no area on Earth.
+        ValueError: If there are none, two have one name, or one is no area on Earth.
     """
     if isinstance(regions, gpd.GeoDataFrame):
         if regions.crs is not None:
             regions = regions.to_crs('EPSG:4326')
-        regions = {str(name): area for name, area in regions.geometry.items()}
+        names = regions.index.map(str)
+        twice = names[names.duplicated()].unique().tolist()
+        if twice:
+            raise ValueError(
+                f'The index has the names {twice} more than once. Rename the regions, or '
+                'dissolve those of one name into one.'
+            )
+        regions = dict(zip(names, regions.geometry, strict=True))
     if not regions:
         raise ValueError('There are no regions.')
     return {

@@ -197,7 +197,7 @@ def score_map(
         ValueError: If map, truth, area or a region is not what it must be; or map or
             truth do not vary, so that no correlation is defined.
     """
-    _check_settings(block_degrees, confidence, min_points)
+    _check_settings(block_degrees, confidence, min_points, draws)
     where, weight = _points(points, weights, area, land_only, number)
     said = predicted_values(predicted, where, concept, band, calibrated)
     true = true_values(truth, where, rule, said.concept_id)
@@ -233,7 +233,9 @@ def score_map(
     )
 
 
-def _check_settings(block_degrees: float, confidence: float, min_points: int) -> None:
+def _check_settings(
+    block_degrees: float, confidence: float, min_points: int, draws: int
+) -> None:
     if not 0 < block_degrees <= 180:
         raise ValueError(
             f'block_degrees must be within 0 and 180, not {block_degrees}.'
@@ -242,6 +244,8 @@ def _check_settings(block_degrees: float, confidence: float, min_points: int) ->
         raise ValueError(f'confidence must be within 0 and 1, not {confidence}.')
     if min_points < 1:
         raise ValueError(f'min_points must be at least 1, not {min_points}.')
+    if draws < 0:
+        raise ValueError(f'draws must be 0 or more, not {draws}.')
 
 
 def _points(

@@ -246,10 +246,11 @@ class ConceptEarth(nn.Module):
         Returns:
             Features of shape ``(N, hidden_dim)``.
         """
-        points = points.to(self.mean.dtype)
+        # In half precision, points would be rounded by up to half a degree.
+        points = points.to(self.waves.frequencies.dtype)
         points = torch.stack((wrap_longitude(points[:, 0]), points[:, 1]), dim=1)
         parts = [part(points) for part in (*self.grids, self.waves)]
-        features = torch.cat(parts, dim=1)
+        features = torch.cat(parts, dim=1).to(self.embedding.weight.dtype)
         hidden: Tensor = self.trunk(features)
         return hidden
 

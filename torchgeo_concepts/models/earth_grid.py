@@ -4,7 +4,8 @@
 """Trained features on grids over the sphere, from coarse to fine."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -157,6 +158,15 @@ class FourierFeatures(nn.Module):
         circumference = 40_030.0
         self.register_buffer('frequencies', (circumference / lengths * directions).T)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        exact = self.frequencies
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        converted = self.frequencies
+        # The shortest waves turn many times around: half precision would lose them.
+        dtype = torch.promote_types(converted.dtype, torch.float32)
+        self.frequencies = exact.to(converted.device, dtype)
+        return self
+
     @property
     def output_dim(self) -> int:
         """Number of features of a point."""
@@ -175,7 +185,6 @@ class FourierFeatures(nn.Module):
         xyz = torch.stack(
             (lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1
         )
-        # The shortest waves turn many times around: half precision would lose them.
         with torch.autocast(points.device.type, enabled=False):
             phase = xyz @ self.frequencies
         return torch.cat((phase.sin(), phase.cos()), dim=1)

@@ -214,19 +214,30 @@ class TestLoading:
         assert grounding.bank.ids == ('elevation', 'desert')
 
     def test_constant_layer_is_dropped_with_a_reason(self) -> None:
-        grounding = load_groundings(layers=[constant(3.0), 'absolute-latitude'])
+        with pytest.warns(UserWarning, match="Layer 'flat' .*'flat': it is 3 every"):
+            grounding = load_groundings(layers=[constant(3.0), 'absolute-latitude'])
         assert 'flat' not in grounding.bank
         dropped = grounding.report.set_index('concept')['dropped']
         assert dropped['flat'] == 'it is 3 everywhere'
-        empty = load_groundings(layers=[constant(np.nan)])
+        with pytest.warns(UserWarning, match='it is unknown everywhere'):
+            empty = load_groundings(layers=[constant(np.nan)])
         dropped = empty.report.set_index('concept')['dropped']
         assert dropped['flat'] == 'it is unknown everywhere'
+
+    def test_group_left_out_by_hand_needs_no_warning(self) -> None:
+        grounding = load_groundings(layers=[constant(3.0)], exclude_groups=['own'])
+        assert len(grounding) == 0
+
+    def test_own_layer_must_have_an_identifier(self) -> None:
+        with pytest.raises(ValueError, match="Did you mean 'bad-name'"):
+            load_groundings(layers=[constant(3.0, 'Bad Name')])
 
     def test_class_that_never_holds_is_dropped_with_a_reason(self) -> None:
         layer = RasterLayer(
             'rare', lambda: np.ones((4, 8)), classes={1: 'all', 2: 'none'}
         )
-        grounding = load_groundings(layers=[layer], probes=1000)
+        with pytest.warns(UserWarning, match="does not ground the concept 'rare-"):
+            grounding = load_groundings(layers=[layer], probes=1000)
         assert len(grounding) == 0
         dropped = grounding.report.set_index('concept')['dropped']
         assert dropped['rare-none'] == (

@@ -13,7 +13,12 @@ from pyproj import Transformer
 from rasterio.transform import from_origin
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
-from torchgeo_concepts.concepts.layers import FileLayer, PolygonLayer, files
+from torchgeo_concepts.concepts.layers import (
+    FileLayer,
+    PolygonLayer,
+    RasterLayer,
+    files,
+)
 from torchgeo_concepts.concepts.layers.grounding import load_groundings
 
 
@@ -96,7 +101,84 @@ class TestFileLayer:
         layer = FileLayer(file, name='lon', unit='degree')
         np.testing.assert_allclose(layer([[-90, 0], [90, 0]]), [270, 90])
 
+    @pytest.mark.parametrize('west', [-180, 0])
+    def test_no_seam_at_the_dateline_and_the_poles(
+        self, tmp_path: Path, west: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        grid = np.random.default_rng(0).normal(size=(18, 36)).astype(np.float32)
+        turned = np.roll(grid, west // 10 - 18, axis=1)
+        file = write(
+            tmp_path / 'g.tif', turned, from_origin(west, 90, 10, 10), crs=4326
+        )
+        layer = FileLayer(file, name='g', unit='m')
+        whole = RasterLayer('w', lambda: grid, unit='m')
+        seams = [[180, 3], [179.9999, 3], [-179.9999, 3], [0.0001, 3], [-0.0001, 3]]
+        poles = [[50, 89.9999], [-130, 89.9999], [50, -89.9999], [-130, -89.9999]]
+        random = np.random.default_rng(1).uniform((-180, -90), (180, 90), (500, 2))
+        points = np.array([*seams, *poles, *random, [0, 90], [0, -90]])
+        np.testing.assert_allclose(layer(points), whole(points), atol=1e-5)
+        values = layer(points)
+        assert np.ptp(values[:3]) < 1e-4
+        assert np.ptp(values[3:5]) < 1e-4
+        assert np.ptp(values[5:7]) < 1e-4
+        assert np.ptp(values[7:9]) < 1e-4
+        monkeypatch.setattr(files, 'TILE', 5)
+        np.testing.assert_array_equal(layer(points), values)
+
+    def test_rounded_steps_go_around_as_well(self, tmp_path: Path) -> None:
+        grid = np.arange(8, dtype=np.float32)[None].repeat(4, axis=0)
+        steps = from_origin(-180, 90, 44.99, 44.99)
+        layer = FileLayer(
+            write(tmp_path / 'g.tif', grid, steps, crs=4326), name='g', unit='m'
+        )
+        values = layer([[179.99, 0], [180, 0], [-180, 0], [0, -89.99]])
+        np.testing.assert_allclose(values[:3], 3.5, atol=1e-2)
+        assert values[3] == pytest.approx(3.5, abs=1e-2)
+
+    def test_raster_of_a_part_does_not_go_around(self, tmp_path: Path) -> None:
+        grid = np.arange(4, dtype=np.float32)[None].repeat(2, axis=0)
+        file = write(tmp_path / 'g.tif', grid, from_origin(176, 2, 1, 1), crs=4326)
+        layer = FileLayer(file, name='g', unit='m')
+        np.testing.assert_allclose(
+            layer([[179.9, 1], [176.1, 1], [-179, 1]]), [3, 0, np.nan]
+        )
+
+    def test_version_tells_bands_and_contents_apart(self, tmp_path: Path) -> None:
+        path = tmp_path / 'b.tif'
+        with rasterio.open(
+            path,
+            'w',
+            driver='GTiff',
+            height=2,
+            width=2,
+            count=2,
+            dtype='uint8',
+            crs=4326,
+            transform=from_origin(0, 2, 1, 1),
+        ) as file:
+            file.write(np.zeros((2, 2, 2), np.uint8))
+        first, second = (FileLayer(path, 'a', unit='m', band=x) for x in (1, 2))
+        assert first.version != second.version
+        copy = path.with_name('copy')
+        copy.mkdir()
+        (copy / 'b.tif').write_bytes(path.read_bytes())
+        same = FileLayer(copy / 'b.tif', 'a', unit='m')
+        before = first.version
+        assert same.version == before
+        content = bytearray(path.read_bytes())
+        content[-1] += 1
+        path.write_bytes(content)
+        assert path.stat().st_size == len(content)
+        assert first.version != before
+
+    def test_points_without_a_place_in_the_projection(self, utm: Path) -> None:
+        generator = np.random.default_rng(0)
+        points = generator.uniform((-180, -90), (180, 90), (20_000, 2))
+        assert np.isnan(FileLayer(utm, name='a', unit='km')(points)).all()
+
     def test_what_is_wrong_is_said(self, utm: Path, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="No group 'peple'. Did you mean 'people'"):
+            FileLayer(utm, name='a', unit='m', group='peple')
         with pytest.raises(ValueError, match='has no band 2: it has 1'):
             FileLayer(utm, name='a', unit='m', band=2)
         with pytest.raises(ValueError, match='cannot be read as a raster'):
@@ -159,8 +241,33 @@ class TestPolygonLayer:
         layer = PolygonLayer(file, name='a', column='n')
         assert layer([[1.5, 1.5], [2.5, 2.5]]).tolist() == [1, 2]
 
+    def test_version_tells_what_was_read(self, tmp_path: Path) -> None:
+        shapes = [box(0, 0, 1, 1), box(1, 0, 2, 1)]
+        file = self.save(tmp_path / 'a.shp', geometry=shapes, m=[1, 2], n=[2, 1])
+        options: list[dict[str, Any]] = [
+            {},
+            {'column': 'm', 'unit': 'm'},
+            {'column': 'n', 'unit': 'm'},
+            {'column': 'n', 'unit': 'm', 'outside': 0},
+        ]
+        before = [PolygonLayer(file, 'a', **option).version for option in options]
+        assert len(set(before)) == 4
+        assert before == [PolygonLayer(file, 'a', **x).version for x in options]
+        size = file.stat().st_size
+        self.save(file, geometry=shapes, m=[1, 3], n=[2, 1])
+        assert file.stat().st_size == size
+        after = [PolygonLayer(file, 'a', **option).version for option in options]
+        changed = [old != new for old, new in zip(before, after, strict=True)]
+        assert changed == [False, True, False, False]
+
     def test_what_is_wrong_is_said(self, tmp_path: Path) -> None:
         file = self.save(tmp_path / 'a.gpkg', geometry=[box(0, 0, 1, 1)], height=[1])
+        with pytest.raises(ValueError, match="'Bad Name' .*Did you mean 'bad-name'"):
+            PolygonLayer(file, name='Bad Name')
+        with pytest.raises(ValueError, match='joined by hyphens.$'):
+            PolygonLayer(file, name='')
+        with pytest.raises(ValueError, match="No group 'mine'. Known are 'climate'"):
+            PolygonLayer(file, name='a', group='mine')
         with pytest.raises(
             ValueError, match="no column 'hight'. Did you mean 'height'"
         ):
@@ -185,7 +292,34 @@ class TestOwnConcepts:
         assert grounding.bank['warmth'].unit == '°C'
         assert grounding.units == ('°C',)
         assert grounding.labels([[3, 47.25]]).item() == pytest.approx(47.25)
-        assert grounding.versions == {'warmth': f'l.tif {file.stat().st_size}'}
+        assert grounding.versions['warmth'].startswith('l.tif ')
+
+    def test_local_layers_are_kept(self, tmp_path: Path, utm: Path) -> None:
+        city = gpd.GeoDataFrame(geometry=[box(13.2, 52.4, 13.6, 52.6)], crs=4326)
+        city.to_crs(32633).to_file(tmp_path / 'city.gpkg')
+        layers = [
+            FileLayer(utm, name='easting', unit='km'),
+            PolygonLayer(tmp_path / 'city.gpkg', name='berlin'),
+        ]
+        grounding = load_groundings(layers=layers, probes=1000)
+        assert grounding.bank.ids == ('easting', 'berlin')
+        report = grounding.report.set_index('concept')
+        # Shares are those of the Earth, limits those of the layer.
+        assert report.loc['berlin', 'share'] == 0
+        assert report.loc['easting', 'known'] == 0
+        limits = report.loc[['easting'], ['low', 'high']].to_numpy(np.float64)
+        np.testing.assert_allclose(limits, [[400, 430]], atol=1)
+
+    def test_local_layer_without_contrast_is_dropped_aloud(
+        self, tmp_path: Path
+    ) -> None:
+        file = tmp_path / 'city.gpkg'
+        gpd.GeoDataFrame(geometry=[box(13.2, 52.4, 13.6, 52.6)], crs=4326).to_file(file)
+        layer = PolygonLayer(file, name='berlin', outside=np.nan)
+        with pytest.warns(
+            UserWarning, match="'berlin': it holds at 4,096 of 4,096 .* l"
+        ):
+            assert len(load_groundings(layers=[layer], probes=1000)) == 0
 
     def test_classes_add_a_concept_each(self, tmp_path: Path) -> None:
         shapes = [Polygon([(-60, -60), (60, -60), (0, 60)]), box(100, -50, 160, 50)]

@@ -3,6 +3,7 @@
 
 """Which layer grounds which concept, and how: concepts that maps can tell."""
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from ..bank import Concept, ConceptBank, ConceptKind
 from ..csv_rows import read_csv_rows
 from . import GROUPS, LAYERS, Layer, get_layer
 from .base import coordinates
+from .files import FileLayer, PolygonLayer, check_layer_name
 from .rules import Condition, Grounding, Layers
 
 __all__ = (
@@ -33,6 +35,9 @@ __all__ = (
 
 # Points, spread evenly over the Earth, on which a concept must vary.
 PROBES = 100_000
+
+# Points on a layer of one's own, which may be of a city.
+LOCAL_PROBES = 4096
 
 # A class must hold at, and fail at, this many of them: on some 10,000 km² of the Earth.
 MIN_PROBES = 2
@@ -221,7 +226,8 @@ def load_groundings(
     """Ground the concepts of a bank, and those that layers add.
 
     Concepts that never vary over the Earth, or whose layers are left out or missing on
-    this machine, are dropped with a reason in the report.
+    this machine, are dropped with a reason in the report. If a layer of one's own loses
+    a concept so, a warning says it.
 
     Args:
         bank: The bank, by default the curated one.
@@ -264,6 +270,7 @@ def load_groundings(
         if concept.id in candidates
     ]
     report = _report(rows, chosen, exclude_groups, probes)
+    _warn_of_dropped(own, report, exclude_groups)
     kept = [
         row for row, reason in zip(rows, report['dropped'], strict=True) if not reason
     ]
@@ -297,8 +304,27 @@ def _check_groups(groups: Iterable[str]) -> None:
             raise ValueError(f'No group {group!r}. {near_matches(group, GROUPS)}')
 
 
+def _warn_of_dropped(
+    own: Iterable[tuple[list[Concept], list[Grounding]]],
+    report: pd.DataFrame,
+    exclude_groups: Collection[str],
+) -> None:
+    reasons = dict(zip(report['concept'], report['dropped'], strict=True))
+    for _, groundings in own:
+        for grounding in groundings:
+            reason = reasons[grounding.concept]
+            # Whoever leaves out a group knows.
+            if reason and not grounding.groups & set(exclude_groups):
+                warnings.warn(
+                    f'Layer {grounding.layer_names[0]!r} does not ground the concept '
+                    f'{grounding.concept!r}: {reason}.',
+                    stacklevel=3,
+                )
+
+
 def _own(layer: Layer) -> tuple[list[Concept], list[Grounding]]:
     """Return the concepts that a layer of one's own adds, and their groundings."""
+    check_layer_name(layer.name)
     info: dict[str, Any] = {
         'category': layer.group,
         'source': layer.version,
@@ -350,7 +376,11 @@ def _report(
             for name in grounding.layer_names:
                 if name not in values:
                     values[name] = chosen[name].at(lon, lat)
-            statistics, reason = _variation(grounding, grounding.label(values))
+            labels = grounding.label(values)
+            statistics, reason = _variation(grounding, labels)
+            if reason:
+                limits, reason = _local_variation(grounding, labels, reason)
+                statistics = limits | statistics
             line |= statistics
         lines.append(line | {'dropped': reason})
     columns = ['concept', 'category', 'kind', 'rule', 'share', 'low', 'high', 'known']
@@ -385,6 +415,19 @@ def _left_out(
         if name not in chosen:
             return f'layer {name} is not among those chosen'
     return ''
+
+
+def _local_variation(
+    grounding: Grounding, labels: NDArray[np.float32], reason: str
+) -> tuple[dict[str, float], str]:
+    """Look where a layer of one's own is: its limits, and if it varies not even there."""
+    layer = grounding.layers[grounding.layer_names[0]]
+    if not isinstance(layer, FileLayer | PolygonLayer):
+        return {}, reason
+    local = grounding(layer.local_probes(LOCAL_PROBES))
+    statistics, reason = _variation(grounding, np.concatenate((labels, local)))
+    limits = {name: x for name, x in statistics.items() if name in ('low', 'high')}
+    return limits, reason.replace('over the Earth', 'over the Earth and the layer')
 
 
 def _variation(

@@ -1,0 +1,62 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Polygons in longitude and latitude, and what may be wrong with them."""
+
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+
+def check_polygon(polygon: Any, name: str) -> BaseGeometry:
+    """Refuse what is no area in longitude and latitude.
+
+    Args:
+        polygon: A polygon, or several in one. It may go on beyond the antimeridian, as
+            from 170 to 190 degrees.
+        name: What the polygon is, for messages.
+
+    Returns:
+        The polygon.
+
+    Raises:
+        ValueError: If it is no polygon, empty, not valid, off the Earth, or if it
+            cannot be told how it lies to the antimeridian or to a pole.
+    """
+    kinds = ('Polygon', 'MultiPolygon')
+    if not isinstance(polygon, BaseGeometry) or polygon.geom_type not in kinds:
+        kind = getattr(polygon, 'geom_type', type(polygon).__name__)
+        raise ValueError(f'{name} must be a polygon, not a {kind}.')
+    if polygon.is_empty:
+        raise ValueError(f'{name} is empty: it has no area.')
+    lon, lat = shapely.get_coordinates(polygon).T
+    if not (np.abs(lat) <= 90).all() or not (np.abs(lon) <= 540).all():
+        raise ValueError(
+            f'{name} reaches off the Earth: longitudes {lon.min():.6g} to '
+            f'{lon.max():.6g}, latitudes {lat.min():.6g} to {lat.max():.6g}. Polygons '
+            'are in degrees, longitude first.'
+        )
+    _check_edges(polygon, name)
+    if not polygon.is_valid:
+        reason = shapely.is_valid_reason(polygon)
+        raise ValueError(
+            f'{name} is no valid polygon: {reason}. shapely.make_valid() may help; one '
+            'around a pole needs corners at the pole.'
+        )
+    return polygon
+
+
+def _check_edges(polygon: BaseGeometry, name: str) -> None:
+    """Refuse edges that may be meant the other way round the Earth."""
+    for ring in shapely.get_rings(shapely.get_parts(polygon)):
+        steps = np.abs(np.diff(shapely.get_coordinates(ring)[:, 0]))
+        far = steps[(steps > 180) & (steps < 360)]
+        if len(far):
+            raise ValueError(
+                f'{name} has an edge over {far[0]:.6g} degrees of longitude. If it '
+                'crosses the antimeridian, go on beyond 180, as from 170 to 190, or '
+                'split it there; around a pole, add corners at the pole; if it is as '
+                'wide as that, add corners between.'
+            )
