@@ -178,7 +178,7 @@ class TestErrors:
             (
                 'POLYGON ((0 80, 120 80, 240 80, 0 80))',
                 'Japan',
-                'needs corners at the pole',
+                'has an edge over 240 degrees',
             ),
             (shapely.Polygon(), 'Japan', 'The region is empty'),
             (FIJI, 'Japan', 'has an edge over 356 degrees'),
