@@ -12,6 +12,7 @@ from .contributions import (
     explain,
     similarity_contributions,
 )
+from .curves import plot_concept_curves
 from .error_bins import ActivationByError, activation_by_error
 from .explanation import Contrast, Explanation, Parts
 from .faithfulness import (
@@ -78,6 +79,7 @@ __all__ = (
     'oracle_impurity',
     'plot_clusters',
     'plot_components',
+    'plot_concept_curves',
     'plot_concept_flows',
     'plot_modality_gap',
     'rank_by_halves',
