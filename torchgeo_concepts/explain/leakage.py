@@ -84,8 +84,7 @@ def oracle_impurity(
     degrees and tried on the other.
 
     Graded scores, with more bins than a label has values, do not have exactly 0, however
-    pure: those that tell their own label alone, and without error, have about .03 at
-    4,000 points, since rates of more bins are learned less well.
+    pure, since rates of more bins are learned less well from as many points.
 
     If you use this in your research, please cite the following paper:
 
