@@ -3,11 +3,14 @@
 
 """Pages of measurements that commands write."""
 
+import csv
 import itertools
 import platform
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from ._files import atomic_path
 
@@ -66,6 +69,29 @@ def _headings(lines: Iterable[str]) -> Iterator[int]:
             in_code = not in_code
         elif line.startswith('# ') and not in_code:
             yield number
+
+
+def write_rows(path: Path, rows: Iterable[Any], kind: type[Any]) -> None:
+    """Write a CSV file with a line for each row, empty where there is no value.
+
+    Args:
+        path: The file.
+        rows: Instances of a dataclass; their floats get six digits.
+        kind: The dataclass, whose fields are the columns.
+    """
+    with (
+        atomic_path(path) as temporary,
+        temporary.open('w', encoding='utf-8', newline='') as stream,
+    ):
+        writer = csv.DictWriter(stream, [field.name for field in fields(kind)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {
+                    name: f'{value:.6g}' if isinstance(value, float) else value
+                    for name, value in asdict(row).items()
+                }
+            )
 
 
 def processor() -> str:

@@ -40,6 +40,7 @@ __all__ = (
     'Rows',
     'Split',
     'block_folds',
+    'block_numbers',
     'block_split',
     'check_fractions',
     'column_split',
@@ -161,7 +162,7 @@ def block_folds(
     Returns:
         The rows of each fold.
     """
-    block = _blocks(points, degrees, km)
+    block = block_numbers(points, degrees, km)
     order = np.random.default_rng(seed).permutation(block.max() + 1)
     fold_of_row = order[block] % folds
     return [np.flatnonzero(fold_of_row == fold) for fold in range(folds)]
@@ -194,7 +195,7 @@ def block_split(
             parts.
     """
     check_fractions(fractions)
-    block = _blocks(points, degrees, km)
+    block = block_numbers(points, degrees, km)
     sizes = np.bincount(block)
     parts = sum(fraction > 0 for fraction in fractions)
     if len(sizes) < parts:
@@ -218,8 +219,22 @@ def block_split(
     return with_buffer(points, split, buffer_km)
 
 
-def _blocks(points: Tensor, degrees: float, km: float | None) -> Rows:
-    """Number the blocks that have points, and say in which each point lies."""
+def block_numbers(
+    points: Tensor, degrees: float = 10.0, km: float | None = None
+) -> Rows:
+    """Number the blocks that have points, and say in which each point lies.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        degrees: Side of a block.
+        km: Side of a block instead, all of which have the same area.
+
+    Returns:
+        Numbers of shape ``(N,)``, from 0 to the number of blocks.
+
+    Raises:
+        ValueError: If there are no points, or the side is not positive.
+    """
     side = degrees if km is None else km
     if not (side > 0 and math.isfinite(side)):
         raise ValueError(f'The side of a block must be positive, not {side}.')

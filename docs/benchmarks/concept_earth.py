@@ -32,7 +32,7 @@ from torchgeo.models import get_model_weights
 from torchmetrics.functional import r2_score
 
 import torchgeo_concepts
-from torchgeo_concepts._pages import processor, wrapped
+from torchgeo_concepts._pages import processor, wrapped, write_lines
 from torchgeo_concepts.benchmark import benchmark
 from torchgeo_concepts.benchmark.inputs import unit_sphere
 from torchgeo_concepts.benchmark.report import PROTOCOL_IN_WORDS, target_lines
@@ -548,7 +548,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.output is not None:
-        options.output.write_text('\n'.join(lines).rstrip() + '\n')
+        write_lines(options.output, lines)
     print(f'{time.perf_counter() - start:.0f} s')
 
 

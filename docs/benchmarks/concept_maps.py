@@ -31,7 +31,7 @@ from torchgeo_concepts._linear_heads import (
     mean_r2,
     scale_of,
 )
-from torchgeo_concepts._pages import processor
+from torchgeo_concepts._pages import processor, write_lines
 from torchgeo_concepts.concepts.layers import get_layer
 from torchgeo_concepts.concepts.layers.grounding import load_groundings
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
@@ -440,7 +440,7 @@ def main() -> None:
         print(line, flush=True)
         lines.append(line)
     if options.output is not None:
-        options.output.write_text('\n'.join(lines).rstrip() + '\n')
+        write_lines(options.output, lines)
     seconds = time.perf_counter() - start
     print(f'{seconds:.0f} s, {time.process_time():.0f} s of one core')
 

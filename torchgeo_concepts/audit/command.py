@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .._block_bootstrap import BlockBootstrap, Floats
 from .._files import check_writable
-from .._pages import write_lines, write_section
+from .._pages import write_lines, write_rows, write_section
 from ..benchmark.encoders import load_named
 from ..benchmark.tasks import DATASETS, Table, read_tables
 from ..models.alignment import ConceptBasis
@@ -24,16 +24,7 @@ from ..models.concept_earth_weights import concept_earth
 from ..models.features import FeatureKind
 from .controls import Control, make_controls
 from .figure import write_figure
-from .report import (
-    CONTROLS,
-    GROUPS,
-    OTHERS,
-    Row,
-    make_rows,
-    page_lines,
-    verdict,
-    write_csv,
-)
+from .report import CONTROLS, GROUPS, OTHERS, Row, make_rows, page_lines, verdict
 from .scores import Measure, Value, downstream_draws, summed_up, truth_draws
 from .study import TEST, TRAIN, Study, encode, grounded_parts, make_study
 from .texts import SENTENCES, has_sentence_encoder
@@ -166,7 +157,7 @@ def audit(
             *_audit_groups(study, seeds, samples, bar),
         ]
     lines = _lines(study, rows, controls, command, left_out)
-    write_csv(output / 'audit.csv', rows)
+    write_rows(output / 'audit.csv', rows, Row)
     write_lines(output / 'audit.md', lines('audit.png'))
     write_figure(output / 'audit.png', rows)
     if figure is not None:

@@ -3,18 +3,15 @@
 
 """What an audit says: a verdict, tables, and the page of them."""
 
-import csv
 import datetime
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
 import torchgeo_concepts
 
-from .._files import atomic_path
 from .._pages import processor, wrapped
 from .controls import PROJECTIONS, SCORES, TEXT_REMARK, Control
 from .scores import AUC, R2, Measure, Value
@@ -134,21 +131,6 @@ def _named(row: Row) -> str:
     """Name a control, and what it stands beside if that is not released itself."""
     is_released = row.against in (SCORES, PROJECTIONS)
     return row.name if is_released else f'{row.name} (beside {row.against})'
-
-
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write one line for each row."""
-    with (
-        atomic_path(path) as temporary,
-        temporary.open('w', encoding='utf-8', newline='') as stream,
-    ):
-        writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
-        writer.writeheader()
-        for row in rows:
-            values = asdict(row)
-            for name in ('value', 'low', 'high'):
-                values[name] = f'{values[name]:.6g}'
-            writer.writerow(values)
 
 
 def page_lines(

@@ -16,13 +16,13 @@ from typing import Any, get_args
 import torch
 
 from .._files import check_writable
-from .._pages import processor, write_lines, write_section
+from .._pages import processor, write_lines, write_rows, write_section
 from ..embedding import Device
 from ..names import near_matches
 from .encoders import RELEASED
 from .figure import write_figure
 from .inputs import Input, make_inputs
-from .report import Row, make_row, page_lines, write_csv
+from .report import Row, make_row, page_lines
 from .run import Job, compute_scores, job_key, make_jobs
 from .scores import ScoreFile, SplitName
 from .tasks import (
@@ -198,7 +198,7 @@ def _machine(threads: int, device: Device) -> str:
 def _write(
     output: Path, page: Path | None, rows: Sequence[Row], lines: Sequence[str]
 ) -> None:
-    write_csv(output / 'results.csv', rows)
+    write_rows(output / 'results.csv', rows, Row)
     write_lines(output / 'results.md', [*lines, '![All scores](results.png)'])
     if page is not None:
         write_section(page, lines)

@@ -3,20 +3,17 @@
 
 """What the benchmark says: marks, tables and a figure."""
 
-import csv
 import datetime
 import itertools
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
 
 import torchgeo_concepts
 
-from .._files import atomic_path
 from .._pages import wrapped
 from .encoders import Layers
 from .inputs import Input
@@ -135,22 +132,6 @@ def mark(layers: Layers | None, target: Target) -> str:
 
 
 # Tables --------------------------------------------------------------------------------
-
-
-def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Write one line for each row, empty where there is no number."""
-    with (
-        atomic_path(path) as temporary,
-        temporary.open('w', encoding='utf-8', newline='') as stream,
-    ):
-        writer = csv.DictWriter(stream, [field.name for field in fields(Row)])
-        writer.writeheader()
-        for row in rows:
-            values = asdict(row)
-            for name in ('r2_mean', 'r2_std', 'points_per_second', 'megabytes'):
-                if values[name] is not None:
-                    values[name] = f'{values[name]:.6g}'
-            writer.writerow(values)
 
 
 def page_lines(

@@ -5,25 +5,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-
-from ..splits import _blocks
-
-
-def block_numbers(points: Tensor, km: float) -> NDArray[np.int64]:
-    """Number the blocks that have points, and say in which each point lies.
-
-    Args:
-        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        km: Side of a block, all of which have the same area.
-
-    Returns:
-        Numbers of shape ``(N,)``, from 0 to the number of blocks.
-
-    Raises:
-        ValueError: If there are no points, or the side is not positive.
-    """
-    return _blocks(points, km, km)
 
 
 def draw_counts(blocks: int, draws: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ._blocks import block_numbers, check_bootstrap, draw_counts, percentile_interval
+from ..splits import block_numbers
+from ._blocks import check_bootstrap, draw_counts, percentile_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -177,7 +178,7 @@ def activation_by_error(
         chosen = bins == place
         medians[place] = np.median(rows[chosen])
         if points is not None:
-            blocks = block_numbers(points[chosen], block_km)
+            blocks = block_numbers(points[chosen], km=block_km)
             interval[:, place] = _interval(rows[chosen], blocks, level, draws, rng)
     return ActivationByError(
         tuple(map(float, edges)), unit, top, summary, number, medians, interval, level

@@ -18,8 +18,8 @@ from .._modes import evaluating
 from ..candidates import land_lattice
 from ..concepts.bank import ConceptBank
 from ..points import check_points
-from ..splits import Region, in_region
-from ._blocks import block_numbers, check_bootstrap, draw_counts, percentile_interval
+from ..splits import Region, block_numbers, in_region
+from ._blocks import check_bootstrap, draw_counts, percentile_interval
 from ._scores import check_scores
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def compare_groups(
         places = [_draw(some, most_points, rng) for some in groups]
         samples = [(_encode(source, some, own_kind), some) for some in places]
     scores_a, scores_b = (some.double().cpu().numpy() for some, _ in samples)
-    blocks_a, blocks_b = (block_numbers(some, block_km) for _, some in samples)
+    blocks_a, blocks_b = (block_numbers(some, km=block_km) for _, some in samples)
     effect, drawn = cliffs_delta(scores_a, scores_b, blocks_a, blocks_b, draws, rng)
     num_blocks = int(blocks_a.max()) + 1, int(blocks_b.max()) + 1
     return GroupComparison(

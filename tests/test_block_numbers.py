@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchgeo_concepts.explain._blocks import block_numbers
-from torchgeo_concepts.splits import block_folds
+from torchgeo_concepts.splits import block_folds, block_numbers
 
 
 def random_points(number: int) -> Tensor:
@@ -21,7 +20,7 @@ def random_points(number: int) -> Tensor:
 @pytest.mark.parametrize('km', [50.0, 500.0, 5000.0, 50_000.0])
 def test_blocks_are_those_of_splits(km: float) -> None:
     points = random_points(500)
-    numbers = block_numbers(points, km)
+    numbers = block_numbers(points, km=km)
     # With as many folds as points, each block is a fold.
     blocks = [tuple(fold) for fold in block_folds(points, 500, km=km) if len(fold)]
     assert sorted(set(numbers)) == list(range(len(blocks)))
@@ -32,7 +31,7 @@ def test_blocks_are_those_of_splits(km: float) -> None:
 def test_many_points_take_no_pass_each() -> None:
     points = random_points(30_000)
     start = time.process_time()
-    numbers = block_numbers(points, 100)
+    numbers = block_numbers(points, km=100)
     middle = time.process_time()
     folds = block_folds(points, len(points), km=100)
     end = time.process_time()
@@ -42,6 +41,6 @@ def test_many_points_take_no_pass_each() -> None:
 
 def test_no_blocks() -> None:
     with pytest.raises(ValueError, match='There are no points'):
-        block_numbers(torch.empty(0, 2), 300)
+        block_numbers(torch.empty(0, 2), km=300)
     with pytest.raises(ValueError, match='must be positive, not 0'):
-        block_numbers(random_points(3), 0)
+        block_numbers(random_points(3), km=0)
