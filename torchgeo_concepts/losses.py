@@ -19,6 +19,7 @@ __all__ = (
     'PointQueue',
     'concept_divergence',
     'info_nce',
+    'masked_mse',
 )
 
 DivergenceKind = Literal['paper', 'cauchy_schwarz', 'mmd']
@@ -309,3 +310,28 @@ class ConceptDivergence(nn.Module):
             The divergence, a scalar.
         """
         return concept_divergence(z_image, z_location, self.kind, self.sigma)
+
+
+def masked_mse(
+    prediction: Tensor, target: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Compute the mean squared error where the target is known.
+
+    Args:
+        prediction: Predictions of any shape.
+        target: Targets of the same shape, NaN where unknown.
+        weight: Weights of the errors, of a shape that broadcasts to theirs. By default,
+            all count alike.
+
+    Returns:
+        The loss, a scalar; 0 if nothing is known.
+
+    Example:
+        >>> masked_mse(torch.tensor([1.0, 2.0]), torch.tensor([3.0, torch.nan]))
+        tensor(4.)
+    """
+    known = ~target.isnan()
+    error = torch.where(known, prediction - target.nan_to_num(), 0).square()
+    if weight is not None:
+        error = error * weight
+    return error.sum() / known.sum().clamp(min=1)

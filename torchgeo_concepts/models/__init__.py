@@ -8,6 +8,7 @@ from .alignment import Alignment, ConceptAlignment, ConceptBasis
 from .concept_earth import ConceptEarth
 from .concept_earth_weights import ConceptEarth_Weights, concept_earth
 from .concept_geoclip import ConceptGeoCLIP, ConceptGeoCLIP_Weights, concept_geoclip
+from .concept_reading import ConceptReading
 from .features import FeatureKind, InputKind, coordinate_features, features
 from .geoclip import (
     GeoCLIPGallery_Weights,
@@ -23,6 +24,7 @@ from .geoclip import (
 from .image_location import ImageLocationModel
 from .image_towers import ImageTower, clip_image_tower, image_tower
 from .loading import load_encoder, resolve_weights
+from .patch_cnn import PatchCNN
 from .tower_loading import load_image_tower
 
 __all__ = (
@@ -33,6 +35,7 @@ __all__ = (
     'ConceptEarth_Weights',
     'ConceptGeoCLIP',
     'ConceptGeoCLIP_Weights',
+    'ConceptReading',
     'FeatureKind',
     'GeoCLIPGallery_Weights',
     'GeoCLIPImageMLP_Weights',
@@ -42,6 +45,7 @@ __all__ = (
     'ImageLocationModel',
     'ImageTower',
     'InputKind',
+    'PatchCNN',
     'clip_image_tower',
     'concept_earth',
     'concept_geoclip',

@@ -15,6 +15,7 @@ from .._open_clip import load_clip
 from ..names import near_matches
 from .geoclip import geoclip_image_mlp
 from .image_towers import ImageTower, image_tower
+from .patch_cnn import PatchCNN
 
 __all__ = ('load_image_tower',)
 
@@ -36,8 +37,9 @@ def load_image_tower(
 
     Args:
         name: ``open_clip/NAME``, ``timm/NAME`` or ``torchgeo/NAME`` for a backbone of
-            that library that makes one vector of an image, or ``features/NUMBER`` for images that come as that many
-            cached features, without any backbone.
+            that library that makes one vector of an image, ``patch_cnn/SIZE`` for a
+            small one for patches that many pixels wide, or ``features/NUMBER`` for
+            images that come as that many cached features, without any backbone.
         weights: Weights of the backbone: a tag of open_clip, full name of weights of
             TorchGeo, ``'pretrained'`` for the default ones of timm, or a file of any
             of the three. None for random weights.
@@ -157,6 +159,17 @@ def _features(
     return nn.Identity(), int(number)
 
 
+def _patch_cnn(
+    size: str, weights: str | None, in_chans: int, download: bool
+) -> tuple[nn.Module, int | None]:
+    if not size.isdecimal():
+        raise ValueError(f"'patch_cnn/' needs a size in pixels, not {size!r}.")
+    backbone = PatchCNN(int(size), in_chans)
+    if weights is not None:
+        _load_file(backbone, weights)
+    return backbone, None
+
+
 def _load_file(backbone: nn.Module, file: str) -> None:
     """Load a state dict whose classifier, if it has one, is left out."""
     if not Path(file).is_file():
@@ -178,6 +191,7 @@ Loader = Callable[[str, str | None, int, bool], tuple[nn.Module, int | None]]
 BACKBONES: dict[str, Loader] = {
     'features': _features,
     'open_clip': _open_clip,
+    'patch_cnn': _patch_cnn,
     'timm': _timm,
     'torchgeo': _torchgeo,
 }

@@ -5,7 +5,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, StepLR
 from torchgeo.datasets.utils import Sample
 from torchgeo.models import get_model, list_models
 from torchgeo.tasks import BaseTask
@@ -24,11 +24,12 @@ from .. import models
 from .._modes import evaluating
 from ..candidates import Candidates, candidate_points
 from ..concepts.bank import ConceptBank
+from ..concepts.layers.grounding import load_groundings
 from ..datasets import CachedFeatures
 from ..distributed import gather_objects
 from ..gallery import Gallery
 from ..geolocate import Geolocator
-from ..losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue
+from ..losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue, masked_mse
 from ..metrics import (
     ConceptEntropy,
     DistanceAccuracy,
@@ -37,9 +38,13 @@ from ..metrics import (
     RecallVersusArea,
 )
 from ..models.alignment import Align, Alignment, ImageProjection
+from ..models.concept_reading import Reading
 from ..names import near_matches
+from ._schedules import warm_cosine
 
 __all__ = ('ConceptAlignment',)
+
+Schedule = Literal['epochs', 'cosine']
 
 
 class ConceptAlignment(BaseTask):
@@ -86,6 +91,8 @@ class ConceptAlignment(BaseTask):
         divergence_weight: float = 1.0,
         sigma: float = 1.0,
         drift_weight: float = 0.0,
+        reading: Reading | None = None,
+        label_weight: float = 1.0,
         symmetric: bool = False,
         logit_scale: float | str = 2.6593,
         queue_size: int = 4096,
@@ -99,6 +106,8 @@ class ConceptAlignment(BaseTask):
         lr: float = 3e-5,
         weight_decay: float = 1e-6,
         gamma: float = 0.87,
+        schedule: Schedule = 'epochs',
+        warmup_steps: int = 0,
         gallery: str = 'geoclip',
         drop_test_points: bool = False,
         download: bool = False,
@@ -116,8 +125,10 @@ class ConceptAlignment(BaseTask):
             location_weights: Weights of the location encoder. None to train it from
                 scratch.
             location_kwargs: Arguments of a location encoder without weights.
-            bank: CSV or YAML file of concepts, ``'general'`` for the bank of
-                common nouns, or None for the curated one.
+            bank: CSV or YAML file of concepts, ``'general'`` for the bank of common
+                nouns, ``'layers'`` for the concepts that installed maps tell, such as
+                ``'layers without imagery, people'`` for those of some groups of maps
+                alone, or None for the curated one.
             text_embeddings: Safetensors file whose ``directions`` are one row for each
                 concept, such as :func:`~torchgeo_concepts.concepts.text.encode_text`
                 caches. None for random directions, which name nothing.
@@ -131,6 +142,11 @@ class ConceptAlignment(BaseTask):
             sigma: Width of its kernel.
             drift_weight: Weight of the penalty on directions that leave their start,
                 and with it the meaning of their names.
+            reading: How labels of concepts, which batches must have, teach:
+                ``'projections'`` teaches the projections that images and locations are
+                compared by, so that maps give them their names; ``'heads'`` teaches
+                linear layers beside the comparison. By default, not at all.
+            label_weight: Weight of the error of what is read.
             symmetric: Contrast locations with images too, not images with locations
                 alone.
             logit_scale: Natural logarithm of the initial factor of similarities, or
@@ -146,6 +162,9 @@ class ConceptAlignment(BaseTask):
             lr: Learning rate of AdamW. This and the two below are GeoCLIP's.
             weight_decay: Weight decay of AdamW.
             gamma: Factor of the learning rate after each epoch.
+            schedule: ``'epochs'`` multiplies the learning rate by *gamma* after each
+                epoch, ``'cosine'`` lets it fall along a cosine over all steps.
+            warmup_steps: Steps until the learning rate of ``'cosine'`` is reached.
             gallery: Points to find images among in validation and testing, as
                 :func:`~torchgeo_concepts.candidates.candidate_points` names them.
             drop_test_points: Leave out points of the gallery that equal the point of an
@@ -172,6 +191,10 @@ class ConceptAlignment(BaseTask):
         if location_encoder not in list_models():
             hint = near_matches(location_encoder, list_models())
             raise ValueError(f'No model {location_encoder!r}. {hint}')
+        if schedule not in get_args(Schedule):
+            raise ValueError(
+                f'schedule must be one of {get_args(Schedule)}, not {schedule!r}.'
+            )
         # Hash of the backbone that made the cached features, if it trains on any.
         self.features_made_by: str | None = None
         super().__init__()
@@ -200,6 +223,13 @@ class ConceptAlignment(BaseTask):
                 self.hparams['unit'],
             )
         self.model = models.ImageLocationModel(tower, encoder, self._align(basis))
+        self.reading: models.ConceptReading | None = None
+        if self.hparams['reading'] is not None:
+            self.reading = models.ConceptReading(
+                len(bank), dim, self.hparams['reading']
+            )
+        # Which columns of the labels of a dataset are those of the concepts.
+        self._columns: Tensor | None = None
         self.queue = PointQueue(
             self.hparams['queue_size'], self.hparams['queue_noise_km']
         )
@@ -275,7 +305,9 @@ class ConceptAlignment(BaseTask):
         alignment = self.model.alignment
         # Distributed training waits for gradients, which no loss would give these.
         no_images = (
-            self.hparams['align'] == 'x' and not (self.hparams['divergence_weight'])
+            self.hparams['align'] == 'x'
+            and not self.hparams['divergence_weight']
+            and self.hparams['reading'] != 'projections'
         )
         no_basis = no_images and not self.hparams['drift_weight']
         frozen: list[tuple[nn.Module | nn.Parameter, bool]] = [
@@ -295,27 +327,41 @@ class ConceptAlignment(BaseTask):
         """Initialize the optimizer and learning rate scheduler.
 
         Returns:
-            AdamW, and a decay by the same factor after each epoch.
+            AdamW, and the decay of its learning rate.
         """
         trained = [p for p in self.parameters() if p.requires_grad]
         optimizer = AdamW(
             trained, self.hparams['lr'], weight_decay=self.hparams['weight_decay']
         )
-        scheduler = StepLR(optimizer, step_size=1, gamma=self.hparams['gamma'])
+        scheduler: LRScheduler
+        if self.hparams['schedule'] == 'cosine':
+            total = int(self.trainer.estimated_stepping_batches)
+            factor = warm_cosine(total, self.hparams['warmup_steps'])
+            scheduler, interval = LambdaLR(optimizer, factor), 'step'
+        else:
+            scheduler = StepLR(optimizer, step_size=1, gamma=self.hparams['gamma'])
+            interval = 'epoch'
         return {
             'optimizer': optimizer,
-            'lr_scheduler': {'scheduler': scheduler, 'interval': 'epoch'},
+            'lr_scheduler': {'scheduler': scheduler, 'interval': interval},
         }
 
-    def losses(self, images: Tensor, points: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, images: Tensor, points: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Compute the parts of the loss of a batch, and their sum.
 
         Args:
             images: Preprocessed images, or their cached features.
             points: Their points of shape ``(N, 2)``.
+            labels: Labels of concepts at the points, as the dataset has them, if they
+                teach.
 
         Returns:
             Losses by name, and the accuracy of retrieval within the batch.
+
+        Raises:
+            ValueError: If labels should teach and there are none.
         """
         # One pass of the encoder for the points of the batch and of the queue.
         negatives = self.queue() if self.training else points[:0]
@@ -340,12 +386,38 @@ class ConceptAlignment(BaseTask):
             parts['drift'] = self.model.alignment.basis.drift_penalty()
             weighted = self.hparams['drift_weight'] * parts['drift']
             parts['loss'] = parts['loss'] + weighted
+        if self.reading is not None:
+            parts['labels'] = self._label_loss(aligned, labels, number)
+            weighted = self.hparams['label_weight'] * parts['labels']
+            parts['loss'] = parts['loss'] + weighted
         with torch.no_grad():
             similar = sum(image @ place[:number].T for image, place in pairs)
             own = torch.arange(number, device=points.device)
             hits = torch.as_tensor(similar).argmax(dim=1) == own
             parts['retrieval'] = hits.float().mean()
         return parts
+
+    def _label_loss(
+        self, aligned: Alignment, labels: Tensor | None, number: int
+    ) -> Tensor:
+        """Compute by how much what is read misses the labels, in their deviations."""
+        if self.reading is None or labels is None:
+            raise ValueError(
+                f'reading={self.hparams["reading"]!r} needs batches with labels of '
+                "'concepts', such as those of BlueMarbleDataModule."
+            )
+        target = self.reading.standardise(self._label_columns(labels))
+        image, location = self.reading(aligned)
+        errors = masked_mse(image, target), masked_mse(location[:number], target)
+        return torch.stack(errors).mean()
+
+    def _label_columns(self, labels: Tensor) -> Tensor:
+        """Put labels into the order of the bank, NaN for what no map tells."""
+        if self._columns is None:
+            return labels
+        missing = labels.new_full((len(labels), 1), torch.nan)
+        # The last column is that of all concepts that the dataset does not have.
+        return torch.cat((labels, missing), dim=1)[:, self._columns.to(labels.device)]
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch.
@@ -357,7 +429,8 @@ class ConceptAlignment(BaseTask):
         Returns:
             The loss.
         """
-        parts = self.losses(batch['image'], batch['point'])
+        labels = batch.get('concepts')
+        parts = self.losses(batch['image'], batch['point'], labels)
         self.queue.push(batch['point'])
         self._log('train', parts, len(batch['point']))
         self.log('train_scale', self.contrast.scale.detach())
@@ -386,7 +459,8 @@ class ConceptAlignment(BaseTask):
         """
         # What the backbone makes of images serves loss, entropy and search alike.
         features, points = self.model.tower.features(batch['image']), batch['point']
-        self._log('val', self.losses(features, points), len(points))
+        parts = self.losses(features, points, batch.get('concepts'))
+        self._log('val', parts, len(points))
         x_image = self.model.tower(features)
         self.val_entropy.update(self.model.alignment.project_image(x_image))
         self._keep(features, points)
@@ -462,21 +536,44 @@ class ConceptAlignment(BaseTask):
         self.model.alignment.basis.source = checkpoint['basis_source']
 
     def setup(self, stage: str) -> None:
-        """Refuse cached features that another backbone made.
+        """Look up concepts in a dataset, and refuse features of another backbone.
 
         Args:
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ValueError: If another backbone made them.
+            ValueError: If another backbone made cached features, or the dataset has
+                labels of none of the concepts.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
+        self._find_labels(getattr(datamodule, 'train_dataset', None))
         for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
             source = getattr(datamodule, name, None)
             if not isinstance(source, CachedFeatures):
                 continue
             source.check_tower(self.model.tower)
             self._check_features(source.made_by)
+
+    def _find_labels(self, dataset: Any) -> None:
+        """Find the concepts among the labels of a dataset, and their scale."""
+        known: ConceptBank | None = getattr(dataset, 'bank', None)
+        if self.reading is None or known is None:
+            return
+        where = {concept: column for column, concept in enumerate(known.ids)}
+        columns = [where.get(concept, len(known)) for concept in self.bank.ids]
+        if min(columns) == len(known):
+            raise ValueError(
+                f'None of the {len(columns)} concepts of the bank is among the '
+                f"{len(known)} that the dataset has labels of. Use bank='layers'."
+            )
+        self._columns = torch.tensor(columns)
+        scale = dataset.scale()
+        # What has no label is neither moved nor stretched.
+        mean = torch.tensor([*scale.mean, 0.0])[self._columns]
+        std = torch.tensor([*scale.std, 1.0])[self._columns]
+        self.reading.set_scale(mean, std)
+        if self.reading.reading == 'projections':
+            self.model.alignment.basis.source = 'learned from layers'
 
     def _check_features(self, made_by: str | None) -> None:
         """Refuse to mix features of two backbones."""
@@ -578,7 +675,21 @@ def _read_bank(source: str | None) -> ConceptBank:
         return ConceptBank.default()
     if source == 'general':
         return ConceptBank.general()
+    if source.split()[0] == 'layers' and not Path(source).exists():
+        return _layer_bank(source)
     return ConceptBank.load(source)
+
+
+def _layer_bank(source: str) -> ConceptBank:
+    """Read a bank of what maps tell, such as ``'layers without imagery, people'``."""
+    _, _, groups = source.partition(' without ')
+    if source != 'layers' and not groups:
+        raise ValueError(
+            f"{source!r} is no bank. Write 'layers', or 'layers without ' and groups of "
+            'layers with commas between them.'
+        )
+    left_out = [group.strip() for group in groups.split(',') if group.strip()]
+    return load_groundings(exclude_groups=left_out).bank
 
 
 def _read_directions(file: str) -> Tensor:

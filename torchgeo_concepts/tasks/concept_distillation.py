@@ -20,34 +20,11 @@ from torchmetrics import MeanMetric
 from torchmetrics.functional.classification import binary_auroc
 
 from ..concepts.bank import ConceptBank
+from ..losses import masked_mse
 from ..models.concept_earth import GRID_FEATURES, ROWS, ConceptEarth
+from ._schedules import warm_cosine
 
-__all__ = ('ConceptDistillation', 'concept_quality', 'masked_mse')
-
-
-def masked_mse(
-    prediction: Tensor, target: Tensor, weight: Tensor | None = None
-) -> Tensor:
-    """Compute the mean squared error where the target is known.
-
-    Args:
-        prediction: Predictions of any shape.
-        target: Targets of the same shape, NaN where unknown.
-        weight: Weights of the errors, of a shape that broadcasts to theirs. By default,
-            all count alike.
-
-    Returns:
-        The loss, a scalar; 0 if nothing is known.
-
-    Example:
-        >>> masked_mse(torch.tensor([1.0, 2.0]), torch.tensor([3.0, torch.nan]))
-        tensor(4.)
-    """
-    known = ~target.isnan()
-    error = torch.where(known, prediction - target.nan_to_num(), 0).square()
-    if weight is not None:
-        error = error * weight
-    return error.sum() / known.sum().clamp(min=1)
+__all__ = ('ConceptDistillation', 'concept_quality')
 
 
 def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
@@ -202,14 +179,7 @@ class ConceptDistillation(BaseTask):
             fused=True,
         )
         total = int(self.trainer.estimated_stepping_batches)
-        warmup = min(int(self.hparams['warmup_steps']), total // 10 + 1)
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            done = (step - warmup) / max(total - warmup, 1)
-            return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
-
+        factor = warm_cosine(total, int(self.hparams['warmup_steps']))
         schedule = LambdaLR(optimizer, factor)
         return {
             'optimizer': optimizer,

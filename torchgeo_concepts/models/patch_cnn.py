@@ -1,0 +1,69 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""A small network for small patches of images."""
+
+from torch import Tensor, nn
+
+__all__ = ('PatchCNN',)
+
+# Each of the layers after the first that halve an image, and of that which does not.
+CHANNELS, STRIDES = (48, 96, 192, 256, 256), (2, 2, 2, 1, 2)
+
+
+class PatchCNN(nn.Module):
+    """Convolutions that keep where in a patch something is.
+
+    Networks for photos average over the image in the end. Where a coast runs through a
+    patch tells the place, so the last cells stay side by side here.
+    """
+
+    def __init__(self, size: int = 32, in_chans: int = 3) -> None:
+        """Initialize a new PatchCNN instance.
+
+        Args:
+            size: Side of an image in pixels, a multiple of 16.
+            in_chans: Number of channels of an image.
+
+        Raises:
+            ValueError: If the size is none that can be halved four times.
+        """
+        super().__init__()
+        if size < 16 or size % 16:
+            raise ValueError(f'size must be a multiple of 16, not {size}.')
+        self.size = size
+        layers: list[nn.Module] = []
+        before = in_chans
+        for channels, stride in zip(CHANNELS, STRIDES, strict=True):
+            layers += [
+                nn.Conv2d(before, channels, 3, stride, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            ]
+            before = channels
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+
+    @property
+    def num_features(self) -> int:
+        """Number of features of an image."""
+        return CHANNELS[-1] * (self.size // 16) ** 2
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Forward pass.
+
+        Args:
+            images: Images of shape ``(N, in_chans, size, size)``.
+
+        Returns:
+            Features of shape ``(N, num_features)``.
+
+        Raises:
+            ValueError: If the images have another size.
+        """
+        if images.shape[2:] != (self.size, self.size):
+            raise ValueError(
+                f'Images must be {self.size} pixels wide and high, not '
+                f'{tuple(images.shape[2:])}.'
+            )
+        features: Tensor = self.layers(images)
+        return features
