@@ -6,9 +6,11 @@
 import csv
 import itertools
 import platform
+import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,31 @@ from ._files import atomic_path
 
 # Letters in a line of text.
 LINE = 120
+
+
+def command_line(
+    name: str, function: Callable[..., object], arguments: Mapping[str, Any]
+) -> str:
+    """Return the command that calls a function, without what is as by default.
+
+    Args:
+        name: Name of the command.
+        function: What it calls.
+        arguments: Arguments of the call by name.
+    """
+    words = ['torchgeo-concepts', name]
+    for argument, parameter in signature(function).parameters.items():
+        value, option = arguments[argument], argument.replace('_', '-')
+        many = isinstance(value, Sequence) and not isinstance(value, str)
+        is_default = (tuple(value) if many else value) == parameter.default
+        # Bars change nothing that is written.
+        if is_default or argument == 'progress':
+            continue
+        if isinstance(value, bool):
+            words.append(f'--{option}' if value else f'--no-{option}')
+        else:
+            words += [f'--{option}', *map(str, value if many else [value])]
+    return shlex.join(words)
 
 
 def wrapped(text: str) -> list[str]:

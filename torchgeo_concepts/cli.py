@@ -21,8 +21,10 @@ from .concepts.building import build_bank
 from .concepts.page import check_bank, show_bank
 from .concepts.seeds import SEEDS
 from .embedding import embed_file
+from .image_features import ImageSet, cache_image_features
 from .maps import map_encoder
 from .quickstart import CITIES, quickstart
+from .text_directions import write_text_directions
 
 __all__ = ('main',)
 
@@ -35,6 +37,8 @@ COMMANDS: dict[str, Callable[..., object]] = {
     'map': map_encoder,
     'benchmark': benchmark,
     'audit': audit,
+    'text-directions': write_text_directions,
+    'cache-features': cache_image_features,
     'bank build': build_bank,
     'bank show': show_bank,
     'bank check': check_bank,
@@ -206,6 +210,52 @@ def _audit_parser() -> ArgumentParser:
     return parser
 
 
+def _directions_parser() -> ArgumentParser:
+    parser = _function_parser(
+        write_text_directions,
+        'Encode the texts of a bank with CLIP; write what alignment begins with.',
+        {'download', 'output'},
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        help='File to write, ending in .safetensors.',
+    )
+    _add_download(parser)
+    return parser
+
+
+def _features_parser() -> ArgumentParser:
+    parser = _function_parser(
+        cache_image_features,
+        'Compute once what a frozen backbone makes of all images of a set.',
+        {'dataset', 'download', 'output', 'root'},
+    )
+    parser.add_argument(
+        '--dataset',
+        type=ImageSet,
+        required=True,
+        help='A published set, or ImagePoints for a folder of photos.',
+    )
+    parser.add_argument(
+        '--root',
+        type=Path,
+        required=True,
+        help='Folder of the set, in the layout that its class states.',
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        help='Folder to write to. A run that was interrupted goes on in it.',
+    )
+    _add_download(parser)
+    return parser
+
+
 def _add_bank_commands(parser: ArgumentParser) -> None:
     commands = parser.add_subcommands(dest='bank_command')
     build = _function_parser(
@@ -267,6 +317,14 @@ def build_parser() -> ArgumentParser:
     )
     commands.add_subcommand(
         'audit', _audit_parser(), help='Score names beside controls.'
+    )
+    commands.add_subcommand(
+        'text-directions',
+        _directions_parser(),
+        help='Encode the texts of a bank with CLIP.',
+    )
+    commands.add_subcommand(
+        'cache-features', _features_parser(), help='Compute features of images once.'
     )
     # A parser must be in its place before it gets subcommands of its own.
     bank = ArgumentParser(description='Build, show and check concept banks.')

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 import torchgeo_concepts
 
+from ._devices import Device, find_device
 from ._files import atomic_path, check_writable
 from ._modes import evaluating
 from .geoparquet import EmbeddingWriter
@@ -32,7 +33,6 @@ from .tables import GeometryCoordinates, OpenedTable, PointBatch, open_table
 
 __all__ = ('EmbedReport', 'embed_file', 'embed_points')
 
-Device = Literal['auto', 'cpu', 'cuda']
 Precision = Literal['float32', 'bfloat16']
 StoredType = Literal['float32', 'float16']
 OnError = Literal['raise', 'skip']
@@ -251,11 +251,7 @@ class _Encode:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
-        if device == 'cuda' and not torch.cuda.is_available():
-            raise ValueError("device='cuda' needs a GPU, and torch finds none.")
-        if device == 'auto':
-            device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.encoder = encoder.to(self.device)
         self.kind = kind
         self.half = precision == 'bfloat16'

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ._devices import Device
 from .concepts.bank import Concept, ConceptBank
-from .embedding import Device, Precision, embed_points
+from .embedding import Precision, embed_points
 from .geotiff import Band
 from .raster_grid import RasterGrid
 

@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 import torchgeo_concepts
 
+from ._devices import Device
 from ._files import check_writable
 from ._hashing import hash_state
 from ._map_predictions import Predictions, load_predictions
 from .concepts.layers import get_layer
-from .embedding import Device, Precision, embed_points
+from .embedding import Precision, embed_points
 from .geotiff import BLOCK, Band, open_geotiff
 from .map_bands import ConceptScores, PrincipalColours
 from .models.concept_earth import ConceptEarth

@@ -3,11 +3,9 @@
 
 """The audit from its points to its page."""
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from tqdm import tqdm
 
 from .._block_bootstrap import BlockBootstrap, Floats
 from .._files import check_writable
-from .._pages import write_lines, write_rows, write_section
+from .._pages import command_line, write_lines, write_rows, write_section
 from ..benchmark.encoders import load_named
 from ..benchmark.tasks import DATASETS, Table, read_tables
 from ..models.alignment import ConceptBasis
@@ -124,7 +122,7 @@ def audit(
             nothing to predict.
     """
     start = time.perf_counter()
-    command = _command(locals())
+    command = command_line('audit', audit, locals())
     output = Path(output)
     for path in (page, figure):
         if path is not None:
@@ -167,20 +165,6 @@ def audit(
     return AuditReport(
         output, tuple(rows), tuple(left_out), time.perf_counter() - start
     )
-
-
-def _command(arguments: dict[str, Any]) -> str:
-    """Return the command that does the same, without what is as by default."""
-    words = ['torchgeo-concepts', 'audit']
-    for name, parameter in signature(audit).parameters.items():
-        value = arguments[name]
-        if value == parameter.default or name == 'progress':
-            continue
-        if name == 'text':
-            words.append('--no-text')
-        else:
-            words += [f'--{name}', str(value)]
-    return shlex.join(words)
 
 
 def _beside(page: Path, figure: Path | None, output: Path) -> str:

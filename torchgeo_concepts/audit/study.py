@@ -115,7 +115,7 @@ def make_study(
     groundings = _groundings_of(bank)
     tried = land_points(TRIED * number, FRESH + seed)
     held_out = held_out_blocks(tried)
-    tables = [_sampled(table, number, seed) for table in tables]
+    tables = [table.sample(number, seed) for table in tables]
     points = {
         TRAIN: tried[~held_out][:number],
         TEST: tried[held_out],
@@ -171,13 +171,6 @@ def _groundings_of(bank: ConceptBank) -> Groundings:
             'scored. Audit an encoder whose concepts the layers of the package taught.'
         )
     return Groundings(bank, [known[concept] for concept in bank.ids])
-
-
-def _sampled(table: Table, number: int, seed: int) -> Table:
-    """Draw rows of a table, as few as there may be points."""
-    rows = np.random.default_rng(seed).permutation(len(table.points))[:number]
-    rows = np.sort(rows)
-    return Table(table.name, table.points[rows], table.targets, table.values[rows])
 
 
 def encode(

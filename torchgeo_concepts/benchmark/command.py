@@ -4,20 +4,18 @@
 """The benchmark from its tables to its pages."""
 
 import os
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 
+from .._devices import Device
 from .._files import check_writable
-from .._pages import processor, write_lines, write_rows, write_section
-from ..embedding import Device
+from .._pages import command_line, processor, write_lines, write_rows, write_section
 from ..names import near_matches
 from .encoders import RELEASED
 from .figure import write_figure
@@ -98,7 +96,7 @@ def benchmark(
             split; the message lists near matches.
     """
     start = time.perf_counter()
-    command = _command(locals())
+    command = command_line('benchmark', benchmark, locals())
     output, page = Path(output), None if page is None else Path(page)
     _check_options(splits, seeds, threads)
     tables, left_out = read_tables(None if data is None else Path(data), datasets)
@@ -167,21 +165,6 @@ class BenchmarkReport:
                 ),
             ]
         )
-
-
-def _command(arguments: dict[str, Any]) -> str:
-    """Return the command that does the same, without what is as by default."""
-    words = ['torchgeo-concepts', 'benchmark']
-    for name, parameter in signature(benchmark).parameters.items():
-        value, option = arguments[name], name.replace('_', '-')
-        many = isinstance(value, Sequence) and not isinstance(value, str)
-        if (tuple(value) if many else value) == parameter.default:
-            continue
-        if isinstance(value, bool) and name == 'layers':
-            words.append('--layers' if value else '--no-layers')
-        else:
-            words += [f'--{option}', *map(str, value if many else [value])]
-    return shlex.join(words)
 
 
 def _machine(threads: int, device: Device) -> str:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torchgeo.models import list_models
 
-from ..embedding import Device, embed_points
+from .._devices import Device
+from ..embedding import embed_points
 from ..models import ConceptEarth, coordinate_features
 from ..models.features import FeatureKind
 from .encoders import RELEASED, RELEASED_NAMES, Layers, Named, load_named

@@ -85,6 +85,20 @@ class Table:
         known: NDArray[np.bool_] = (~self.values[:, column].isnan()).numpy()
         return known
 
+    def sample(self, number: int, seed: int) -> 'Table':
+        """Draw rows.
+
+        Args:
+            number: Most rows to draw.
+            seed: Seed of the rows.
+
+        Returns:
+            A table of the rows, in their order.
+        """
+        rows = np.random.default_rng(seed).permutation(len(self.points))[:number]
+        rows = np.sort(rows)
+        return Table(self.name, self.points[rows], self.targets, self.values[rows])
+
     def digest(self, column: int) -> str:
         """Hash the points that have a value, and the values."""
         known = self.known(column)

@@ -24,7 +24,7 @@ from .. import models
 from .._modes import evaluating
 from ..candidates import Candidates, candidate_points
 from ..concepts.bank import ConceptBank
-from ..concepts.layers.grounding import load_groundings
+from ..concepts.named_banks import read_bank
 from ..datasets import CachedFeatures
 from ..distributed import gather_objects
 from ..gallery import Gallery
@@ -203,7 +203,7 @@ class ConceptAlignment(BaseTask):
         """Initialize the model."""
         encoder = self._load_encoder()
         dim = _embed_dim(encoder)
-        bank = _read_bank(self.bank_source)
+        bank = read_bank(self.bank_source)
         tower = models.load_image_tower(
             self.hparams['image_tower'],
             self.weights['image_tower'],
@@ -299,16 +299,20 @@ class ConceptAlignment(BaseTask):
             basis, self.hparams['image_projection'], self.hparams['align']
         )
 
+    @property
+    def _uses_concepts(self) -> bool:
+        return (
+            self.hparams['align'] != 'x'
+            or bool(self.hparams['divergence_weight'])
+            or self.hparams['reading'] == 'projections'
+        )
+
     def _freeze(self) -> None:
         """Give gradients, and the mode for training, to the parts that train."""
         self.train()
         alignment = self.model.alignment
         # Distributed training waits for gradients, which no loss would give these.
-        no_images = (
-            self.hparams['align'] == 'x'
-            and not self.hparams['divergence_weight']
-            and self.hparams['reading'] != 'projections'
-        )
+        no_images = not self._uses_concepts
         no_basis = no_images and not self.hparams['drift_weight']
         frozen: list[tuple[nn.Module | nn.Parameter, bool]] = [
             (self.model.tower.head, self.hparams['freeze_head']),
@@ -602,7 +606,8 @@ class ConceptAlignment(BaseTask):
                 'image_weights, or freeze_backbone=False.',
                 stacklevel=1,
             )
-        if self.model.alignment.basis.source.startswith('random'):
+        is_random = self.model.alignment.basis.source.startswith('random')
+        if is_random and self._uses_concepts:
             warnings.warn(
                 'Without text_embeddings the concept basis is random: its names mean '
                 'nothing.',
@@ -668,28 +673,6 @@ def _embed_dim(encoder: nn.Module) -> int:
             f'{type(encoder).__name__} is no location encoder: {error}'
         ) from error
     return int(shape[-1])
-
-
-def _read_bank(source: str | None) -> ConceptBank:
-    if source is None:
-        return ConceptBank.default()
-    if source == 'general':
-        return ConceptBank.general()
-    if source.split()[0] == 'layers' and not Path(source).exists():
-        return _layer_bank(source)
-    return ConceptBank.load(source)
-
-
-def _layer_bank(source: str) -> ConceptBank:
-    """Read a bank of what maps tell, such as ``'layers without imagery, people'``."""
-    _, _, groups = source.partition(' without ')
-    if source != 'layers' and not groups:
-        raise ValueError(
-            f"{source!r} is no bank. Write 'layers', or 'layers without ' and groups of "
-            'layers with commas between them.'
-        )
-    left_out = [group.strip() for group in groups.split(',') if group.strip()]
-    return load_groundings(exclude_groups=left_out).bank
 
 
 def _read_directions(file: str) -> Tensor:
