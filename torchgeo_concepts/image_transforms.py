@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchvision.transforms import InterpolationMode, v2
 
-__all__ = ('CLIP_MEAN', 'CLIP_STD', 'CenterCrop', 'Normalize', 'RandomCrop')
+__all__ = (
+    'CLIP_MEAN',
+    'CLIP_STD',
+    'CenterCrop',
+    'ColourJitter',
+    'Normalize',
+    'RandomCrop',
+)
 
 # Of the images that CLIP was trained on, https://arxiv.org/abs/2103.00020, whose
 # released code has these figures for values in [0, 1].
@@ -125,6 +132,57 @@ class Normalize(nn.Module):
             mean, std = self.mean.to(images.device), self.std.to(images.device)
             batch = {**batch, 'image': (images / self.scale - mean) / std}
         return batch
+
+
+class ColourJitter(nn.Module):
+    """Recolour the images of a batch, each at random.
+
+    Brightness, contrast, saturation and the gain of each channel are multiplied by
+    factors of their own.
+    """
+
+    def __init__(self, strength: float = 0.4) -> None:
+        """Initialize a new ColourJitter instance.
+
+        Args:
+            strength: Factors are drawn from 1 - *strength* to 1 + *strength*, and those
+                of channels from a quarter of that range around 1.
+
+        Raises:
+            ValueError: If it does not lie in [0, 1].
+        """
+        super().__init__()
+        if not 0 <= strength <= 1:
+            raise ValueError(f'strength must lie in [0, 1], not {strength}.')
+        self.strength = strength
+
+    def extra_repr(self) -> str:
+        """Return what sets this transform apart from others of its class."""
+        return f'strength={self.strength}'
+
+    def forward(self, batch: Sample) -> Sample:
+        """Recolour the images of a batch.
+
+        Args:
+            batch: Batch with images of shape ``(N, 3, H, W)`` in [0, 255].
+
+        Returns:
+            The batch with recoloured images in [0, 255].
+        """
+        images = batch['image'].flatten(2)
+        # Drawn on the CPU, so that a run is the same on any device.
+        drawn = torch.empty(len(images), 6).uniform_(-self.strength, self.strength)
+        drawn = drawn.to(images)
+        brightness, contrast, saturation = (1 + drawn[:, :3, None]).unbind(1)
+        gain = (1 + drawn[:, 3:] / 4).unsqueeze(2) * brightness[..., None]
+        mean = (images.mean(dim=2, keepdim=True) * gain).mean(dim=1, keepdim=True)
+        # All are linear in the channels, so they are one product of matrices.
+        grey = torch.full((3, 3), 1 / 3).to(images)
+        own = torch.eye(3).to(images)
+        mixed = saturation[..., None] * own + (1 - saturation[..., None]) * grey
+        mixed = contrast[..., None] * mixed * gain.mT
+        changed = torch.baddbmm((1 - contrast[..., None]) * mean, mixed, images)
+        return {**batch, 'image': changed.clamp_(0, 255).view_as(batch['image'])}
 
 
 class _ToBytes(nn.Module):

@@ -3,11 +3,13 @@
 
 """Datasets of points, and of images and the points where they were taken."""
 
+from .blue_marble import BlueMarble
 from .cached_features import CachedFeatures, cache_features
 from .city_climate import CityClimate
 from .city_population import CityPopulation
 from .coordbench import CoordBench
 from .country_of_city import CountryOfCity
+from .earth_imagery import EARTH_PICTURES, EarthPicture, earth_picture
 from .exif import read_exif_point
 from .global_air_temperature import GlobalAirTemperature
 from .grounded_points import GroundedPoints
@@ -25,13 +27,16 @@ from .yfcc4k import YFCC4k
 from .yfcc26k import YFCC26k
 
 __all__ = (
+    'EARTH_PICTURES',
     'MP16',
     'OSV5M',
+    'BlueMarble',
     'CachedFeatures',
     'CityClimate',
     'CityPopulation',
     'CoordBench',
     'CountryOfCity',
+    'EarthPicture',
     'GlobalAirTemperature',
     'GroundedPoints',
     'Im2GPS',
@@ -49,5 +54,6 @@ __all__ = (
     'YFCC4k',
     'YFCC26k',
     'cache_features',
+    'earth_picture',
     'read_exif_point',
 )

@@ -25,6 +25,7 @@ from ..concepts.layers import Layer
 from ..concepts.layers.grounding import Groundings, installed_layers, load_groundings
 from ..models.concept_earth import Scale
 from ..models.loading import load_encoder, resolve_weights
+from ._label_scale import label_scale
 from .point_sampling import sample_points
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ Blocks = Literal['all', 'train', 'test']
 # Side of the blocks that are held out, in degrees, and how many of them are.
 BLOCK_DEGREES = 8
 HELD_OUT = 0.1
-
-# Rarer classes would count for much more than others once standardised.
-MIN_STD = 0.03
 
 _INFO = 'points.json'
 _ARRAYS = ('points', 'concepts', 'embeddings')
@@ -230,15 +228,8 @@ class GroundedPoints(NonGeoDataset):
         Returns:
             Mean and standard deviation of each label, where it is known.
         """
-        labels = self[range(min(samples, len(self)))]['concepts'].double().numpy()
-        is_class = [kind == 'class' for kind in self.groundings.kinds]
-        std = np.maximum(np.nanstd(labels, axis=0), MIN_STD)
-        return Scale(
-            np.nanmean(labels, axis=0).tolist(),
-            std.tolist(),
-            list(self.groundings.is_log),
-            is_class,
-        )
+        labels = self[range(min(samples, len(self)))]['concepts']
+        return label_scale(labels, self.groundings)
 
     def embedding_scale(self, samples: int = 200_000) -> tuple[Tensor, Tensor, Tensor]:
         """Compute how the teacher's embeddings are spread.

@@ -19,12 +19,15 @@ __all__ = ('REINSTALL', 'read_npz', 'read_raster')
 REINSTALL = 'The file is damaged or of another version: reinstall its distribution.'
 
 
-def read_raster(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+def read_raster(
+    path: Path, shape: tuple[int, ...] | None = None, remedy: str = REINSTALL
+) -> NDArray[Any]:
     """Read all bands of an image or raster by way of GDAL.
 
     Args:
         path: The file.
         shape: The shape that it must have.
+        remedy: What to do about a file that is not as it should be.
 
     Returns:
         Values of shape ``(bands, H, W)``.
@@ -43,11 +46,9 @@ def read_raster(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any
             ):
                 array: NDArray[Any] = file.read()
     except RasterioError as error:
-        raise ValueError(f'{path} cannot be read: {error}. {REINSTALL}') from error
+        raise ValueError(f'{path} cannot be read: {error}. {remedy}') from error
     if shape is not None and array.shape != shape:
-        raise ValueError(
-            f'{path} must have shape {shape}, not {array.shape}. {REINSTALL}'
-        )
+        raise ValueError(f'{path} must have shape {shape}, not {array.shape}. {remedy}')
     return array
 
 

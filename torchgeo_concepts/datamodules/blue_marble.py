@@ -1,0 +1,181 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Data module of patches of satellite imagery."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+from torchgeo.datamodules import NonGeoDataModule
+from torchgeo.datasets.utils import Sample
+
+from ..concepts.layers.grounding import load_groundings
+from ..datasets.blue_marble import BlueMarble
+from ..datasets.earth_imagery import earth_picture
+from ..image_transforms import ColourJitter, Normalize
+from ._epochs import EpochBatches, ResumingDataModule
+
+__all__ = ('BlueMarbleDataModule',)
+
+# Seeds that no training set is likely to have.
+VAL_SEED, TEST_SEED = 1_000_003, 1_000_033
+
+# Of all pixels of the 60,000 patches of BlueMarble(mask_sea=True), in [0, 1].
+MEAN = (0.363, 0.351, 0.258)
+STD = (0.290, 0.266, 0.281)
+
+
+class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
+    """Patches to train on, and patches of other pictures, and other places, to test on.
+
+    Images leave it with mean 0 and standard deviation 1 over the 60,000 patches of the
+    default training set; pictures of other products differ.
+    """
+
+    def __init__(
+        self,
+        root: Path | str = 'data/blue-marble',
+        imagery: str = 'blue-marble',
+        val_imagery: str = 'three-globe',
+        test_imagery: str = 'may',
+        *,
+        number: int = 60_000,
+        val_number: int = 4_000,
+        test_number: int = 4_000,
+        batch_size: int = 512,
+        num_workers: int = 0,
+        blocks: Literal['all', 'train'] = 'all',
+        size: int = 32,
+        degrees: float = 4.27,
+        zoom_range: tuple[float, float] | None = (0.8, 1.25),
+        colour: float = 0.4,
+        mask_sea: bool = True,
+        concepts: bool = True,
+        exclude_groups: Sequence[str] = (),
+        rotate_degrees: float = 0.0,
+        seed: int = 0,
+        download: bool = False,
+        checksum: bool = False,
+    ) -> None:
+        """Initialize a new BlueMarbleDataModule instance.
+
+        Args:
+            root: Folder of the pictures.
+            imagery: Picture to train on, one of
+                :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES`.
+            val_imagery: Picture to validate on.
+            test_imagery: Picture to test and predict on.
+            number: Number of points to train on.
+            val_number: Number of points to validate on.
+            test_number: Number of points to test on.
+            batch_size: Number of samples in a batch of each process.
+            num_workers: Number of processes that cut patches.
+            blocks: ``'train'`` to train outside of held-out blocks of 8 degrees and to
+                validate and test inside them; ``'all'`` for points everywhere.
+            size: Rows and columns of a patch.
+            degrees: Height of a patch in degrees of latitude.
+            zoom_range: Least and largest factor by which training patches are zoomed at
+                random. None to leave them as they are.
+            colour: How strongly training patches are recoloured at random, from 0 to 1.
+            mask_sea: Paint the sea black, which several of the pictures share.
+            concepts: Whether to label points with concepts.
+            exclude_groups: Groups of layers to leave out.
+            rotate_degrees: Take labels from so far east of each point, as a control.
+            seed: Seed of the points to train on, and of their order.
+            download: Download pictures that are not found.
+            checksum: Check the MD5 of the pictures.
+
+        Raises:
+            ValueError: If *blocks* or *colour* is wrong, or there is no such picture.
+        """
+        super().__init__(BlueMarble, batch_size, num_workers)
+        if blocks not in get_args(Literal['all', 'train']):
+            raise ValueError(f"blocks must be 'all' or 'train', not {blocks!r}.")
+        self.imagery = {'train': imagery, 'val': val_imagery, 'test': test_imagery}
+        self.pictures = {part: earth_picture(x) for part, x in self.imagery.items()}
+        self.numbers = {'train': number, 'val': val_number, 'test': test_number}
+        self.seed = seed
+        self.blocks = blocks
+        self.concepts = concepts
+        self.zoom_range = zoom_range
+        self.files: dict[str, Any] = {'download': download, 'checksum': checksum}
+        self.options: dict[str, Any] = {
+            'root': root,
+            'size': size,
+            'degrees': degrees,
+            'mask_sea': mask_sea,
+            'concepts': concepts,
+            'exclude_groups': tuple(exclude_groups),
+            'rotate_degrees': rotate_degrees,
+        }
+        self.aug: nn.Module = Normalize(MEAN, STD)
+        self.train_aug: nn.Module = nn.Sequential(ColourJitter(colour), self.aug)
+
+    def prepare_data(self) -> None:
+        """Download and check the pictures if so asked, in one process."""
+        if any(self.files.values()):
+            for picture in self.pictures.values():
+                picture.find(self.options['root'], **self.files)
+
+    def setup(self, stage: str) -> None:
+        """Set up datasets.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            DatasetNotFoundError: If a picture is not found.
+            ValueError: If there are fewer points to train on than in a batch.
+        """
+        self.first_epoch = self._resumed_epoch
+        if self.concepts and 'groundings' not in self.options:
+            self.options['groundings'] = load_groundings()
+        if stage == 'fit':
+            self._check_train()
+            self.train_dataset = self._part('train', self.seed)
+        if stage in ('fit', 'validate'):
+            self.val_dataset = self._part('val', VAL_SEED)
+        if stage in ('test', 'predict'):
+            self.test_dataset = self.predict_dataset = self._part('test', TEST_SEED)
+
+    def _check_train(self) -> None:
+        processes = self.trainer.world_size if self.trainer else 1
+        number = self.numbers['train']
+        if number < self.batch_size * processes:
+            raise ValueError(
+                f'{number} points to train on do not make one batch of '
+                f'{self.batch_size} for each of {processes} processes. Lower batch_size.'
+            )
+
+    def _part(self, part: str, seed: int) -> BlueMarble:
+        is_train = part == 'train'
+        blocks = 'test' if self.blocks == 'train' and not is_train else self.blocks
+        return BlueMarble(
+            imagery=self.imagery[part],
+            number=self.numbers[part],
+            seed=seed,
+            blocks=blocks,
+            zoom_range=self.zoom_range if is_train else None,
+            **self.options,
+        )
+
+    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+        dataset = self._valid_attribute(f'{split}_dataset')
+        batches: BatchSampler
+        if split == 'train':
+            order = self._order(dataset, self.seed)
+            batches = EpochBatches(order, self.batch_size, drop_last=True)
+        else:
+            batches = BatchSampler(SequentialSampler(dataset), self.batch_size, False)
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            # Batches are cut at once, not sample by sample.
+            sampler=batches,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )

@@ -1,0 +1,35 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""How labels of concepts are standardised."""
+
+from torch import Tensor
+
+from ..concepts.layers.grounding import Groundings
+from ..models.concept_earth import Scale
+
+# Rarer classes would count for much more than others once standardised.
+MIN_STD = 0.03
+
+
+def label_scale(labels: Tensor, groundings: Groundings) -> Scale:
+    """Compute how labels are standardised.
+
+    Args:
+        labels: Labels of shape ``(N, k)``, NaN where unknown.
+        groundings: What grounds each of the ``k`` concepts.
+
+    Returns:
+        Mean and standard deviation of each label, where it is known; 0 and the smallest
+        standard deviation for a label that is known nowhere.
+    """
+    values = labels.double()
+    known = (~values.isnan()).sum(dim=0).clamp(min=1)
+    mean = values.nansum(dim=0) / known
+    std = ((values - mean).square().nansum(dim=0) / known).sqrt().clamp(min=MIN_STD)
+    return Scale(
+        mean.tolist(),
+        std.tolist(),
+        list(groundings.is_log),
+        [kind == 'class' for kind in groundings.kinds],
+    )

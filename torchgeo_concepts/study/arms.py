@@ -1,0 +1,106 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Arms of the study: configurations that differ in how images and places are aligned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from ..names import near_matches
+
+__all__ = ('ARMS', 'Arm', 'load_arm')
+
+BASE = 'base'
+
+# How the remark on an arm begins that shall not be chosen.
+CONTROL = 'Control: '
+
+# Arguments of the model that are files or banks.
+FILES = ('bank', 'text_embeddings')
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A configuration.
+
+    Attributes:
+        name: Name of its file.
+        remark: What it is, in a sentence.
+        config: What :command:`torchgeo fit` takes, the base and the arm as one.
+    """
+
+    name: str
+    remark: str
+    config: Mapping[str, Any]
+
+    def arguments(self, part: str) -> dict[str, Any]:
+        """Return arguments of the model or of the data.
+
+        Args:
+            part: ``'model'`` or ``'data'``.
+        """
+        return dict(self.config[part]['init_args'])
+
+    @property
+    def can_be_chosen(self) -> bool:
+        """Whether it compares concepts, and is not there as a control."""
+        compares = self.arguments('model')['align'] != 'x'
+        return compares and not self.remark.startswith(CONTROL)
+
+    @property
+    def label_weight(self) -> float | None:
+        """Weight of what maps teach, None if they teach nothing."""
+        arguments = self.arguments('model')
+        taught = arguments.get('reading') is not None
+        return float(arguments['label_weight']) if taught else None
+
+    @property
+    def needs(self) -> set[str]:
+        """Files of the study that it begins with."""
+        arguments = self.arguments('model')
+        return {arguments[name] for name in FILES if name in arguments}
+
+
+def _texts() -> dict[str, str]:
+    folder = resources.files('torchgeo_concepts.study') / 'configs'
+    return {
+        file.name.removesuffix('.yaml'): file.read_text(encoding='utf-8')
+        for file in sorted(folder.iterdir(), key=lambda file: file.name)
+        if file.name.endswith('.yaml')
+    }
+
+
+ARMS = tuple(name for name in _texts() if name != BASE)
+
+
+def load_arm(name: str) -> Arm:
+    """Read the configuration of an arm.
+
+    Args:
+        name: One of :data:`ARMS`.
+
+    Returns:
+        The arm.
+
+    Raises:
+        ValueError: If there is no such arm.
+    """
+    texts = _texts()
+    if name not in ARMS:
+        raise ValueError(f'No arm {name!r}. {near_matches(name, ARMS)}')
+    first = texts[name].splitlines()[0]
+    config = _merged(yaml.safe_load(texts[BASE]), yaml.safe_load(texts[name]))
+    return Arm(name, first.removeprefix('# '), config)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one tree of settings over another."""
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result

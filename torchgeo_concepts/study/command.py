@@ -1,0 +1,247 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""The study from its arms to its page."""
+
+import itertools
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from .._files import check_writable
+from .._pages import command_line, write_lines, write_rows, write_section
+from ..audit.texts import SENTENCES
+from ..benchmark.tasks import DATASETS, read_tables
+from ..datasets.earth_imagery import earth_picture
+from .arms import ARMS, Arm, load_arm
+from .exam import TEST, VALIDATION, make_exams, write_files
+from .figures import write_curves
+from .measures import Exam
+from .report import Measurement, Outcome, measurements, of_arm, page_lines
+from .runs import Run, Settings, read_run, run_arm
+
+__all__ = ('StudyReport', 'study')
+
+# What a chosen arm must beat: the plain objective, and the same maps beside it.
+PLAIN, HEADS = 'plain', 'heads-{}'
+
+# Measurement that arms are chosen by.
+CHOSEN_BY = f'{VALIDATION[0]}/seen/median_km'
+
+PAGE, CURVES = 'study.md', 'curves.png'
+
+# Figures by title.
+FIGURES = {'Losses of the arms as training goes on': CURVES}
+
+# Seeds that arms are chosen by; those that they are tested by begin at 0.
+FIRST_CHOICE = 100
+
+# Most rows of a table that embeddings are tried on.
+ROWS = 15_000
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What :func:`study` found.
+
+    Attributes:
+        output: Folder of the results.
+        outcome: All runs, and the arm that was chosen.
+        seconds: Wall-clock time of this call.
+    """
+
+    output: Path
+    outcome: Outcome
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return the report in a few lines, the verdict first."""
+        return '\n'.join(
+            [
+                self.outcome.verdict,
+                f'{len(self.outcome.runs)} runs: {self.output / "study.md"}',
+            ]
+        )
+
+
+def study(
+    output: Path = Path('study'),
+    root: Path = Path('data/blue-marble'),
+    arms: Sequence[str] = ARMS,
+    data: Path | None = None,
+    choice_seeds: int = 2,
+    seeds: int = 8,
+    steps: int = 400,
+    number: int = 60_000,
+    batch_size: int = 512,
+    questions: int = 4_000,
+    page: Path | None = None,
+    download: bool = False,
+    progress: bool | None = None,
+) -> StudyReport:
+    """Compare ways to align imagery with places, with seeds and controls.
+
+    Each arm is trained with a few seeds. The one with concepts that locates patches of
+    the validation picture best is then trained with fresh seeds, as are plain alignment
+    and plain alignment with heads beside it, and these are tested on other pictures.
+    What was measured of a run is kept, so that a study that is stopped goes on.
+
+    Args:
+        output: Folder that gets the runs, study.md and figures.
+        root: Folder of the pictures that no distribution on PyPI carries.
+        arms: Names of the arms.
+        data: Folder of CSV and Parquet files, or one of them, with the columns lon and
+            lat; all other columns of numbers are predicted from embeddings. By default,
+            cities of the extra cities.
+        choice_seeds: Number of seeds that arms are chosen by.
+        seeds: Number of fresh seeds.
+        steps: Number of steps of training.
+        number: Number of points to train on.
+        batch_size: Number of samples in a step.
+        questions: Number of patches of each picture that are located.
+        page: Markdown file that also gets the text of study.md.
+        download: Download pictures that are not found.
+        progress: Show progress bars. By default, on a terminal only.
+
+    Returns:
+        All runs.
+
+    Raises:
+        DatasetNotFoundError: If a picture is not found.
+        ValueError: If there is no such arm, or an argument is not positive.
+    """
+    start = time.perf_counter()
+    command = command_line('study', study, locals())
+    _check_positive(choice_seeds=choice_seeds, seeds=seeds, questions=questions)
+    known = {name: load_arm(name) for name in arms}
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    for path in (output / PAGE, *(() if page is None else (Path(page),))):
+        check_writable(path)
+    settings = Settings(Path(root), steps, number, batch_size, questions)
+    for picture in (*VALIDATION, *TEST):
+        earth_picture(picture).find(settings.root, download=download)
+    tables, left_out = read_tables(
+        None if data is None else Path(data), DATASETS if data is None else ()
+    )
+    missing = write_files(output)
+    runnable = {n: arm for n, arm in known.items() if not arm.needs & missing}
+    left_out += [
+        f'{name}: it needs directions of texts, by {SENTENCES[0]}.'
+        for name in known
+        if name not in runnable
+    ]
+    exams = make_exams(settings, [table.sample(ROWS, 0) for table in tables])
+    with tqdm(disable=None if progress is None else not progress) as bar:
+        outcome = _run(runnable, settings, exams, output, choice_seeds, seeds, bar)
+    write_rows(output / 'study.csv', measurements(outcome.runs), Measurement)
+    write_curves(output / CURVES, outcome)
+    lines = list(
+        page_lines(outcome, command, _setting(settings, exams[1]), left_out, FIGURES)
+    )
+    write_lines(output / PAGE, lines)
+    if page is not None:
+        write_section(Path(page), lines)
+    return StudyReport(output, outcome, time.perf_counter() - start)
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f'{name} must be at least 1, not {number}.')
+
+
+def _run(
+    arms: Mapping[str, Arm],
+    settings: Settings,
+    exams: tuple[Exam, Exam],
+    folder: Path,
+    choice_seeds: int,
+    seeds: int,
+    bar: 'tqdm[Any]',
+) -> Outcome:
+    """Run all arms to choose one, and that one and its rivals to test it."""
+    bar.total = len(arms) * choice_seeds
+
+    def runs(
+        names: Iterable[str], numbers: Iterable[int], exam: Exam, keep: int | None
+    ) -> list[Run]:
+        made = []
+        for seed, name in itertools.product(numbers, names):
+            bar.set_description(f'{name} {seed}')
+            run = read_run(folder, arms[name], seed, settings)
+            made.append(
+                run or run_arm(arms[name], seed, settings, exam, folder, seed == keep)
+            )
+            bar.update()
+        return made
+
+    first = range(FIRST_CHOICE, FIRST_CHOICE + choice_seeds)
+    choice = runs(arms, first, exams[0], None)
+    chosen = choose(arms, choice)
+    rivals = rivals_of(chosen, arms)
+    bar.total += (1 + len(rivals)) * seeds
+    tests = runs([chosen, *rivals], range(seeds), exams[1], 0)
+    return Outcome(arms, choice, chosen, rivals, tests)
+
+
+def choose(arms: Mapping[str, Arm], runs: Sequence[Run]) -> str:
+    """Choose the arm with concepts that locates patches best.
+
+    Args:
+        arms: All arms by name.
+        runs: Their runs on the pictures that arms are chosen by.
+
+    Returns:
+        Name of the arm of the smallest median error, on average over its seeds.
+
+    Raises:
+        ValueError: If no arm can be chosen.
+    """
+    errors = {
+        name: np.mean([run.metrics[CHOSEN_BY] for run in of_arm(runs, name)])
+        for name, arm in arms.items()
+        if arm.can_be_chosen
+    }
+    if not errors:
+        raise ValueError('None of the arms compares concepts. Add one that does.')
+    return min(errors, key=lambda name: float(errors[name]))
+
+
+def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
+    """Return the arms that a chosen arm must beat.
+
+    Args:
+        chosen: Name of the arm.
+        arms: All arms by name.
+
+    Returns:
+        Plain alignment, and that with heads beside it which the same maps teach with
+        the same weight, as far as they are among the arms.
+    """
+    weight = arms[chosen].label_weight
+    heads = HEADS.format(1 if weight is None else f'{weight:g}')
+    return [name for name in (PLAIN, heads) if name in arms]
+
+
+def _setting(settings: Settings, exam: Exam) -> str:
+    pictures = ', '.join(dict.fromkeys(question.picture for question in exam.questions))
+    tables = ', '.join(
+        f'{len(table.points):,} rows of {table.name}' for table in exam.tables
+    )
+    return (
+        f'Each run has {settings.steps} steps of {settings.batch_size} patches of '
+        f'32 x 32 pixels and 4.27 degrees of one picture, around '
+        f'{settings.number:,} points on land outside of the blocks of 8 degrees that are '
+        f'held out. It is tested on {settings.questions:,} patches of each of the '
+        f'pictures {pictures}, in blocks that were trained in and in those that were '
+        f'held out, whose places are searched among {len(exam.candidates):,} points on '
+        'land, one for every 70 x 70 km. Classes of concepts are scored at the points in '
+        'held-out blocks by the area under the ROC curve. Downstream is ridge regression '
+        f'from embeddings by the protocol of the benchmark, R² in blocks: {tables}.'
+    )
