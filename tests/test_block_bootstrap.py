@@ -6,7 +6,8 @@ import pytest
 import torch
 from sklearn.metrics import r2_score, roc_auc_score
 
-from torchgeo_concepts._block_bootstrap import BlockBootstrap, block_numbers, interval
+from torchgeo_concepts._block_bootstrap import BlockBootstrap, interval, intervals
+from torchgeo_concepts.splits import block_numbers
 
 RNG = np.random.default_rng(0)
 POINTS = torch.from_numpy(RNG.uniform((-30, -20), (30, 20), (300, 2)))
@@ -17,7 +18,7 @@ SCORE = np.round(LABEL + RNG.normal(size=300), 1)
 
 @pytest.fixture(scope='module')
 def draws() -> BlockBootstrap:
-    return BlockBootstrap(POINTS, samples=5)
+    return BlockBootstrap.of_points(POINTS, samples=5)
 
 
 def test_scores_of_each_draw_are_those_of_its_rows(draws: BlockBootstrap) -> None:
@@ -50,20 +51,40 @@ def test_what_does_not_vary_has_no_score(draws: BlockBootstrap) -> None:
 def test_blocks_begin_at_their_origin() -> None:
     points = torch.tensor([[0.0, 0.0], [3.0, 0.0], [5.0, 0.0]])
     assert block_numbers(points, 8).tolist() == [0, 0, 0]
-    first, second, third = block_numbers(points, 8, (-180, -90)).tolist()
+    first, second, third = block_numbers(points, 8, origin=(-180, -90)).tolist()
     assert first == second != third
 
 
+def test_statistics_of_weights_are_those_of_rows(draws: BlockBootstrap) -> None:
+    weights = np.random.default_rng(1).random(300)
+    means = draws.of(lambda w: float(np.average(SCORE, weights=w)), weights)
+    assert means.shape == (6,)
+    for mean, counts in zip(means, draws.counts, strict=True):
+        rows = np.repeat(np.arange(300), counts.astype(int)[draws.block])
+        assert mean == pytest.approx(np.average(SCORE[rows], weights=weights[rows]))
+
+
+def test_generators_go_on_where_they_stopped() -> None:
+    block = np.arange(30)
+    rng = np.random.default_rng(3)
+    first, second = (BlockBootstrap(block, 4, rng).counts for _ in range(2))
+    assert (first == BlockBootstrap(block, 4, 3).counts).all()
+    assert (first[1:] != second[1:]).any()
+
+
 def test_interval() -> None:
-    low, high = interval(np.append(np.arange(1001.0), np.nan))
-    assert (low, high) == pytest.approx((25, 975))
+    values = np.append(np.arange(1001.0), np.nan)
+    assert interval(values) == pytest.approx((25, 975))
+    assert interval(values, 0.5) == pytest.approx((250, 750))
+    both = intervals(np.stack((values, -values), axis=1), 0.9)
+    assert both == pytest.approx(np.array([[50, -950], [950, -50]]))
 
 
 def test_one_block_gives_no_interval() -> None:
     with pytest.raises(ValueError, match='All 2 points lie in one block of 10 degrees'):
-        BlockBootstrap(torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
+        BlockBootstrap.of_points(torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
 
 
 def test_one_draw_gives_no_interval() -> None:
     with pytest.raises(ValueError, match='at least 2 draws, not 1'):
-        BlockBootstrap(POINTS, samples=1)
+        BlockBootstrap.of_points(POINTS, samples=1)

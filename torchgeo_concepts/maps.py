@@ -31,6 +31,7 @@ from .map_bands import ConceptScores, PrincipalColours
 from .models.concept_earth import ConceptEarth
 from .models.concept_geoclip import ConceptGeoCLIP
 from .models.loading import load_encoder, resolve_weights
+from .names import with_unit
 from .raster_grid import RasterGrid
 
 __all__ = (
@@ -340,7 +341,7 @@ class MapReport:
     def __str__(self) -> str:
         """Return the report in a few lines."""
         grid, size = self.grid, self.output.stat().st_size / 1e6
-        names = [f'{b.name} [{b.unit}]' if b.unit else b.name for b in self.bands]
+        names = [with_unit(b.name, b.unit) for b in self.bands]
         if self.bands[0].kind == 'colour':
             names = [self.about['feature']]
         keys = ('encoder', 'task', 'weights', 'checkpoint')

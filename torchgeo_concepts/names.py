@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ('near_matches', 'normalise', 'slug')
+__all__ = ('near_matches', 'normalise', 'slug', 'with_unit')
 
 _SEPARATORS = re.compile(r'[\W_]+')
 
@@ -72,3 +72,16 @@ def near_matches(name: str, known: Iterable[str]) -> str:
         return f'Did you mean {" or ".join(repr(lowered[c]) for c in close)}?'
     listed = ', '.join(map(repr, sorted(names)[:40]))
     return f'Known are {listed}{", ..." if len(names) > 40 else ""}.'
+
+
+def with_unit(name: str, unit: str) -> str:
+    """Put a unit behind a name, for an axis or the head of a column.
+
+    Args:
+        name: Any name.
+        unit: Its unit, empty for none.
+
+    Returns:
+        Both, such as ``'elevation [m]'``.
+    """
+    return f'{name} [{unit}]' if unit else name

@@ -220,7 +220,10 @@ def block_split(
 
 
 def block_numbers(
-    points: Tensor, degrees: float = 10.0, km: float | None = None
+    points: Tensor,
+    degrees: float = 10.0,
+    km: float | None = None,
+    origin: tuple[float, float] = (0.0, 0.0),
 ) -> Rows:
     """Number the blocks that have points, and say in which each point lies.
 
@@ -228,6 +231,7 @@ def block_numbers(
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         degrees: Side of a block.
         km: Side of a block instead, all of which have the same area.
+        origin: Corner of a block of degrees, as ``(longitude, latitude)``.
 
     Returns:
         Numbers of shape ``(N,)``, from 0 to the number of blocks.
@@ -242,7 +246,7 @@ def block_numbers(
         raise ValueError('There are no points to split.')
     lonlat = check_points(points).detach().cpu().double().numpy()
     if km is None:
-        lon, lat = np.floor(lonlat / degrees).T
+        lon, lat = np.floor((lonlat - origin) / degrees).T
         key = lat * ROW_STRIDE + lon
     else:
         key = _equal_area_cells(lonlat[:, 0], lonlat[:, 1], km)

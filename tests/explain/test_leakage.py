@@ -89,7 +89,7 @@ def test_interval_of_leakage_is_of_draws_of_blocks(data: Data) -> None:
     generator = torch.Generator().manual_seed(3)
     y = labels[:, 0] + torch.randn(3000, generator=generator)
     scores = labels + 0.2 * y[:, None]
-    folds, draws = block_folds(points), BlockBootstrap(points, 20)
+    folds, draws = block_folds(points), BlockBootstrap.of_points(points, 20)
 
     def r2(x: Tensor, weight: Floats) -> float:
         alpha = ridge_probe(x, y, folds).alpha
@@ -135,6 +135,16 @@ class TestErrors:
         labels, points = data
         with pytest.raises(ValueError, match=r'\(3000, 3\), labels \(3000, 4\)'):
             oracle_impurity(labels[:, :3], labels, points)
+
+    def test_rows(self, data: Data) -> None:
+        labels, points = data
+        with pytest.raises(ValueError, match='of scores, 3000 of labels and 9 points'):
+            oracle_impurity(labels, labels, points[:9])
+
+    def test_halves_without_points(self, data: Data) -> None:
+        labels, _ = data
+        with pytest.raises(ValueError, match="'0' does not vary on a half"):
+            oracle_impurity(labels, labels, torch.ones(3000, 2))
 
     def test_quantities(self, data: Data) -> None:
         labels, points = data

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from torchgeo_concepts.explain import plot_clusters, plot_components, plot_modality_gap
@@ -18,6 +19,12 @@ def embedding() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     centres = torch.eye(5)[torch.tensor([0] * 30 + [1] * 20 + [2] * 10)]
     return centres + 0.01 * torch.randn(60, 5, generator=generator)
+
+
+def legend(figure: Figure) -> list[str]:
+    found = figure.axes[0].get_legend()
+    assert found is not None
+    return [text.get_text() for text in found.get_texts()]
 
 
 class TestComponents:
@@ -71,10 +78,20 @@ class TestGap:
         images = torch.tensor([[1.0, 0, 1, 0], [1, 0, 0, 1]])
         locations = torch.tensor([[0.0, 5, 5, 0], [0, 5, 0, 5]])
         figure, numbers = plot_modality_gap(images, locations)
+        assert legend(figure) == ['images', 'locations']
         assert numbers['paired'] == pytest.approx(0.5)
         assert numbers['unpaired'] == pytest.approx(0)
         assert numbers['gap'] == pytest.approx(1)
         np.testing.assert_allclose(numbers['gap'], math.sqrt(0.5 + 0.5))
+        plt.close(figure)
+
+    def test_names(self, embedding: Tensor) -> None:
+        figure, numbers = plot_modality_gap(embedding, 2 * embedding, ('a', 'b'))
+        assert legend(figure) == ['a', 'b']
+        # Lengths do not count.
+        assert numbers['gap'] == pytest.approx(0, abs=1e-6)
+        assert numbers['paired'] == pytest.approx(1)
+        assert figure.axes[0].get_title().startswith('gap 0.00; cosine 1.00 of pairs')
         plt.close(figure)
 
     def test_no_pairs(self) -> None:

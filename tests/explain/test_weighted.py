@@ -7,13 +7,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from torchgeo_concepts.explain.weighted import (
-    Estimate,
-    auc,
-    bootstrap,
-    pearson,
-    spearman,
-)
+from torchgeo_concepts._block_bootstrap import BlockBootstrap
+from torchgeo_concepts.explain.weighted import Estimate, auc, pearson, spearman
 
 Numbers = NDArray[np.float64]
 
@@ -69,32 +64,29 @@ def test_intervals_hold_what_they_should() -> None:
     for seed in range(100):
         # Values of a block are alike: there are 40 of them, not 400.
         x = np.repeat(rng.normal(size=40), 10)
-        blocks = np.repeat(np.arange(40), 10)
+        drawn = BlockBootstrap(np.repeat(np.arange(40), 10), 200, seed)
 
         def mean(w: Numbers, x: Numbers = x) -> float:
             return float(np.average(x, weights=w))
 
-        estimate = bootstrap(mean, np.ones(400), blocks, 200, 0.9, seed)
+        estimate = Estimate.of_draws(drawn.of(mean, np.ones(400)), 0.9)
         covered.append(estimate.low <= 0 <= estimate.high)
     assert 0.8 < np.mean(covered) < 0.97
 
 
-def test_the_seed_decides(pair: tuple[Numbers, Numbers]) -> None:
-    x, y = pair
-    blocks = np.arange(200) // 10
+def test_estimates_are_of_the_draws_that_are_defined() -> None:
+    draws = np.concatenate(([7.0], np.arange(101), [np.nan]))
+    estimate = Estimate.of_draws(draws, 0.9)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((7, 5, 95))
+    assert str(estimate) == '7.000 (5.000 to 95.000)'
+    for few in (draws[:1], draws[:2], np.array([7.0, 1.0, np.nan])):
+        assert str(Estimate.of_draws(few, 0.9)) == '7.000 (no interval)'
 
-    def estimate(seed: int) -> Estimate:
-        return bootstrap(spearman(x, y), np.ones(200), blocks, 50, seed=seed)
 
-    assert estimate(1) == estimate(1) != estimate(2)
-
-
-def test_no_interval() -> None:
-    y = np.arange(7.0)
-    blocks = np.zeros(7, dtype=np.int64)
-    estimate = bootstrap(spearman(y, y), np.ones(7), blocks, 50)
-    assert str(estimate) == '1.000 (no interval)'
-    # Of two regions, all draws but those of both are undefined.
-    two = bootstrap(auc(y[:2], y[:2]), np.ones(2), np.arange(2), 50)
+def test_two_regions() -> None:
+    # All draws but those of both are undefined.
+    y = np.arange(2.0)
+    drawn = BlockBootstrap(np.arange(2), 50)
+    two = Estimate.of_draws(drawn.of(auc(y, y), np.ones(2)), 0.95)
     assert str(two) == '1.000 (1.000 to 1.000)'
-    assert np.isnan(bootstrap(auc(y, 0 * y), np.ones(7), np.arange(7), 50).low)
+    assert np.isnan(Estimate.of_draws(drawn.of(auc(y, 0 * y), np.ones(2)), 0.95).low)

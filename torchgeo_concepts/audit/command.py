@@ -174,7 +174,7 @@ def _beside(page: Path, figure: Path | None, output: Path) -> str:
 
 
 def _draws_of(tables: Sequence[Table], samples: int) -> list[BlockBootstrap]:
-    return [BlockBootstrap(table.points, samples) for table in tables]
+    return [BlockBootstrap.of_points(table.points, samples) for table in tables]
 
 
 def _audit_controls(

@@ -135,7 +135,9 @@ def make_study(
         encode(encoder, points, 'z'),
         tables,
         # The very blocks that are held out.
-        BlockBootstrap(points[TEST], samples, BLOCK_DEGREES, origin=(-180.0, -90.0)),
+        BlockBootstrap.of_points(
+            points[TEST], samples, BLOCK_DEGREES, origin=(-180.0, -90.0)
+        ),
     )
 
 

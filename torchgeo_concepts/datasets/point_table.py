@@ -20,7 +20,7 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path, Sample
 
 from .._point_maps import point_map, point_size
-from ..names import near_matches
+from ..names import near_matches, with_unit
 from ..points import SWAPPED_HINT
 from ._columns import (
     Columns,
@@ -429,7 +429,7 @@ class PointTable(NonGeoDataset):
             numbers = self._class_numbers.double()
             return torch.where(numbers < 0, torch.nan, numbers).numpy(), name
         values = self.values[:, column].numpy()
-        label = f'{name} [{unit}]' if unit else name
+        label = with_unit(name, unit)
         if self.transform.is_log[column]:
             return np.log10(1 + values), f'log₁₀(1 + {label})'
         return values, label

@@ -37,6 +37,7 @@ from .interventions import (
 )
 from .leakage import Impurity, label_leakage, oracle_impurity
 from .networks import NetworkHead
+from .niches import NicheFit, NicheImpurity, niche_impurity
 from .regions import sample_area, us_states
 from .spaces import plot_clusters, plot_components, plot_modality_gap
 from .truth import MapScore, score_map
@@ -58,6 +59,8 @@ __all__ = (
     'LinearHead',
     'MapScore',
     'NetworkHead',
+    'NicheFit',
+    'NicheImpurity',
     'Outputs',
     'Parts',
     'Reranked',
@@ -76,6 +79,7 @@ __all__ = (
     'fit_head',
     'intervene',
     'label_leakage',
+    'niche_impurity',
     'oracle_impurity',
     'plot_clusters',
     'plot_components',

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._linear_heads import LASSO_STEPS, scale_of
 from ..concepts.bank import ConceptBank
+from ..names import with_unit
 from ..probes import NEVER
 from ..splits import Folds, block_folds
 from ._scores import check_scores
@@ -173,7 +174,7 @@ class Bottleneck:
         ]
         lines += [
             f'  {"no features":<{NAME}}{self.chance:>8.3f}',
-            f'{_with_unit("weights", self._weight_unit)} of the model of all rows',
+            f'{with_unit("weights", self._weight_unit)} of the model of all rows',
         ]
         for row in self.to_frame().head(SHOWN).to_dict('records'):
             label = ': '.join(row[key] for key in ('class', 'concept') if key in row)
@@ -236,7 +237,7 @@ class Bottleneck:
         order = order[: min(SHOWN, self.used)]
         names = [self.bank[number].name for number in order.tolist()]
         axes.set_yticks(range(len(names)), names)
-        label = _with_unit('weight of a standard deviation', self._weight_unit)
+        label = with_unit('weight of a standard deviation', self._weight_unit)
         if self.classes is not None:
             _draw_table(axes, self.weight[:, order].T, self.classes, label)
             return
@@ -266,10 +267,6 @@ def _draw_table(axes: Any, weight: Tensor, classes: Sequence[str], label: str) -
                     color=colour, fontsize=8,
                 )  # fmt: skip
     axes.figure.colorbar(image, ax=axes, label=label)
-
-
-def _with_unit(name: str, unit: str) -> str:
-    return f'{name} [{unit}]' if unit else name
 
 
 def concept_bottleneck(

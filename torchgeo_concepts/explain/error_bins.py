@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._block_bootstrap import BlockBootstrap, check_bootstrap, intervals
 from ..splits import block_numbers
-from ._blocks import check_bootstrap, draw_counts, percentile_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -193,12 +193,13 @@ def _interval(
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Return the interval of a median, NaN if all values lie in one block."""
-    number = int(blocks.max()) + 1
-    if number == 1:
+    if not blocks.any():
         return np.full(2, np.nan)
-    counts = draw_counts(number, draws, rng)[:, blocks]
-    medians = np.array([np.median(np.repeat(values, count)) for count in counts])
-    return percentile_interval(medians, level)
+    medians = BlockBootstrap(blocks, draws, rng).of(
+        lambda times: float(np.median(np.repeat(values, times.astype(int)))),
+        np.ones(len(values)),
+    )
+    return intervals(medians[1:], level)
 
 
 def _check(

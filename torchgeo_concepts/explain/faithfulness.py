@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from .._block_bootstrap import BlockBootstrap, Floats, block_numbers, interval
+from .._block_bootstrap import BlockBootstrap, Floats, interval
 from .._linear_heads import fit_one_ridge, held_out_predictions, mean_r2, scale_of
 from ..probes import LinearFit, ridge_probe
-from ..splits import Folds, Rows, block_folds
+from ..splits import Folds, Rows, block_folds, block_numbers
 
 __all__ = (
     'ConceptCurve',
@@ -128,7 +128,7 @@ def concept_curves(
         )
     parts = (z.double() * head.weight[0]).numpy()
     base, truth = float(head.bias[0]), y.double().numpy()
-    draws = BlockBootstrap(points, samples)
+    draws = BlockBootstrap.of_points(points, samples)
     by_size = np.argsort(-np.abs(parts), axis=1, kind='stable')
     orders = {
         'contribution': [by_size],

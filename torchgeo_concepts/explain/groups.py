@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 from torch import Tensor, nn
 
+from .._block_bootstrap import BlockBootstrap, check_bootstrap, intervals
 from .._modes import evaluating
 from ..candidates import land_lattice
 from ..concepts.bank import ConceptBank
 from ..points import check_points
 from ..splits import Region, block_numbers, in_region
-from ._blocks import check_bootstrap, draw_counts, percentile_interval
 from ._scores import check_scores
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def compare_groups(
         named,
         own_kind,
         effect,
-        percentile_interval(drawn, level)
+        intervals(drawn, level)
         if min(num_blocks) > 1
         else np.full((2, len(own_bank)), np.nan),
         np.stack((np.median(scores_a, axis=0), np.median(scores_b, axis=0))),
@@ -318,18 +318,17 @@ def cliffs_delta(
     Returns:
         Effects of shape ``(k,)`` and of shape ``(draws, k)``.
     """
-    sizes = np.bincount(blocks_a), np.bincount(blocks_b)
-    # The first draw has each block once, which gives the effect itself.
-    count_a, count_b = (
-        np.vstack((np.ones(len(size)), draw_counts(len(size), draws, rng)))
-        for size in sizes
+    draws_a, draws_b = (
+        BlockBootstrap(blocks, draws, rng) for blocks in (blocks_a, blocks_b)
     )
     won = np.empty((draws + 1, scores_a.shape[1]))
     for concept, (own, other) in enumerate(zip(scores_a.T, scores_b.T, strict=True)):
         pairs = _pairs_won(own, other, blocks_a, blocks_b)
-        won[:, concept] = ((count_a @ pairs) * count_b).sum(axis=1)
-    pairs_in_all = (count_a @ sizes[0]) * (count_b @ sizes[1])
-    effect: NDArray[np.float64] = won / pairs_in_all.astype(np.float64)[:, None]
+        won[:, concept] = ((draws_a.counts @ pairs) * draws_b.counts).sum(axis=1)
+    pairs_in_all = draws_a.sums(np.ones(len(blocks_a))) * draws_b.sums(
+        np.ones(len(blocks_b))
+    )
+    effect: NDArray[np.float64] = won / pairs_in_all[:, None]
     return effect[0], effect[1:]
 
 

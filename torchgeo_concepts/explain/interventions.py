@@ -17,7 +17,7 @@ from ..gallery import Gallery
 from ..geolocate import Locations
 from ..metrics import geodesic_km
 from ..models.concept_earth import ConceptEarth
-from ..names import near_matches
+from ..names import near_matches, with_unit
 from ._scores import check_scores
 
 if TYPE_CHECKING:
@@ -644,11 +644,7 @@ def _amount_goal(
     end = f' {unit}' if unit else ''
     way = 'up' if by > 0 else 'down'
     text = f'prediction {way} by {abs(by):g}{end} from {start:.4g}{end}'
-    return _Goal(text, _with_unit('prediction', unit), lead, outcome)
-
-
-def _with_unit(name: str, unit: str) -> str:
-    return f'{name} [{unit}]' if unit else name
+    return _Goal(text, with_unit('prediction', unit), lead, outcome)
 
 
 def _class_goal(
@@ -672,7 +668,7 @@ def _class_goal(
     else:
         text = f'{names[target]} instead of {names[start]}'
         name = f'lead of {names[target]}'
-    return _Goal(text, _with_unit(name, unit), lead, lead)
+    return _Goal(text, with_unit(name, unit), lead, lead)
 
 
 def _class_number(to: str | int, names: Sequence[str]) -> int:

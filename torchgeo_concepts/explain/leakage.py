@@ -109,34 +109,14 @@ def oracle_impurity(
             not finite, labels are others than 0 and 1, or a concept does not vary on
             either half.
     """
-    if scores.shape != labels.shape or len(points) != len(scores):
+    if scores.shape != labels.shape:
         raise ValueError(
-            f'Scores have shape {tuple(scores.shape)}, labels {tuple(labels.shape)}, and '
-            f'there are {len(points)} points; all must be the same rows and concepts.'
+            f'Scores have shape {tuple(scores.shape)}, labels {tuple(labels.shape)}; '
+            'both must be the same rows and concepts.'
         )
-    titles = tuple(map(str, range(scores.shape[1]) if names is None else names))
-    if len(titles) != scores.shape[1]:
-        raise ValueError(
-            f'{scores.shape[1]} concepts need as many names, not {len(titles)}.'
-        )
-    bad = ~scores.isfinite().all(dim=1)
-    if bad.any():
-        raise ValueError(
-            f'Row {int(bad.nonzero()[0])} of the scores, counted from 0, is not finite. '
-            'Leave out such rows.'
-        )
-    truth = labels.double().nan_to_num().numpy()
-    if not np.isin(truth, (0, 1)).all():
-        raise ValueError('Labels must be 0 or 1; impurity is for classes alone.')
-    train, test = block_folds(points, 2, seed)
-    for rows in (train, test):
-        constant = np.ptp(truth[rows], axis=0) == 0
-        if constant.any():
-            raise ValueError(
-                f'Concept {titles[int(constant.argmax())]!r} does not vary on a half of '
-                'the blocks. Leave it out, or take more points.'
-            )
-    draws = BlockBootstrap(points[test], samples, seed=seed)
+    titles, truth = check_classes(scores, labels, points, names)
+    train, test = halves(truth, points, titles, seed)
+    draws = BlockBootstrap.of_points(points[test], samples, seed=seed)
     numbers = scores.double().numpy()
     purity, ideal = (
         np.stack(
@@ -155,6 +135,75 @@ def oracle_impurity(
     return Impurity(
         float(each[0]), low, high, purity[..., 0], ideal[..., 0].copy(), titles
     )
+
+
+def check_classes(
+    scores: Tensor, labels: Tensor, points: Tensor, names: Sequence[str] | None
+) -> tuple[tuple[str, ...], Floats]:
+    """Refuse what has no impurity.
+
+    Args:
+        scores: Scores of shape ``(N, d)``.
+        labels: 1 where a concept holds and 0 where not, of shape ``(N, k)``; NaN counts
+            as 0.
+        points: Points of shape ``(N, 2)``.
+        names: Names of the concepts, their numbers by default.
+
+    Returns:
+        Names, and labels without NaN.
+
+    Raises:
+        ValueError: If numbers of rows or names differ, a score is not finite, or labels
+            are others than 0 and 1.
+    """
+    if not len(scores) == len(labels) == len(points):
+        raise ValueError(
+            f'There are {len(scores)} rows of scores, {len(labels)} of labels and '
+            f'{len(points)} points; there must be as many of each.'
+        )
+    number = labels.shape[1]
+    titles = tuple(map(str, range(number) if names is None else names))
+    if len(titles) != number:
+        raise ValueError(f'{number} concepts need as many names, not {len(titles)}.')
+    bad = ~scores.isfinite().all(dim=1)
+    if bad.any():
+        raise ValueError(
+            f'Row {int(bad.nonzero()[0])} of the scores, counted from 0, is not finite. '
+            'Leave out such rows.'
+        )
+    truth = labels.double().nan_to_num().numpy()
+    if not np.isin(truth, (0, 1)).all():
+        raise ValueError('Labels must be 0 or 1; impurity is for classes alone.')
+    return titles, truth
+
+
+def halves(
+    truth: Floats, points: Tensor, names: Sequence[str], seed: int
+) -> tuple[Rows, Rows]:
+    """Split points in two halves of the blocks of 10 degrees.
+
+    Args:
+        truth: Labels of shape ``(N, k)``.
+        points: Points of shape ``(N, 2)``.
+        names: Names of the concepts.
+        seed: Seed of the split.
+
+    Returns:
+        The rows of each half.
+
+    Raises:
+        ValueError: If a concept does not vary on either half.
+    """
+    train, test = block_folds(points, 2, seed)
+    for rows in (train, test):
+        # Few points may leave a half without any.
+        constant = (truth[rows] == truth[rows[:1]]).all(axis=0)
+        if constant.any():
+            raise ValueError(
+                f'Concept {names[int(constant.argmax())]!r} does not vary on a half of '
+                'the blocks. Leave it out, or take more points.'
+            )
+    return train, test
 
 
 def _tells(
@@ -217,7 +266,7 @@ def label_leakage(
     """
     filled = torch.where(labels.isnan(), labels.nanmean(dim=0), labels)
     folds: Folds = block_folds(points)
-    draws = BlockBootstrap(points, samples)
+    draws = BlockBootstrap.of_points(points, samples)
     # Both in the same draws, so that what is hard to predict for both cancels.
     gap = _held_out_r2(scores, y, folds, draws) - _held_out_r2(filled, y, folds, draws)
     return float(gap[0]), *interval(gap[1:])

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from .._point_maps import draw_coast
 from ..concepts.layers import Layer
+from ..names import with_unit
 from .regions import named_polygons
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _label(score: 'MapScore', column: str) -> str:
         return f'log₁₀(1 + value{f" in {unit}" if unit else ""})'
     if score.is_class and unit == '':
         return 'probability'
-    return f'value [{unit}]' if unit else 'value'
+    return with_unit('value', unit or '')
 
 
 def _mean_label(score: 'MapScore', column: str, of: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._point_maps import point_map, point_size
+from ..names import with_unit
 from ..plot import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def plot_components(
             vmax=high,
             linewidths=0,
         )
-        label = f'{name} [{unit}]' if unit else name
-        figure.colorbar(drawn, label=label, extend='both')
+        figure.colorbar(drawn, label=with_unit(name, unit), extend='both')
     else:
         _scatter_classes(axes, parts, list(values), size)
         figure.legend(loc='outside right upper', title=name, markerscale=3)
@@ -164,31 +164,32 @@ def plot_clusters(
 
 
 def plot_modality_gap(
-    images: Tensor, locations: Tensor
+    first: Tensor, second: Tensor, names: tuple[str, str] = ('images', 'locations')
 ) -> tuple['Figure', dict[str, float]]:
-    """Draw images and their locations in one space, and measure what lies between.
+    """Draw two sets of embeddings in one space, and measure what lies between them.
 
     Args:
-        images: Embeddings of images, of shape ``(N, d)``.
-        locations: Embeddings of where they were taken, of the same shape.
+        first: Embeddings of shape ``(N, d)``, such as those of images.
+        second: Embeddings of the same things, such as where the images were taken, in
+            the same order and of the same shape.
+        names: What to call the two.
 
     Returns:
         The figure, and the numbers on it: ``'gap'``, the distance of the means of unit
-        vectors; ``'paired'`` and ``'unpaired'``, the mean cosine of an image with its
-        location and with those of other images.
+        vectors; ``'paired'`` and ``'unpaired'``, the mean cosine of an embedding of the
+        first with that of the same thing in the second, and with those of others.
 
     Raises:
         ValueError: If the two do not have one shape, or there are less than two.
     """
     from matplotlib import pyplot as plt
 
-    if images.shape != locations.shape or images.ndim != 2 or len(images) < 2:
+    if first.shape != second.shape or first.ndim != 2 or len(first) < 2:
         raise ValueError(
             'A gap needs two tensors of one shape (N, d), N at least 2, not '
-            f'{tuple(images.shape)} and {tuple(locations.shape)}.'
+            f'{tuple(first.shape)} and {tuple(second.shape)}.'
         )
-    first = F.normalize(images.double(), dim=1)
-    second = F.normalize(locations.double(), dim=1)
+    first, second = (F.normalize(some.double(), dim=1) for some in (first, second))
     cosines = first @ second.T
     others = ~torch.eye(len(first), dtype=torch.bool)
     numbers = {
@@ -199,8 +200,8 @@ def plot_modality_gap(
     parts, shares = _components(torch.cat((first, second)))
     figure, axes = plt.subplots(figsize=(6, 5), layout='constrained')
     pairs = [
-        ('images', parts[: len(first)], CLASS_COLOURS[5], 'o'),
-        ('locations', parts[len(first) :], CLASS_COLOURS[4], '^'),
+        (names[0], parts[: len(first)], CLASS_COLOURS[5], 'o'),
+        (names[1], parts[len(first) :], CLASS_COLOURS[4], '^'),
     ]
     size = max(4.0, point_size(2 * len(first)))
     for name, some, colour, marker in pairs:

@@ -3,20 +3,23 @@
 
 """Concept maps, scored against maps of the Earth."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from .._block_bootstrap import BlockBootstrap, Floats
 from ..points import PointsLike, as_points
+from ..splits import Rows, block_numbers
 from .autocorrelation import morans_i
 from .map_values import Map, MapValues, Truth, predicted_values, true_values
 from .regions import Area, Regions, region_of, sample_area
-from .weighted import Estimate, auc, bootstrap, pearson, spearman
+from .weighted import Estimate, auc, pearson, spearman
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +31,8 @@ FEWEST = 3
 
 # Points that Moran's I is computed of, and neighbours of each.
 MORAN_POINTS, NEIGHBOURS = 3000, 8
+
+type Statistic = Callable[[Floats], float]
 
 TITLES = {'pearson': 'Pearson', 'spearman': 'Spearman', 'auc': 'AUC'}
 
@@ -204,16 +209,13 @@ def score_map(
     frame = _compared(where, weight, said, true, block_degrees)
     y, x, w = (frame[c].to_numpy() for c in ('predicted', 'truth', 'weight'))
     blocks = frame['block'].to_numpy()
-    statistics = {
+    statistics: dict[str, Statistic] = {
         'pearson': lambda some: pearson(y, x, some),
         'spearman': spearman(y, x),
     }
     if true.is_class:
         statistics['auc'] = auc(y, x)
-    by_point = {
-        name: bootstrap(statistic, w, blocks, draws, confidence, seed)
-        for name, statistic in statistics.items()
-    }
+    by_point = _estimates(statistics, w, blocks, draws, confidence, seed)
     table, left_out = _by_region(frame, regions, min_points)
     return MapScore(
         name=said.name,
@@ -296,8 +298,8 @@ def _compared(
             f'map {(~np.isnan(predicted)).sum()}, the truth '
             f'{(~np.isnan(true.values)).sum()}. Do they cover the area?'
         )
-    lon, lat = points.detach().cpu().double().numpy()[known].T
-    key = (lat + 90) // block_degrees * 1e6 + (lon + 180) // block_degrees
+    there = points.detach().cpu().double()[torch.from_numpy(known)]
+    lon, lat = there.numpy().T
     frame = pd.DataFrame(
         {
             'lon': lon,
@@ -305,7 +307,7 @@ def _compared(
             'predicted': predicted[known],
             'truth': true.values[known],
             'weight': weight[known],
-            'block': np.unique(key, return_inverse=True)[1].reshape(-1),
+            'block': block_numbers(there, block_degrees, origin=(-180.0, -90.0)),
         }
     )
     for column, what in (('predicted', 'map'), ('truth', 'truth')):
@@ -370,12 +372,27 @@ def _region_scores(
     y, x = (table[c].to_numpy(np.float64) for c in ('predicted', 'truth'))
     each = np.arange(len(table))
     equal = np.ones(len(table))
+    statistics = {
+        'pearson': lambda some: pearson(y, x, some),
+        'spearman': spearman(y, x),
+    }
+    return _estimates(statistics, equal, each, draws, confidence, seed)
+
+
+def _estimates(
+    statistics: Mapping[str, Statistic],
+    weights: Floats,
+    blocks: Rows,
+    draws: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Estimate statistics of weights, all in the same draws of blocks."""
+    # Draws of one block are all alike, and no interval.
+    drawn = BlockBootstrap(blocks, draws if blocks.any() else 0, seed)
     return {
-        name: bootstrap(statistic, equal, each, draws, confidence, seed)
-        for name, statistic in (
-            ('pearson', lambda some: pearson(y, x, some)),
-            ('spearman', spearman(y, x)),
-        )
+        name: Estimate.of_draws(drawn.of(statistic, weights), confidence)
+        for name, statistic in statistics.items()
     }
 
 

@@ -1,17 +1,17 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Agreement of weighted values, with intervals by resampling blocks or regions."""
+"""Agreement of weighted values, and numbers with intervals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ('Estimate', 'auc', 'bootstrap', 'pearson', 'spearman')
+from .._block_bootstrap import Floats, interval
 
-type Numbers = NDArray[np.float64]
+__all__ = ('Estimate', 'auc', 'pearson', 'spearman')
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,23 @@ class Estimate:
     low: float
     high: float
 
+    @classmethod
+    def of_draws(cls, draws: Floats, confidence: float) -> Self:
+        """Estimate a number from draws.
+
+        Args:
+            draws: The number itself, and that in each draw, NaN where undefined.
+            confidence: Share of the draws that the interval holds.
+
+        Returns:
+            The number with its interval, of the draws in which it is defined; without,
+            if there are less than two.
+        """
+        defined = draws[1:][~np.isnan(draws[1:])]
+        if len(defined) < 2:
+            return cls(float(draws[0]), np.nan, np.nan)
+        return cls(float(draws[0]), *interval(defined, confidence))
+
     def __str__(self) -> str:
         """Return both in a few characters."""
         if np.isnan(self.low):
@@ -35,7 +52,7 @@ class Estimate:
         return f'{self.value:.3f} ({self.low:.3f} to {self.high:.3f})'
 
 
-def pearson(x: Numbers, y: Numbers, weights: Numbers) -> float:
+def pearson(x: Floats, y: Floats, weights: Floats) -> float:
     """Compute the weighted correlation of two variables.
 
     Args:
@@ -54,7 +71,7 @@ def pearson(x: Numbers, y: Numbers, weights: Numbers) -> float:
     return float(product / np.sqrt((weights @ dx**2) * (weights @ dy**2)))
 
 
-def _varies(x: Numbers, weights: Numbers) -> bool:
+def _varies(x: Floats, weights: Floats) -> bool:
     # Of equal values, too, rounding leaves a variance.
     some = x[weights > 0]
     return bool(len(some)) and bool(some.min() < some.max())
@@ -63,7 +80,7 @@ def _varies(x: Numbers, weights: Numbers) -> bool:
 class Ranked:
     """Values that were sorted once, to rank them by many weights."""
 
-    def __init__(self, x: Numbers) -> None:
+    def __init__(self, x: Floats) -> None:
         """Initialize a new Ranked instance.
 
         Args:
@@ -72,18 +89,18 @@ class Ranked:
         groups, self.group = np.unique(x, return_inverse=True)
         self.number = len(groups)
 
-    def weight(self, weights: Numbers) -> Numbers:
+    def weight(self, weights: Floats) -> Floats:
         """Return the weight of each group of equal values, the smallest first."""
         return np.bincount(self.group, weights, self.number)
 
-    def ranks(self, weights: Numbers) -> Numbers:
+    def ranks(self, weights: Floats) -> Floats:
         """Return what weight lies below each value, half of its own group included."""
         each = self.weight(weights)
-        ranks: Numbers = (np.cumsum(each) - each / 2)[self.group]
+        ranks: Floats = (np.cumsum(each) - each / 2)[self.group]
         return ranks
 
 
-def spearman(x: Numbers, y: Numbers) -> Callable[[Numbers], float]:
+def spearman(x: Floats, y: Floats) -> Callable[[Floats], float]:
     """Prepare the weighted rank correlation of two variables.
 
     Args:
@@ -98,7 +115,7 @@ def spearman(x: Numbers, y: Numbers) -> Callable[[Numbers], float]:
     return lambda weights: pearson(first.ranks(weights), second.ranks(weights), weights)
 
 
-def auc(score: Numbers, holds: Numbers) -> Callable[[Numbers], float]:
+def auc(score: Floats, holds: Floats) -> Callable[[Floats], float]:
     """Prepare the weighted area under the ROC curve.
 
     Args:
@@ -111,7 +128,7 @@ def auc(score: Numbers, holds: Numbers) -> Callable[[Numbers], float]:
     """
     ranked = Ranked(score)
 
-    def area(weights: Numbers) -> float:
+    def area(weights: Floats) -> float:
         yes, no = ranked.weight(weights * holds), ranked.weight(weights * (1 - holds))
         pairs = yes.sum() * no.sum()
         if not pairs > 0:
@@ -120,40 +137,3 @@ def auc(score: Numbers, holds: Numbers) -> Callable[[Numbers], float]:
         return float(yes @ (np.cumsum(no) - no / 2) / pairs)
 
     return area
-
-
-def bootstrap(
-    statistic: Callable[[Numbers], float],
-    weights: Numbers,
-    blocks: NDArray[np.int64],
-    draws: int,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate a statistic, with an interval by drawing whole blocks again.
-
-    Args:
-        statistic: A function of weights of shape ``(N,)``.
-        weights: Weights of the values.
-        blocks: Number of the block of each value, of shape ``(N,)``.
-        draws: How many times all blocks are drawn, with replacement.
-        confidence: Share of the draws that the interval holds.
-        seed: Seed of the draws.
-
-    Returns:
-        The statistic and its percentile interval, of the draws in which it is defined;
-        none without two blocks and two such draws.
-    """
-    number = int(blocks.max()) + 1
-    value = statistic(weights)
-    if number < 2 or draws < 2:
-        return Estimate(value, np.nan, np.nan)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(number, np.full(number, 1 / number), size=draws)
-    drawn = np.array([statistic(weights * count[blocks]) for count in counts])
-    drawn = drawn[~np.isnan(drawn)]
-    if len(drawn) < 2:
-        return Estimate(value, np.nan, np.nan)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, (tail, 1 - tail))
-    return Estimate(value, float(low), float(high))

@@ -16,6 +16,7 @@ from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_
 from ..datasets.target_transforms import TargetTransform
 from ..intervals import check_quantiles, conformal_margin, coverage, pinball_loss
 from ..models.features import InputKind
+from ..names import with_unit
 from ..probes import LinearFit, fit_ridge
 from ._location import LocationTask
 
@@ -505,7 +506,7 @@ class LocationRegression(LocationTask):
             zip(self.target_names, self.units, strict=True)
         ):
             texts = [_text(name, columns[name][number]) for name in shown]
-            rows.append([f'{target} [{unit}]' if unit else target, *texts])
+            rows.append([with_unit(target, unit), *texts])
         if len(self.target_names) > 1:
             means = self._named(columns)
             texts = [_text(n, torch.tensor(means.get(n, torch.nan))) for n in shown]
@@ -529,7 +530,7 @@ class LocationRegression(LocationTask):
         target = self.transform.inverse(kept['label'])
         error = self.values(kept['output'])['prediction'] - target
         names = [
-            f'{name} [{unit}]' if unit else name
+            with_unit(name, unit)
             for name, unit in zip(self.target_names, self.units, strict=True)
         ]
         return list(zip(names, error.T, strict=True))
