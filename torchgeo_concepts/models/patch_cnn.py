@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 __all__ = ('PatchCNN',)
 
-# Each of the layers after the first that halve an image, and of that which does not.
-CHANNELS, STRIDES = (48, 96, 192, 256, 256), (2, 2, 2, 1, 2)
+# Channels of the layers, each of which halves an image.
+CHANNELS = (32, 64, 128, 256)
 
 
 class PatchCNN(nn.Module):
@@ -34,9 +34,9 @@ class PatchCNN(nn.Module):
         self.size = size
         layers: list[nn.Module] = []
         before = in_chans
-        for channels, stride in zip(CHANNELS, STRIDES, strict=True):
+        for channels in CHANNELS:
             layers += [
-                nn.Conv2d(before, channels, 3, stride, padding=1, bias=False),
+                nn.Conv2d(before, channels, 3, 2, padding=1, bias=False),
                 nn.BatchNorm2d(channels),
                 nn.ReLU(inplace=True),
             ]

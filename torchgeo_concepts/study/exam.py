@@ -28,7 +28,7 @@ from .runs import Settings
 __all__ = ('TEST', 'VALIDATION', 'make_exams', 'write_files')
 
 # Pictures that arms are chosen by, and those that they are tested by.
-VALIDATION, TEST = ('march',), ('may', 'three-globe', 'january')
+VALIDATION, TEST = ('july',), ('may', 'three-globe', 'january')
 
 # Blocks that were trained in, and those that were not.
 WHERE: dict[str, Blocks] = {'seen': 'train', 'held-out': 'test'}

@@ -40,7 +40,7 @@ def plot_curves(outcome: Outcome) -> 'Figure':
         axes.fill_between(
             steps, losses.min(axis=0), losses.max(axis=0), color=colour, alpha=0.2
         )
-    axes.set(xlabel='Step', ylabel='Contrastive loss (nats)', yscale='log')
+    axes.set(xlabel='Step', ylabel='Contrastive loss (nats)')
     axes.legend(frameon=False)
     return figure
 

@@ -5,11 +5,13 @@
 
 import hashlib
 import json
+import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from .._files import atomic_path
+from ..concepts.layers.grounding import Groundings, load_groundings
 from ..datamodules import BlueMarbleDataModule
 from ..tasks import ConceptAlignment
 from .arms import FILES, Arm
@@ -58,8 +61,16 @@ class Settings:
             arm: The arm.
             seed: Seed of the points, and of their order.
         """
-        own = {'root': self.root, 'number': self.number, 'batch_size': self.batch_size}
-        return BlueMarbleDataModule(**arm.arguments('data') | own, seed=seed)
+        own = {
+            'root': self.root,
+            'number': self.number,
+            'batch_size': self.batch_size,
+            # Runs are measured by exams instead.
+            'val_number': 1,
+        }
+        data = BlueMarbleDataModule(**arm.arguments('data') | own, seed=seed)
+        data.options['groundings'] = _groundings()
+        return data
 
     def digest(self, arm: Arm) -> str:
         """Hash everything that a run of an arm depends on.
@@ -94,6 +105,11 @@ class Run:
     curve: Sequence[Mapping[str, float]]
 
 
+@cache
+def _groundings() -> Groundings:
+    return load_groundings()
+
+
 class _Curve(Callback):
     """Keeps losses as training goes on."""
 
@@ -105,7 +121,7 @@ class _Curve(Callback):
         self, trainer: Trainer, task: LightningModule, *args: Any
     ) -> None:
         self._since.append(trainer.callback_metrics['train_contrast'].detach())
-        if trainer.global_step % CURVE == 0:
+        if trainer.global_step % CURVE == 0 or trainer.global_step == trainer.max_steps:
             loss = float(torch.stack(self._since).mean())
             self.points.append({'step': trainer.global_step, 'contrast': loss})
             self._since.clear()
@@ -215,7 +231,7 @@ def train(
         if keep:
             path = run_path(folder, arm.name, seed).with_suffix('.ckpt')
             path.parent.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=True)
     return task, curve.points
 
 
@@ -231,9 +247,16 @@ def _resolved(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out Lightning's advice, which is not for whoever runs a study."""
+    logger = logging.getLogger('lightning.pytorch')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '.*does not have many workers')
         warnings.filterwarnings('ignore', '.*`isinstance.treespec')
         warnings.filterwarnings('ignore', '.*concept basis is random')
         warnings.filterwarnings('ignore', '.*lr_scheduler.step')
-        yield
+        warnings.filterwarnings('ignore', '.*module.s. in eval mode')
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -335,7 +335,10 @@ class ConceptAlignment(BaseTask):
         """
         trained = [p for p in self.parameters() if p.requires_grad]
         optimizer = AdamW(
-            trained, self.hparams['lr'], weight_decay=self.hparams['weight_decay']
+            trained,
+            self.hparams['lr'],
+            weight_decay=self.hparams['weight_decay'],
+            fused=True,
         )
         scheduler: LRScheduler
         if self.hparams['schedule'] == 'cosine':
