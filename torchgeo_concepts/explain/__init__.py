@@ -39,6 +39,7 @@ from .leakage import Impurity, label_leakage, oracle_impurity
 from .networks import NetworkHead
 from .niches import NicheFit, NicheImpurity, niche_impurity
 from .regions import sample_area, us_states
+from .seed_stability import ModelPair, ModelStability, stability_over_models
 from .spaces import plot_clusters, plot_components, plot_modality_gap
 from .truth import MapScore, score_map
 from .weighted import Estimate
@@ -58,6 +59,8 @@ __all__ = (
     'Impurity',
     'LinearHead',
     'MapScore',
+    'ModelPair',
+    'ModelStability',
     'NetworkHead',
     'NicheFit',
     'NicheImpurity',
@@ -94,5 +97,6 @@ __all__ = (
     'score_map',
     'similarity_contributions',
     'smallest_change',
+    'stability_over_models',
     'us_states',
 )
