@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .embedding import Device, Precision, embed_points
+from ._devices import Device
+from .embedding import Precision, embed_points
 from .models.features import FeatureKind, InputKind, coordinate_features
 from .models.loading import load_encoder
 from .points import PointsLike, as_points

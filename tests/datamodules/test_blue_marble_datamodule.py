@@ -17,7 +17,7 @@ from torchgeo.main import main
 
 from torchgeo_concepts.concepts.layers.grounding import load_groundings
 from torchgeo_concepts.datamodules import BlueMarbleDataModule, blue_marble
-from torchgeo_concepts.datasets import EARTH_PICTURES
+from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 
 TESTS = Path(__file__).parents[1]
@@ -53,6 +53,33 @@ def data(root: Path, **options: Any) -> BlueMarbleDataModule:
         'concepts': False,
     }
     return BlueMarbleDataModule(root, **(small | options))
+
+
+def test_patches_and_normalisation_of_ones_own(root: Path) -> None:
+    module = data(
+        root, size=8, pixels_per_degree=0.1, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.4)
+    )
+    module.setup('fit')
+    assert module.train_dataset is not None
+    expected = BlueMarble(
+        root,
+        'january',
+        50,
+        size=8,
+        pixels_per_degree=0.1,
+        mask_sea=True,
+        concepts=False,
+    )
+    assert module.zoom_range is not None
+    torch.manual_seed(0)
+    expected.zoom_range = module.zoom_range
+    images = expected[range(5)]['image']
+    torch.manual_seed(0)
+    assert module.train_dataset[range(5)]['image'].equal(images)
+    batch = module.aug({'image': torch.full((1, 3, 1, 1), 127.5)})
+    torch.testing.assert_close(
+        batch['image'].flatten(), torch.tensor([0, 0.5, 0.5]), rtol=0, atol=1e-6
+    )
 
 
 class Recorder(LightningModule):

@@ -33,7 +33,7 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
     """Patches to train on, and patches of other pictures, and other places, to test on.
 
     Images leave it with mean 0 and standard deviation 1 over the 60,000 patches of the
-    default training set; pictures of other products differ.
+    default training set, unless told otherwise; pictures of other products differ.
     """
 
     def __init__(
@@ -51,9 +51,12 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
         blocks: Literal['all', 'train'] = 'all',
         size: int = 32,
         degrees: float = 4.27,
+        pixels_per_degree: float = 7.5,
         zoom_range: tuple[float, float] | None = (0.8, 1.25),
         colour: float = 0.4,
         mask_sea: bool = True,
+        mean: tuple[float, float, float] = MEAN,
+        std: tuple[float, float, float] = STD,
         concepts: bool = True,
         exclude_groups: Sequence[str] = (),
         rotate_degrees: float = 0.0,
@@ -78,10 +81,14 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
                 validate and test inside them; ``'all'`` for points everywhere.
             size: Rows and columns of a patch.
             degrees: Height of a patch in degrees of latitude.
+            pixels_per_degree: Finer pictures are averaged to this.
             zoom_range: Least and largest factor by which training patches are zoomed at
                 random. None to leave them as they are.
             colour: How strongly training patches are recoloured at random, from 0 to 1.
             mask_sea: Paint the sea black, which several of the pictures share.
+            mean: What is subtracted from each channel, after scaling to [0, 1]. A
+                backbone with weights takes that of its own training.
+            std: What each channel is divided by then.
             concepts: Whether to label points with concepts.
             exclude_groups: Groups of layers to leave out.
             rotate_degrees: Take labels from so far east of each point, as a control.
@@ -107,12 +114,13 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
             'root': root,
             'size': size,
             'degrees': degrees,
+            'pixels_per_degree': pixels_per_degree,
             'mask_sea': mask_sea,
             'concepts': concepts,
             'exclude_groups': tuple(exclude_groups),
             'rotate_degrees': rotate_degrees,
         }
-        self.aug: nn.Module = Normalize(MEAN, STD)
+        self.aug: nn.Module = Normalize(mean, std)
         self.train_aug: nn.Module = nn.Sequential(ColourJitter(colour), self.aug)
 
     def prepare_data(self) -> None:

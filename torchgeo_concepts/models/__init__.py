@@ -9,6 +9,7 @@ from .concept_earth import ConceptEarth
 from .concept_earth_weights import ConceptEarth_Weights, concept_earth
 from .concept_geoclip import ConceptGeoCLIP, ConceptGeoCLIP_Weights, concept_geoclip
 from .concept_reading import ConceptReading
+from .efficientnet import EfficientNetLite0_Weights
 from .features import FeatureKind, InputKind, coordinate_features, features
 from .geoclip import (
     GeoCLIPGallery_Weights,
@@ -36,6 +37,7 @@ __all__ = (
     'ConceptGeoCLIP',
     'ConceptGeoCLIP_Weights',
     'ConceptReading',
+    'EfficientNetLite0_Weights',
     'FeatureKind',
     'GeoCLIPGallery_Weights',
     'GeoCLIPImageMLP_Weights',
@@ -67,3 +69,4 @@ register_model('concept_geoclip', concept_geoclip, ConceptGeoCLIP_Weights)
 register_model('geoclip_image_mlp', geoclip_image_mlp, GeoCLIPImageMLP_Weights)
 register_weights('geoclip_logit_scale', GeoCLIPLogitScale_Weights)
 register_weights('geoclip_gallery', GeoCLIPGallery_Weights)
+register_weights('tf_efficientnet_lite0', EfficientNetLite0_Weights)

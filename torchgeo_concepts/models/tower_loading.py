@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .._modes import evaluating
 from .._open_clip import load_clip
 from ..names import near_matches
+from .efficientnet import EfficientNetLite0_Weights
 from .geoclip import geoclip_image_mlp
 from .image_towers import ImageTower, image_tower
 from .patch_cnn import PatchCNN
@@ -42,7 +43,9 @@ def load_image_tower(
             images that come as that many cached features, without any backbone.
         weights: Weights of the backbone: a tag of open_clip, full name of weights of
             TorchGeo, ``'pretrained'`` for the default ones of timm, or a file of any
-            of the three. None for random weights.
+            of the three. ``EfficientNetLite0_Weights.IMAGENET1K``, for
+            ``timm/tf_efficientnet_lite0``, come with the extra ``imagery``. None for
+            random weights.
         head_weights: Weights of GeoCLIP's head, such as
             ``GeoCLIPImageMLP_Weights.MP16``, for 768 features. None for a fresh head.
         embed_dim: Number of features of an embedding, if the head is fresh.
@@ -98,6 +101,8 @@ def _timm(
     if model not in timm.list_models():
         hint = near_matches(model, timm.list_models())
         raise ValueError(f'timm has no model {model!r}. {hint}')
+    if weights is not None and weights.startswith(EfficientNetLite0_Weights.__name__):
+        return _efficientnet(model, weights, in_chans, download), None
     pretrained = weights == 'pretrained'
     if pretrained and not download:
         raise FileNotFoundError(
@@ -110,6 +115,23 @@ def _timm(
     if weights is not None and not pretrained:
         _load_file(backbone, weights)
     return backbone, None
+
+
+def _efficientnet(model: str, weights: str, in_chans: int, download: bool) -> nn.Module:
+    import timm
+
+    member = EfficientNetLite0_Weights.verify(weights)
+    if (model, in_chans) != (member.meta['model'], 3):
+        raise ValueError(
+            f'{member} are of timm/{member.meta["model"]} and 3 channels, not of '
+            f'timm/{model} and {in_chans}.'
+        )
+    state = member.get_state_dict(download=download)
+    backbone: nn.Module = timm.create_model(model, num_classes=0)
+    backbone.load_state_dict(
+        {name: x for name, x in state.items() if not name.startswith('classifier.')}
+    )
+    return backbone
 
 
 def _torchgeo(

@@ -22,6 +22,9 @@ CONTROL = 'Control: '
 # Arguments of the model that are files or banks.
 FILES = ('bank', 'text_embeddings')
 
+# Those, and weights that not every machine has.
+NEEDS = (*FILES, 'image_weights')
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -60,9 +63,9 @@ class Arm:
 
     @property
     def needs(self) -> set[str]:
-        """Files of the study that it begins with."""
+        """Files of the study and weights that it begins with."""
         arguments = self.arguments('model')
-        return {arguments[name] for name in FILES if name in arguments}
+        return {arguments[name] for name in NEEDS if name in arguments}
 
 
 def _texts() -> dict[str, str]:

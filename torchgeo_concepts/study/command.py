@@ -15,13 +15,11 @@ from tqdm import tqdm
 
 from .._files import check_writable
 from .._pages import command_line, write_lines, write_rows, write_section
-from ..audit.texts import SENTENCES
 from ..benchmark.tasks import DATASETS, read_tables
 from ..datasets.earth_imagery import earth_picture
 from .arms import ARMS, Arm, load_arm
-from .exam import TEST, VALIDATION, make_exams, write_files
+from .exam import TEST, VALIDATION, Cut, Exams, make_exams, write_files
 from .figures import write_curves
-from .measures import Exam
 from .report import Measurement, Outcome, measurements, of_arm, page_lines
 from .runs import Run, Settings, read_run, run_arm
 
@@ -130,11 +128,11 @@ def study(
         None if data is None else Path(data), DATASETS if data is None else ()
     )
     missing = write_files(output)
-    runnable = {n: arm for n, arm in known.items() if not arm.needs & missing}
+    runnable = {n: arm for n, arm in known.items() if not arm.needs & missing.keys()}
     left_out += [
-        f'{name}: it needs directions of texts, by {SENTENCES[0]}.'
-        for name in known
-        if name not in runnable
+        f'{name}: it needs {missing[need]}.'
+        for name, arm in known.items()
+        for need in sorted(arm.needs & missing.keys())
     ]
     exams = make_exams(settings, [table.sample(ROWS, 0) for table in tables])
     with tqdm(disable=None if progress is None else not progress) as bar:
@@ -142,7 +140,13 @@ def study(
     write_rows(output / 'study.csv', measurements(outcome.runs), Measurement)
     write_curves(output / CURVES, outcome)
     lines = list(
-        page_lines(outcome, command, _setting(settings, exams[1]), left_out, FIGURES)
+        page_lines(
+            outcome,
+            command,
+            _setting(settings, exams[1], runnable.values()),
+            left_out,
+            FIGURES,
+        )
     )
     write_lines(output / PAGE, lines)
     if page is not None:
@@ -159,7 +163,7 @@ def _check_positive(**numbers: int) -> None:
 def _run(
     arms: Mapping[str, Arm],
     settings: Settings,
-    exams: tuple[Exam, Exam],
+    exams: tuple[Exams, Exams],
     folder: Path,
     choice_seeds: int,
     seeds: int,
@@ -169,15 +173,16 @@ def _run(
     bar.total = len(arms) * choice_seeds
 
     def runs(
-        names: Iterable[str], numbers: Iterable[int], exam: Exam, keep: int | None
+        names: Iterable[str], numbers: Iterable[int], asked: Exams, keep: int | None
     ) -> list[Run]:
         made = []
         for seed, name in itertools.product(numbers, names):
             bar.set_description(f'{name} {seed}')
             run = read_run(folder, arms[name], seed, settings)
-            made.append(
-                run or run_arm(arms[name], seed, settings, exam, folder, seed == keep)
-            )
+            if run is None:
+                exam = asked.of(arms[name])
+                run = run_arm(arms[name], seed, settings, exam, folder, seed == keep)
+            made.append(run)
             bar.update()
         return made
 
@@ -229,18 +234,20 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
     return [name for name in (PLAIN, heads) if name in arms]
 
 
-def _setting(settings: Settings, exam: Exam) -> str:
-    pictures = ', '.join(dict.fromkeys(question.picture for question in exam.questions))
+def _setting(settings: Settings, exams: Exams, arms: Iterable[Arm]) -> str:
+    pictures = ', '.join(exams.pictures)
+    sizes = sorted({Cut.of(arm).size for arm in arms})
+    windows = ' or '.join(f'{size} x {size}' for size in sizes)
     tables = ', '.join(
-        f'{len(table.points):,} rows of {table.name}' for table in exam.tables
+        f'{len(table.points):,} rows of {table.name}' for table in exams.tables
     )
     return (
         f'Each run has {settings.steps} steps of {settings.batch_size} patches of '
-        f'32 x 32 pixels and 4.27 degrees of one picture, around '
+        f'{windows} pixels and 4.27 degrees of one picture, around '
         f'{settings.number:,} points on land outside of the blocks of 8 degrees that are '
         f'held out. It is tested on {settings.questions:,} patches of each of the '
         f'pictures {pictures}, in blocks that were trained in and in those that were '
-        f'held out, whose places are searched among {len(exam.candidates):,} points on '
+        f'held out, whose places are searched among {len(exams.candidates):,} points on '
         'land, one for every 70 x 70 km. Classes of concepts are scored at the points in '
         'held-out blocks by the area under the ROC curve. Downstream is ridge regression '
         f'from embeddings by the protocol of the benchmark, R² in blocks: {tables}.'

@@ -3,7 +3,10 @@
 
 """Questions that all arms are asked, and files that some of them begin with."""
 
-from collections.abc import Sequence
+import inspect
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +15,22 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from .._files import atomic_path
-from ..audit.texts import has_sentence_encoder, mapped, sentence_vectors
+from ..audit.texts import SENTENCES, has_sentence_encoder, mapped, sentence_vectors
 from ..benchmark.tasks import Table
 from ..candidates import candidate_points
 from ..concepts.bank import ConceptBank
 from ..concepts.layers.grounding import load_groundings
 from ..concepts.named_banks import read_bank
-from ..datamodules.blue_marble import MEAN, STD, TEST_SEED, VAL_SEED
+from ..datamodules.blue_marble import TEST_SEED, VAL_SEED, BlueMarbleDataModule
 from ..datasets import BlueMarble
 from ..datasets.grounded_points import Blocks
 from ..image_transforms import Normalize
+from ..models import EfficientNetLite0_Weights
+from .arms import Arm
 from .measures import Exam, Question
 from .runs import Settings
 
-__all__ = ('TEST', 'VALIDATION', 'make_exams', 'write_files')
+__all__ = ('TEST', 'VALIDATION', 'Cut', 'Exams', 'make_exams', 'write_files')
 
 # Pictures that arms are chosen by, and those that they are tested by.
 VALIDATION, TEST = ('july',), ('may', 'three-globe', 'january')
@@ -36,51 +41,133 @@ WHERE: dict[str, Blocks] = {'seen': 'train', 'held-out': 'test'}
 BANK = 'layers without imagery'
 BANKS = (32, 128, 512)
 TEXT = 'text.safetensors'
+IMAGE_WEIGHTS = EfficientNetLite0_Weights.IMAGENET1K
 
 
-def _make_exam(
-    settings: Settings, pictures: Sequence[str], tables: Sequence[Table], seed: int
-) -> Exam:
-    """Cut the patches that are asked for, and look up the truth.
+@dataclass(frozen=True)
+class Cut:
+    """How an arm has its patches cut and normalised.
 
-    Args:
-        settings: What all runs share.
-        pictures: Names of pictures that were not trained on.
-        tables: What is predicted from embeddings.
-        seed: Seed of the points.
-
-    Returns:
-        The exam.
+    Attributes:
+        size: Rows and columns.
+        degrees: Height in degrees of latitude.
+        pixels_per_degree: What finer pictures are averaged to.
+        mean: What is subtracted from each channel.
+        std: What each channel is divided by then.
     """
-    groundings = load_groundings(exclude_groups=('imagery',))
-    normalize = Normalize(MEAN, STD)
-    questions = []
-    for picture in pictures:
-        for where, blocks in WHERE.items():
+
+    size: int
+    degrees: float
+    pixels_per_degree: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, arm: Arm) -> 'Cut':
+        """Read how an arm has its patches cut.
+
+        Args:
+            arm: The arm.
+        """
+        defaults = inspect.signature(BlueMarbleDataModule).parameters
+        own = arm.arguments('data')
+        chosen = {
+            field.name: own.get(field.name, defaults[field.name].default)
+            for field in fields(cls)
+        }
+        for name in ('mean', 'std'):
+            chosen[name] = tuple(chosen[name])
+        return cls(**chosen)
+
+    def questions(
+        self, settings: Settings, pictures: Sequence[str], seed: int
+    ) -> Iterator[Question]:
+        """Cut patches whose places are asked for.
+
+        Args:
+            settings: What all runs share.
+            pictures: Names of pictures.
+            seed: Seed of the points.
+
+        Yields:
+            Patches of each picture, in blocks that were trained in and others.
+        """
+        normalize = Normalize(self.mean, self.std)
+        for picture, (where, blocks) in itertools.product(pictures, WHERE.items()):
             patches = BlueMarble(
                 settings.root,
                 picture,
                 settings.questions,
                 seed,
                 blocks=blocks,
+                size=self.size,
+                degrees=self.degrees,
+                pixels_per_degree=self.pixels_per_degree,
                 mask_sea=True,
                 concepts=False,
             )
             sample = patches[range(len(patches))]
             images = normalize(sample)['image']
-            questions.append(Question(picture, where, images, sample['point']))
-    held_out = next(q.points for q in questions if q.where == 'held-out')
-    return Exam(
-        tuple(questions),
-        candidate_points('land:70').points,
-        held_out,
-        groundings,
-        torch.from_numpy(groundings.labels(held_out)),
-        tuple(tables),
-    )
+            yield Question(picture, where, images, sample['point'])
 
 
-def make_exams(settings: Settings, tables: Sequence[Table]) -> tuple[Exam, Exam]:
+class Exams:
+    """One exam for all arms, with patches that are cut as each was trained on them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pictures: Sequence[str],
+        tables: Sequence[Table],
+        seed: int,
+    ) -> None:
+        """Initialize a new Exams instance.
+
+        Args:
+            settings: What all runs share.
+            pictures: Names of pictures that were not trained on.
+            tables: What is predicted from embeddings.
+            seed: Seed of the points.
+        """
+        self.settings = settings
+        self.pictures = tuple(pictures)
+        self.tables = tuple(tables)
+        self.seed = seed
+        self.candidates = candidate_points('land:70').points
+        self._exams: dict[Cut, Exam] = {}
+
+    def of(self, arm: Arm) -> Exam:
+        """Return what an arm is asked.
+
+        Arms whose patches are cut alike are asked the same; others are asked for the
+        same places.
+
+        Args:
+            arm: The arm.
+        """
+        cut = Cut.of(arm)
+        if cut not in self._exams:
+            questions = cut.questions(self.settings, self.pictures, self.seed)
+            self._exams[cut] = self._exam(tuple(questions))
+        return self._exams[cut]
+
+    def _exam(self, questions: tuple[Question, ...]) -> Exam:
+        """Look up the truth, unless that was done for patches that are cut otherwise."""
+        for known in self._exams.values():
+            return replace(known, questions=questions)
+        held_out = next(q.points for q in questions if q.where == 'held-out')
+        groundings = load_groundings(exclude_groups=('imagery',))
+        return Exam(
+            questions,
+            self.candidates,
+            held_out,
+            groundings,
+            torch.from_numpy(groundings.labels(held_out)),
+            self.tables,
+        )
+
+
+def make_exams(settings: Settings, tables: Sequence[Table]) -> tuple[Exams, Exams]:
     """Make the exam that arms are chosen by, and the one they are tested by.
 
     Args:
@@ -91,31 +178,38 @@ def make_exams(settings: Settings, tables: Sequence[Table]) -> tuple[Exam, Exam]
         Both exams, of other points and other pictures.
     """
     return (
-        _make_exam(settings, VALIDATION, (), VAL_SEED),
-        _make_exam(settings, TEST, tables, TEST_SEED),
+        Exams(settings, VALIDATION, (), VAL_SEED),
+        Exams(settings, TEST, tables, TEST_SEED),
     )
 
 
-def write_files(folder: Path) -> set[str]:
-    """Write banks of several sizes, and directions of texts.
+def write_files(folder: Path) -> dict[str, str]:
+    """Write banks of several sizes and directions of texts, and look for weights.
 
     Args:
         folder: Folder of the study.
 
     Returns:
-        Names of what could not be written, for want of a distribution.
+        What arms cannot begin with, and the distribution that it takes.
     """
+    missing = {}
+    try:
+        IMAGE_WEIGHTS.path()
+    except FileNotFoundError:
+        missing[str(IMAGE_WEIGHTS)] = (
+            f'image_weights of {IMAGE_WEIGHTS.meta["distribution"]}'
+        )
     folder.mkdir(parents=True, exist_ok=True)
     bank = read_bank(BANK)
     for size in BANKS:
         _sized(bank, size).save(folder / f'bank-{size}.csv')
     if not has_sentence_encoder():
-        return {TEXT}
+        return {**missing, TEXT: f'directions of texts, by {SENTENCES[0]}'}
     vectors = sentence_vectors([concept.name for concept in bank])
     directions = F.normalize(mapped(vectors, 512, seed=0), dim=1)
     with atomic_path(folder / TEXT) as temporary:
         save_file({'directions': directions.contiguous()}, temporary)
-    return set()
+    return missing
 
 
 def _sized(bank: ConceptBank, size: int) -> ConceptBank:

