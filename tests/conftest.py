@@ -1,7 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import runpy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,22 @@ def geoclip() -> GeoCLIPLocation:
 def small_encoder() -> GeoCLIPLocation:
     torch.manual_seed(0)
     return GeoCLIPLocation(num_frequencies=4, hidden_dim=8, embed_dim=6).eval()
+
+
+@pytest.fixture(scope='module')
+def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Small pictures of the Earth in the place of all real ones, in a folder."""
+    from torchgeo_concepts.datasets import EARTH_PICTURES
+
+    fake = runpy.run_path(str(Path(__file__).parent / 'data/bluemarble/data.py'))
+    folder = tmp_path_factory.mktemp('pictures')
+    fake['create'](folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, picture in EARTH_PICTURES.items():
+            # One is carried by a distribution, as large as it is.
+            real = picture if picture.url else EARTH_PICTURES['january']
+            patch.setitem(EARTH_PICTURES, name, replace(real, shape=fake['SHAPE']))
+        yield folder
 
 
 @pytest.fixture

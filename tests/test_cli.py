@@ -123,6 +123,28 @@ def test_unknown_option(csv: str, out: str, capsys: pytest.CaptureFixture[str]) 
     assert "'auto', 'cpu', 'cuda'" in capsys.readouterr().err
 
 
+def test_study_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(['study', '--help'])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    for option in ('-o', '--root', '--arms ARMS [ARMS ...]', '--data', '--download'):
+        assert option in shown
+    for number in ('choice_seeds', 'seeds', 'steps', 'number', 'batch_size'):
+        assert f'--{number}' in shown
+
+
+def test_nothing_that_trains_is_imported() -> None:
+    heavy = (
+        "{'lightning', 'torchgeo.datamodules', 'torchgeo.tasks', 'torchgeo.trainers'}"
+    )
+    code = f'import sys, torchgeo_concepts.cli; print({heavy} & set(sys.modules))'
+    process = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == 'set()\n'
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(['--version'])

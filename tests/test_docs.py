@@ -22,6 +22,9 @@ MAP = re.compile(r'^\$ torchgeo-concepts (map --checkpoint .*)$', re.MULTILINE)
 LINK = re.compile(r'\]\((?!https?:)([^)#]+)')
 
 
+@pytest.mark.filterwarnings('ignore:.*does not have many workers')
+@pytest.mark.filterwarnings('ignore:.*`isinstance.treespec')
+@pytest.mark.filterwarnings('ignore:.*lr_scheduler.step')
 @pytest.mark.parametrize(
     'page',
     [page for page in PAGES if CODE.search(page.read_text())],

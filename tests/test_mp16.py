@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
 from torchgeo.main import main
 
 from torchgeo_concepts.cli import main as concepts_main
@@ -168,7 +169,7 @@ class TestFeatures:
         assert '1 of 2 images are not in' in capsys.readouterr().err
 
     def test_share_of_the_images(self, work: Path, weights: Path) -> None:
-        taken = []
+        taken: list[Tensor] = []
         for seed in ('0', '1', '1'):
             folder = f'features/{len(taken)}'
             words = ['--fraction', '0.34', '--seed', seed, '-o', folder]

@@ -24,6 +24,7 @@ from .embedding import embed_file
 from .image_features import ImageSet, cache_image_features
 from .maps import map_encoder
 from .quickstart import CITIES, quickstart
+from .study import ARMS, study
 from .text_directions import write_text_directions
 
 __all__ = ('main',)
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., object]] = {
     'map': map_encoder,
     'benchmark': benchmark,
     'audit': audit,
+    'study': study,
     'text-directions': write_text_directions,
     'cache-features': cache_image_features,
     'bank build': build_bank,
@@ -210,6 +212,34 @@ def _audit_parser() -> ArgumentParser:
     return parser
 
 
+def _study_parser() -> ArgumentParser:
+    parser = _function_parser(
+        study,
+        'Compare ways to align imagery with places; write a report. Goes on where it '
+        'stopped.',
+        {'arms', 'download', 'output'},
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        type=Path,
+        default=Path('study'),
+        help='Folder that gets the runs, study.md, study.csv and figures.',
+    )
+    parser.add_argument(
+        '--arms',
+        nargs='+',
+        default=list(ARMS),
+        help='Names of the arms, by default all. One of them must compare concepts.',
+    )
+    parser.add_argument(
+        '--download',
+        action='store_true',
+        help='Download the pictures that are not found in the root.',
+    )
+    return parser
+
+
 def _directions_parser() -> ArgumentParser:
     parser = _function_parser(
         write_text_directions,
@@ -317,6 +347,9 @@ def build_parser() -> ArgumentParser:
     )
     commands.add_subcommand(
         'audit', _audit_parser(), help='Score names beside controls.'
+    )
+    commands.add_subcommand(
+        'study', _study_parser(), help='Compare ways to align imagery with places.'
     )
     commands.add_subcommand(
         'text-directions',

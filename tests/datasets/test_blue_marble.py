@@ -317,6 +317,15 @@ class TestBlueMarble:
         with pytest.raises(ValueError, match='There are no concepts'):
             _ = dataset.bank
 
+    def test_the_sea_is_painted_black(self, options: dict[str, Any]) -> None:
+        # In the Atlantic, and in the Sahara.
+        points = torch.tensor([[-30.0, 0.0], [10.0, 20.0]])
+        masked = BlueMarble(points=points, mask_sea=True, **options)[range(2)]['image']
+        plain = BlueMarble(points=points, **options)[range(2)]['image']
+        assert not masked[0].any()
+        assert plain[0].any()
+        assert masked[1].equal(plain[1])
+
     def test_transforms(self, options: dict[str, Any]) -> None:
         dataset = BlueMarble(
             number=5, transforms=lambda s: {'image': s['image'] / 255}, **options

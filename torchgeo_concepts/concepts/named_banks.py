@@ -3,6 +3,7 @@
 
 """Banks by the names that configurations and commands give them."""
 
+from functools import cache
 from pathlib import Path
 
 from .bank import ConceptBank
@@ -31,8 +32,14 @@ def read_bank(source: str | None) -> ConceptBank:
     if source == 'general':
         return ConceptBank.general()
     if source == 'layers':
-        return load_groundings().bank
+        return _of_layers()
     if source.startswith('layers without ') and not Path(source).exists():
         groups = source.removeprefix('layers without ').split(',')
-        return load_groundings(exclude_groups=[name.strip() for name in groups]).bank
+        return _of_layers(*(name.strip() for name in groups))
     return ConceptBank.load(source)
+
+
+@cache
+def _of_layers(*exclude_groups: str) -> ConceptBank:
+    # To ask all layers takes seconds, and a study asks for each of its runs.
+    return load_groundings(exclude_groups=exclude_groups).bank

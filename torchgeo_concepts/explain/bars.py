@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ('draw_bars', 'plot_contrast', 'plot_explanation')
+__all__ = ('bar_rows', 'draw_bars', 'plot_contrast', 'plot_explanation')
 
 # Colours of people with any colour vision: Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/
@@ -131,8 +131,7 @@ def _limits(values: Sequence[float]) -> tuple[float, float]:
 def _plot(explanation: Explanation, number: int, what: str, title: str) -> 'Figure':
     from matplotlib.figure import Figure
 
-    shown = explanation.top(number)
-    together = _together(explanation, shown)
+    shown, together = bar_rows(explanation, number)
     heights = [max(1, len(shown)), len(together)]
     size = (WIDTH, MARGIN + ROW_HEIGHT * sum(heights))
     figure = Figure(figsize=size, dpi=200, layout='constrained')
@@ -145,10 +144,20 @@ def _plot(explanation: Explanation, number: int, what: str, title: str) -> 'Figu
     return figure
 
 
-def _together(
-    explanation: Explanation, shown: Sequence[tuple[str, float]]
-) -> list[tuple[str, float]]:
-    """Return what concepts, those shown and all others, and all else add, and the sum."""
+def bar_rows(
+    explanation: Explanation, number: int = SHOWN
+) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    """Return names and values of the bars of an explanation.
+
+    Args:
+        explanation: The explanation.
+        number: How many concepts have bars of their own.
+
+    Returns:
+        Those of the largest contributions, and those of what these, all other concepts
+        and all else add together, the sum last.
+    """
+    shown = explanation.top(number)
     named = sum(value for _, value in shown)
     others = sum(1 for value in explanation.contributions if value) - len(shown)
     rows = [(f'the {len(shown)} above', named)]
@@ -156,7 +165,7 @@ def _together(
         rows.append((f'{others} more concepts', explanation.named - named))
     rows += [(name, value) for part, name, value in explanation.parts.rows()
              if part != 'base']  # fmt: skip
-    return [*rows, ('sum', sum(value for _, value in rows))]
+    return shown, [*rows, ('sum', sum(value for _, value in rows))]
 
 
 def _title(explanation: Explanation) -> str:

@@ -12,7 +12,10 @@ import yaml
 
 from ..names import near_matches
 
-__all__ = ('ARMS', 'Arm', 'load_arm')
+__all__ = ('ARMS', 'TEST', 'VALIDATION', 'Arm', 'load_arm')
+
+# Pictures that arms are chosen by, and those that they are tested by.
+VALIDATION, TEST = ('july',), ('may', 'three-globe', 'january')
 
 BASE = 'base'
 

@@ -4,11 +4,12 @@
 """The study from its arms to its page."""
 
 import itertools
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,11 +18,12 @@ from .._files import check_writable
 from .._pages import command_line, write_lines, write_rows, write_section
 from ..benchmark.tasks import DATASETS, read_tables
 from ..datasets.earth_imagery import earth_picture
-from .arms import ARMS, Arm, load_arm
-from .exam import TEST, VALIDATION, Cut, Exams, make_exams, write_files
-from .figures import write_curves
+from .arms import ARMS, TEST, VALIDATION, Arm, load_arm
 from .report import Measurement, Outcome, measurements, of_arm, page_lines
-from .runs import Run, Settings, read_run, run_arm
+
+if TYPE_CHECKING:
+    from .exam import Exams
+    from .runs import Run, Settings
 
 __all__ = ('StudyReport', 'study')
 
@@ -31,10 +33,7 @@ PLAIN, HEADS = 'plain', 'heads-{}'
 # Measurement that arms are chosen by.
 CHOSEN_BY = f'{VALIDATION[0]}/seen/median_km'
 
-PAGE, CURVES = 'study.md', 'curves.png'
-
-# Figures by title.
-FIGURES = {'Losses of the arms as training goes on': CURVES}
+PAGE = 'study.md'
 
 # Seeds that arms are chosen by; those that they are tested by begin at 0.
 FIRST_CHOICE = 100
@@ -62,7 +61,7 @@ class StudyReport:
         return '\n'.join(
             [
                 self.outcome.verdict,
-                f'{len(self.outcome.runs)} runs: {self.output / "study.md"}',
+                f'{len(self.outcome.runs)} runs: {self.output / PAGE}',
             ]
         )
 
@@ -79,6 +78,7 @@ def study(
     batch_size: int = 512,
     questions: int = 4_000,
     page: Path | None = None,
+    figures: Path | None = None,
     download: bool = False,
     progress: bool | None = None,
 ) -> StudyReport:
@@ -102,7 +102,8 @@ def study(
         number: Number of points to train on.
         batch_size: Number of samples in a step.
         questions: Number of patches of each picture that are located.
-        page: Markdown file that also gets the text of study.md.
+        page: Markdown file that also gets the text of study.md, as a section.
+        figures: Folder of the figures. By default, that of the results.
         download: Download pictures that are not found.
         progress: Show progress bars. By default, on a terminal only.
 
@@ -113,10 +114,15 @@ def study(
         DatasetNotFoundError: If a picture is not found.
         ValueError: If there is no such arm, or an argument is not positive.
     """
-    start = time.perf_counter()
     command = command_line('study', study, locals())
+    start = time.perf_counter()
     _check_positive(choice_seeds=choice_seeds, seeds=seeds, questions=questions)
     known = {name: load_arm(name) for name in arms}
+    # What trains takes seconds to import, which other commands need not wait for.
+    from .exam import make_exams, write_files
+    from .figures import write_figures
+    from .runs import Settings
+
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     for path in (output / PAGE, *(() if page is None else (Path(page),))):
@@ -138,19 +144,20 @@ def study(
     with tqdm(disable=None if progress is None else not progress) as bar:
         outcome = _run(runnable, settings, exams, output, choice_seeds, seeds, bar)
     write_rows(output / 'study.csv', measurements(outcome.runs), Measurement)
-    write_curves(output / CURVES, outcome)
-    lines = list(
-        page_lines(
-            outcome,
-            command,
-            _setting(settings, exams[1], runnable.values()),
-            left_out,
-            FIGURES,
-        )
+    folder = output if figures is None else Path(figures)
+    drawn = write_figures(
+        folder, outcome, exams[1].of(runnable[outcome.chosen]), output
     )
-    write_lines(output / PAGE, lines)
+    setting = _setting(settings, exams[1], runnable.values())
+
+    def lines(page: Path) -> list[str]:
+        # Figures by their paths from the page.
+        links = {t: os.path.relpath(folder / n, page.parent) for t, n in drawn.items()}
+        return list(page_lines(outcome, command, setting, left_out, links))
+
+    write_lines(output / PAGE, lines(output / PAGE))
     if page is not None:
-        write_section(Path(page), lines)
+        write_section(Path(page), lines(Path(page)))
     return StudyReport(output, outcome, time.perf_counter() - start)
 
 
@@ -162,26 +169,31 @@ def _check_positive(**numbers: int) -> None:
 
 def _run(
     arms: Mapping[str, Arm],
-    settings: Settings,
-    exams: tuple[Exams, Exams],
+    settings: 'Settings',
+    exams: tuple['Exams', 'Exams'],
     folder: Path,
     choice_seeds: int,
     seeds: int,
     bar: 'tqdm[Any]',
 ) -> Outcome:
     """Run all arms to choose one, and that one and its rivals to test it."""
+    from .runs import read_run, run_arm
+
+    # Whether one can be chosen is known before hours of training.
+    _eligible(arms)
     bar.total = len(arms) * choice_seeds
 
     def runs(
-        names: Iterable[str], numbers: Iterable[int], asked: Exams, keep: int | None
-    ) -> list[Run]:
+        names: Iterable[str], numbers: Iterable[int], asked: 'Exams', keep: int | None
+    ) -> list['Run']:
         made = []
         for seed, name in itertools.product(numbers, names):
             bar.set_description(f'{name} {seed}')
-            run = read_run(folder, arms[name], seed, settings)
+            own = arms[name], seed, settings
+            run = read_run(folder, *own, keep=seed == keep)
             if run is None:
                 exam = asked.of(arms[name])
-                run = run_arm(arms[name], seed, settings, exam, folder, seed == keep)
+                run = run_arm(*own, exam, folder, keep=seed == keep)
             made.append(run)
             bar.update()
         return made
@@ -195,7 +207,14 @@ def _run(
     return Outcome(arms, choice, chosen, rivals, tests)
 
 
-def choose(arms: Mapping[str, Arm], runs: Sequence[Run]) -> str:
+def _eligible(arms: Mapping[str, Arm]) -> list[str]:
+    names = [name for name, arm in arms.items() if arm.can_be_chosen]
+    if not names:
+        raise ValueError('None of the arms compares concepts. Add one that does.')
+    return names
+
+
+def choose(arms: Mapping[str, Arm], runs: Sequence['Run']) -> str:
     """Choose the arm with concepts that locates patches best.
 
     Args:
@@ -210,11 +229,8 @@ def choose(arms: Mapping[str, Arm], runs: Sequence[Run]) -> str:
     """
     errors = {
         name: np.mean([run.metrics[CHOSEN_BY] for run in of_arm(runs, name)])
-        for name, arm in arms.items()
-        if arm.can_be_chosen
+        for name in _eligible(arms)
     }
-    if not errors:
-        raise ValueError('None of the arms compares concepts. Add one that does.')
     return min(errors, key=lambda name: float(errors[name]))
 
 
@@ -234,8 +250,10 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
     return [name for name in (PLAIN, heads) if name in arms]
 
 
-def _setting(settings: Settings, exams: Exams, arms: Iterable[Arm]) -> str:
+def _setting(settings: 'Settings', exams: 'Exams', arms: Iterable[Arm]) -> str:
     pictures = ', '.join(exams.pictures)
+    from .exam import Cut
+
     sizes = sorted({Cut.of(arm).size for arm in arms})
     windows = ' or '.join(f'{size} x {size}' for size in sizes)
     tables = ', '.join(

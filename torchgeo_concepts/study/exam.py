@@ -19,24 +19,23 @@ from ..audit.texts import SENTENCES, has_sentence_encoder, mapped, sentence_vect
 from ..benchmark.tasks import Table
 from ..candidates import candidate_points
 from ..concepts.bank import ConceptBank
-from ..concepts.layers.grounding import load_groundings
 from ..concepts.named_banks import read_bank
 from ..datamodules.blue_marble import TEST_SEED, VAL_SEED, BlueMarbleDataModule
 from ..datasets import BlueMarble
 from ..datasets.grounded_points import Blocks
 from ..image_transforms import Normalize
 from ..models import EfficientNetLite0_Weights
-from .arms import Arm
+from .arms import TEST, VALIDATION, Arm
 from .measures import Exam, Question
-from .runs import Settings
+from .runs import Settings, all_groundings
 
-__all__ = ('TEST', 'VALIDATION', 'Cut', 'Exams', 'make_exams', 'write_files')
-
-# Pictures that arms are chosen by, and those that they are tested by.
-VALIDATION, TEST = ('july',), ('may', 'three-globe', 'january')
+__all__ = ('Cut', 'Exams', 'make_exams', 'write_files')
 
 # Blocks that were trained in, and those that were not.
 WHERE: dict[str, Blocks] = {'seen': 'train', 'held-out': 'test'}
+
+# Points that places are searched among.
+CANDIDATES = 'land:70'
 
 BANK = 'layers without imagery'
 BANKS = (32, 128, 512)
@@ -133,7 +132,7 @@ class Exams:
         self.pictures = tuple(pictures)
         self.tables = tuple(tables)
         self.seed = seed
-        self.candidates = candidate_points('land:70').points
+        self.candidates = candidate_points(CANDIDATES).points
         self._exams: dict[Cut, Exam] = {}
 
     def of(self, arm: Arm) -> Exam:
@@ -156,7 +155,7 @@ class Exams:
         for known in self._exams.values():
             return replace(known, questions=questions)
         held_out = next(q.points for q in questions if q.where == 'held-out')
-        groundings = load_groundings(exclude_groups=('imagery',))
+        groundings = all_groundings().without(('imagery',))
         return Exam(
             questions,
             self.candidates,

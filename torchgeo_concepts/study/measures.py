@@ -21,7 +21,7 @@ from ..models.alignment import Alignment
 from ..probes import ridge_probes
 from ..tasks.concept_distillation import concept_quality
 
-__all__ = ('Exam', 'Question', 'located', 'measure')
+__all__ = ('Exam', 'Question', 'gallery_of', 'located', 'measure')
 
 # City, region, country and continent, as papers on geo-localization have them.
 KILOMETRES = (25, 200, 750, 2500)
@@ -89,19 +89,28 @@ def measure(
     """
     metrics: dict[str, float] = {}
     with evaluating(model):
-        gallery = Gallery.build(
-            model,
-            exam.candidates,
-            space=model.alignment.align,
-            dtype='float32',
-            progress=False,
-        )
+        gallery = gallery_of(model, exam.candidates)
         for question in exam.questions:
             metrics |= _distances(question, located(model, gallery, question.images))
         for table in exam.tables:
             metrics |= _downstream(model, table)
         metrics['auc'] = _concept_auc(model, reading, exam)
     return metrics
+
+
+def gallery_of(model: ImageLocationModel, candidates: Tensor) -> Gallery:
+    """Encode candidates as a model compares them.
+
+    Args:
+        model: Images and locations.
+        candidates: Points of shape ``(M, 2)``.
+
+    Returns:
+        The gallery, in memory.
+    """
+    return Gallery.build(
+        model, candidates, space=model.alignment.align, dtype='float32', progress=False
+    )
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ import torchgeo_concepts
 
 from .._pages import processor, wrapped
 from .arms import Arm
-from .runs import Run
 from .statistics import Comparison, compare
+
+if TYPE_CHECKING:
+    from .runs import Run
 
 __all__ = ('Measurement', 'Outcome', 'measurements', 'of_arm', 'page_lines')
 
@@ -38,13 +41,13 @@ class Outcome:
     """
 
     arms: Mapping[str, Arm]
-    choice: Sequence[Run]
+    choice: Sequence['Run']
     chosen: str
     rivals: Sequence[str]
-    tests: Sequence[Run]
+    tests: Sequence['Run']
 
     @property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple['Run', ...]:
         """All runs."""
         return (*self.choice, *self.tests)
 
@@ -59,7 +62,9 @@ class Outcome:
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The chosen arm beside each rival, seed by seed."""
+        """The chosen arm beside each rival, seed by seed; none of a single seed."""
+        if len(of_arm(self.tests, self.chosen)) < 2:
+            return ()
         values = {
             (arm, metric): [run.metrics[metric] for run in of_arm(self.tests, arm)]
             for arm in (self.chosen, *self.rivals)
@@ -77,6 +82,10 @@ class Outcome:
     @property
     def verdict(self) -> str:
         """What the chosen arm is better and worse at, in a sentence or two."""
+        if not self.rivals:
+            return f'{self.chosen} has no rival among the arms.'
+        if not self.comparisons:
+            return f'{self.chosen} has one seed, which tells no difference from chance.'
         texts = []
         for rival in self.rivals:
             own = [c for c in self.comparisons if c.other == rival]
@@ -107,7 +116,7 @@ class Measurement:
     value: float
 
 
-def measurements(runs: Iterable[Run]) -> list[Measurement]:
+def measurements(runs: Iterable['Run']) -> list[Measurement]:
     """Return everything that was measured, a row for each value.
 
     Args:
@@ -120,7 +129,7 @@ def measurements(runs: Iterable[Run]) -> list[Measurement]:
     ]
 
 
-def of_arm(runs: Iterable[Run], arm: str) -> list[Run]:
+def of_arm(runs: Iterable['Run'], arm: str) -> list['Run']:
     """Return the runs of an arm, in the order of their seeds.
 
     Args:
@@ -163,7 +172,7 @@ def page_lines(
         left_out: What was left out, and why.
         figures: Titles of figures, and their paths from the page.
     """
-    yield '## What was measured'
+    yield '# What was measured'
     yield ''
     yield from wrapped(f'**{found.verdict}**')
     minutes = sum(run.minutes for run in found.runs)
@@ -183,25 +192,29 @@ def page_lines(
         yield f'- left out: {line}'
     if left_out:
         yield ''
-    yield '### Fresh seeds'
+    yield '## Fresh seeds'
     yield ''
     names = [found.chosen, *found.rivals]
     yield from _means({name: of_arm(found.tests, name) for name in names})
-    yield '### Differences'
+    if found.comparisons:
+        yield '## Differences'
+        yield ''
+        yield from wrapped(
+            'Paired t-tests over the seeds, corrected by Holm for all rows of the table. '
+            'A smaller error and a larger R² are better.'
+        )
+        yield from _comparisons(found.comparisons)
+    yield '## Figures'
     yield ''
-    yield from wrapped(
-        'Paired t-tests over the seeds, corrected by Holm for all rows of the table. A '
-        'smaller error and a larger R² are better.'
-    )
-    yield from _comparisons(found.comparisons)
     for title, path in figures.items():
         yield f'![{title}]({path})'
         yield ''
-    yield '### All arms'
+        yield from wrapped(f'{title}.')
+    yield '## All arms'
     yield ''
     yield from wrapped(
-        'Two seeds each, on the picture and the points that arms are chosen by, of which '
-        'none is in the tables above.'
+        'On the picture and the points that arms are chosen by, of which none is in the '
+        'tables above.'
     )
     yield from _means({a: of_arm(found.choice, a) for a in found.arms})
     yield '| arm | |'
@@ -211,7 +224,7 @@ def page_lines(
     yield ''
 
 
-def _means(runs: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+def _means(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
     """Yield tables of means and standard deviations over seeds, a row for each arm."""
     runs = {name: some for name, some in runs.items() if some}
     groups: dict[str, list[str]] = {}

@@ -27,7 +27,7 @@ from ..tasks import ConceptAlignment
 from .arms import FILES, Arm
 from .measures import Exam, measure
 
-__all__ = ('Run', 'Settings', 'read_run', 'run_arm')
+__all__ = ('Run', 'Settings', 'checkpoint_path', 'read_run', 'run_arm')
 
 # Changes whenever the same settings could get other measurements.
 PROTOCOL = 1
@@ -69,7 +69,7 @@ class Settings:
             'val_number': 1,
         }
         data = BlueMarbleDataModule(**arm.arguments('data') | own, seed=seed)
-        data.options['groundings'] = _groundings()
+        data.options['groundings'] = all_groundings()
         return data
 
     def digest(self, arm: Arm) -> str:
@@ -106,7 +106,8 @@ class Run:
 
 
 @cache
-def _groundings() -> Groundings:
+def all_groundings() -> Groundings:
+    """Return what installed maps tell, which takes seconds to look up."""
     return load_groundings()
 
 
@@ -138,7 +139,20 @@ def run_path(folder: Path, arm: str, seed: int) -> Path:
     return folder / 'runs' / f'{arm}-{seed}.json'
 
 
-def read_run(folder: Path, arm: Arm, seed: int, settings: Settings) -> Run | None:
+def checkpoint_path(folder: Path, arm: str, seed: int) -> Path:
+    """Return the file of the model of a run, if it is kept.
+
+    Args:
+        folder: Folder of the study.
+        arm: Name of the arm.
+        seed: Its seed.
+    """
+    return run_path(folder, arm, seed).with_suffix('.ckpt')
+
+
+def read_run(
+    folder: Path, arm: Arm, seed: int, settings: Settings, keep: bool = False
+) -> Run | None:
     """Read what was measured of a run, if it was measured with these settings.
 
     Args:
@@ -146,6 +160,7 @@ def read_run(folder: Path, arm: Arm, seed: int, settings: Settings) -> Run | Non
         arm: The arm.
         seed: Its seed.
         settings: What all runs share.
+        keep: Only if its model was kept, too.
 
     Returns:
         The run, or None.
@@ -154,6 +169,8 @@ def read_run(folder: Path, arm: Arm, seed: int, settings: Settings) -> Run | Non
     if not path.exists():
         return None
     run = Run(**json.loads(path.read_text(encoding='utf-8')))
+    if keep and not checkpoint_path(folder, arm.name, seed).exists():
+        return None
     return run if run.settings == settings.digest(arm) else None
 
 
@@ -229,7 +246,7 @@ def train(
         data = settings.data(arm, seed)
         trainer.fit(task, datamodule=data)
         if keep:
-            path = run_path(folder, arm.name, seed).with_suffix('.ckpt')
+            path = checkpoint_path(folder, arm.name, seed)
             path.parent.mkdir(parents=True, exist_ok=True)
             trainer.save_checkpoint(path, weights_only=True)
     return task, curve.points

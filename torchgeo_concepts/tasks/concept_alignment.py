@@ -223,11 +223,7 @@ class ConceptAlignment(BaseTask):
                 self.hparams['unit'],
             )
         self.model = models.ImageLocationModel(tower, encoder, self._align(basis))
-        self.reading: models.ConceptReading | None = None
-        if self.hparams['reading'] is not None:
-            self.reading = models.ConceptReading(
-                len(bank), dim, self.hparams['reading']
-            )
+        self.reading = self._read(len(bank), dim)
         # Which columns of the labels of a dataset are those of the concepts.
         self._columns: Tensor | None = None
         self.queue = PointQueue(
@@ -298,6 +294,12 @@ class ConceptAlignment(BaseTask):
         return models.ConceptAlignment(
             basis, self.hparams['image_projection'], self.hparams['align']
         )
+
+    def _read(self, num_concepts: int, dim: int) -> models.ConceptReading | None:
+        reading = self.hparams['reading']
+        if reading is None:
+            return None
+        return models.ConceptReading(num_concepts, dim, reading)
 
     @property
     def _uses_concepts(self) -> bool:
@@ -538,6 +540,7 @@ class ConceptAlignment(BaseTask):
                 bank, initial, checkpoint['basis_source'], self.hparams['unit']
             )
             self.model.alignment = self._align(basis)
+            self.reading = self._read(len(bank), len(basis.initial))
             self.val_entropy = ConceptEntropy(len(bank))
             self._freeze()
         self.model.alignment.basis.source = checkpoint['basis_source']
@@ -553,7 +556,9 @@ class ConceptAlignment(BaseTask):
                 labels of none of the concepts.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
-        self._find_labels(getattr(datamodule, 'train_dataset', None))
+        for name in ('val_dataset', 'train_dataset'):
+            self._find_labels(getattr(datamodule, name, None))
+        self._set_scale(getattr(datamodule, 'train_dataset', None))
         for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
             source = getattr(datamodule, name, None)
             if not isinstance(source, CachedFeatures):
@@ -562,9 +567,11 @@ class ConceptAlignment(BaseTask):
             self._check_features(source.made_by)
 
     def _find_labels(self, dataset: Any) -> None:
-        """Find the concepts among the labels of a dataset, and their scale."""
+        """Find the concepts among the labels of a dataset."""
+        if self.reading is None:
+            return
         known: ConceptBank | None = getattr(dataset, 'bank', None)
-        if self.reading is None or known is None:
+        if known is None:
             return
         where = {concept: column for column, concept in enumerate(known.ids)}
         columns = [where.get(concept, len(known)) for concept in self.bank.ids]
@@ -574,6 +581,13 @@ class ConceptAlignment(BaseTask):
                 f"{len(known)} that the dataset has labels of. Use bank='layers'."
             )
         self._columns = torch.tensor(columns)
+
+    def _set_scale(self, dataset: Any) -> None:
+        """Standardise labels as those that are trained on vary."""
+        if self.reading is None or self._columns is None:
+            return
+        if getattr(dataset, 'bank', None) is None:
+            return
         scale = dataset.scale()
         # What has no label is neither moved nor stretched.
         mean = torch.tensor([*scale.mean, 0.0])[self._columns]

@@ -1,0 +1,66 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import pytest
+import torch
+from torch import Tensor
+
+from torchgeo_concepts.models import ConceptReading
+from torchgeo_concepts.models.alignment import Alignment
+
+
+@pytest.fixture
+def aligned() -> Alignment:
+    generator = torch.Generator().manual_seed(0)
+
+    def some(size: int) -> Tensor:
+        return torch.randn(4, size, generator=generator)
+
+    return Alignment(some(16), some(16), some(5), some(5))
+
+
+@torch.no_grad()
+def test_projections(aligned: Alignment) -> None:
+    reading = ConceptReading(5, 16, 'projections')
+    # Cosines with a standard deviation of 1/4 become estimates with one of 1.
+    images, locations = reading(aligned)
+    torch.testing.assert_close(images, 4 * aligned.z_image)
+    torch.testing.assert_close(locations, 4 * aligned.z_location)
+    reading.log_factor[1, 2] = 0
+    reading.shift[1, 2] = 3
+    again, moved = reading(aligned)
+    assert again.equal(images)
+    torch.testing.assert_close(moved[:, 2], aligned.z_location[:, 2] + 3)
+    torch.testing.assert_close(moved[:, 3], locations[:, 3])
+
+
+@torch.no_grad()
+def test_heads(aligned: Alignment) -> None:
+    reading = ConceptReading(5, 16, 'heads')
+    images, locations = reading(aligned)
+    torch.testing.assert_close(images, reading.image_head(aligned.x_image))
+    torch.testing.assert_close(locations, reading.location_head(aligned.x_location))
+    assert images.shape == locations.shape == (4, 5)
+    # Projections are none of its business.
+    nothing = torch.zeros(4, 5)
+    blind = Alignment(aligned.x_image, aligned.x_location, nothing, nothing)
+    assert reading.of_images(blind).equal(images)
+    assert reading.of_locations(blind).equal(locations)
+
+
+def test_standardise() -> None:
+    reading = ConceptReading(2, 16)
+    labels = torch.tensor([[3.0, torch.nan], [1.0, 4.0]])
+    assert reading.standardise(labels)[0, 0] == 3
+    reading.set_scale(torch.tensor([2.0, 0.0]), torch.tensor([0.5, 8.0]))
+    standardised = reading.standardise(labels)
+    assert standardised[:, 0].tolist() == [2, -2]
+    assert standardised[0, 1].isnan()
+    assert standardised[1, 1] == 0.5
+    # A checkpoint holds the scale.
+    assert {'mean', 'std'} <= set(reading.state_dict())
+
+
+def test_unknown_reading() -> None:
+    with pytest.raises(ValueError, match="'projections', 'heads'.*not 'tails'"):
+        ConceptReading(2, 16, 'tails')  # type: ignore[arg-type]

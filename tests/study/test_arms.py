@@ -1,0 +1,93 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+from importlib import resources
+from typing import Any
+
+import pytest
+import yaml
+from torchgeo.main import main
+
+from torchgeo_concepts.study import ARMS, load_arm
+
+CONFIGS = resources.files('torchgeo_concepts.study') / 'configs'
+
+# What each arm may change of what all share.
+OF_ARMS = {
+    'align',
+    'bank',
+    'divergence',
+    'divergence_weight',
+    'freeze_basis',
+    'image_projection',
+    'label_weight',
+    'location_weights',
+    'reading',
+    'text_embeddings',
+    'unit',
+}
+
+# What those with a pretrained image tower change besides.
+OF_TOWERS = {'freeze_backbone', 'image_tower', 'image_weights'}
+
+
+@pytest.fixture
+def base() -> dict[str, Any]:
+    shared: dict[str, Any] = yaml.safe_load((CONFIGS / 'base.yaml').read_text())
+    return shared
+
+
+@pytest.mark.filterwarnings("ignore:LightningCLI's args parameter")
+@pytest.mark.parametrize('name', ARMS)
+def test_torchgeo_takes_it_as_the_study_does(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(CONFIGS / f'{part}.yaml') for part in ('base', name)]
+    with pytest.raises(SystemExit) as stop:
+        main(['fit', '--config', files[0], '--config', files[1], '--print_config'])
+    assert stop.value.code == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    arm = load_arm(name)
+    for part in ('model', 'data'):
+        assert shown[part]['class_path'] == arm.config[part]['class_path']
+        assert shown[part]['init_args'].items() >= arm.arguments(part).items()
+    assert shown['trainer'].items() >= arm.config['trainer'].items()
+
+
+@pytest.mark.parametrize('name', ARMS)
+def test_differs_in_the_alignment_alone(name: str, base: dict[str, Any]) -> None:
+    arm = load_arm(name)
+    assert arm.remark.endswith('.')
+    own = arm.arguments('model')
+    shared = base['model']['init_args']
+    pretrained = name.startswith('pretrained-')
+    towers = OF_TOWERS if pretrained else set()
+    assert {key for key in own if own[key] != shared.get(key)} <= OF_ARMS | towers
+    labels = {'exclude_groups', 'rotate_degrees'}
+    labels |= {'size', 'mean', 'std'} if pretrained else set()
+    data, same = arm.arguments('data'), base['data']['init_args']
+    assert {key for key in data if data[key] != same.get(key)} <= labels
+    assert arm.config['trainer'] == base['trainer']
+
+
+def test_which_can_be_chosen() -> None:
+    chosen = {name for name in ARMS if load_arm(name).can_be_chosen}
+    assert {'grounded-1', 'paper-1', 'concepts-only'} <= chosen
+    assert not chosen & {'plain', 'heads-1', 'rotated', 'untaught', 'no-climate'}
+
+
+def test_what_teaches() -> None:
+    assert load_arm('plain').label_weight is None
+    assert load_arm('heads-4').label_weight == 4
+    assert load_arm('plain').needs == {'layers without imagery'}
+    paper = {'layers without imagery', 'text.safetensors'}
+    assert load_arm('paper-1').needs == paper
+
+
+@pytest.mark.parametrize(
+    ('name', 'hint'),
+    [('grounded1', "Did you mean 'grounded-1'"), ('base', 'Known are')],
+)
+def test_unknown(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f"No arm '{name}'. {hint}"):
+        load_arm(name)

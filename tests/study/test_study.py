@@ -1,0 +1,264 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image as mpimg
+import numpy as np
+import pytest
+
+from torchgeo_concepts.cli import main
+from torchgeo_concepts.study import ARMS, StudyReport, exam, load_arm, runs, study
+from torchgeo_concepts.study.command import CHOSEN_BY, choose, rivals_of
+from torchgeo_concepts.study.report import Outcome, outcome, page_lines
+from torchgeo_concepts.study.runs import Run, Settings, read_run, run_arm
+from torchgeo_concepts.study.statistics import Comparison
+
+ASKED = ['plain', 'grounded-1', 'paper-1']
+SMALL: dict[str, Any] = {'steps': 2, 'number': 64, 'batch_size': 32, 'questions': 24}
+
+
+def run(arm: str, seed: int, **metrics: float) -> Run:
+    curve = [{'step': 10, 'contrast': 1.0}]
+    return Run(arm, seed, '', 1.0, metrics, curve)
+
+
+class TestSettings:
+    def test_digest(self) -> None:
+        settings = Settings(Path('a'))
+        arm = load_arm('plain')
+        digest = settings.digest(arm)
+        assert replace(settings, root=Path('b')).digest(arm) == digest
+        for name in SMALL:
+            changed: dict[str, Any] = {name: 7}
+            other = replace(settings, **changed)
+            assert other.digest(arm) != digest, name
+        assert settings.digest(load_arm('grounded-1')) != digest
+
+    def test_runs_of_other_settings_are_not_read(self, tmp_path: Path) -> None:
+        settings, arm = Settings(Path('a')), load_arm('plain')
+        assert read_run(tmp_path, arm, 3, settings) is None
+        made = replace(run('plain', 3, r2=0.5), settings=settings.digest(arm))
+        (tmp_path / 'runs').mkdir()
+        text = json.dumps(made.__dict__)
+        (tmp_path / 'runs' / 'plain-3.json').write_text(text)
+        assert read_run(tmp_path, arm, 3, settings) == made
+        assert read_run(tmp_path, arm, 3, replace(settings, steps=7)) is None
+        assert read_run(tmp_path, arm, 3, settings, keep=True) is None
+        (tmp_path / 'runs' / 'plain-3.ckpt').touch()
+        assert read_run(tmp_path, arm, 3, settings, keep=True) == made
+
+
+class TestChoice:
+    @pytest.mark.parametrize('better', ['grounded-1', 'paper-1'])
+    def test_smallest_mean_error(self, better: str) -> None:
+        arms = {name: load_arm(name) for name in (*ASKED, 'rotated')}
+        errors = {'plain': 1, 'rotated': 2, 'grounded-1': 9, 'paper-1': 9} | {better: 5}
+        made = [
+            run(name, seed, **{CHOSEN_BY: error + shift})
+            for name, error in errors.items()
+            for seed, shift in ((100, -3.0), (101, 3.0))
+        ]
+        # Neither plain alignment nor a control, however well they do.
+        assert choose(arms, made) == better
+
+    def test_nothing_to_choose(self) -> None:
+        with pytest.raises(ValueError, match='None of the arms compares concepts'):
+            choose({'plain': load_arm('plain')}, [])
+
+    def test_rivals(self) -> None:
+        arms = {name: load_arm(name) for name in ARMS}
+        assert rivals_of('grounded-4', arms) == ['plain', 'heads-4']
+        assert rivals_of('paper-1', arms) == ['plain', 'heads-1']
+        few = {name: arms[name] for name in ('grounded-4', 'plain', 'heads-1')}
+        assert rivals_of('grounded-4', few) == ['plain']
+
+
+class TestReport:
+    @pytest.mark.parametrize(
+        ('metric', 'difference', 'corrected', 'said'),
+        [
+            ('may/seen/median_km', -5.0, 0.01, 'better'),
+            ('may/seen/median_km', 5.0, 0.01, 'worse'),
+            ('r2/warmth', 0.1, 0.049, 'better'),
+            ('r2/warmth', -0.1, 0.049, 'worse'),
+            ('r2/warmth', 0.1, 0.05, '='),
+            ('r2/warmth', 0.0, np.nan, '='),
+        ],
+    )
+    def test_outcome(
+        self, metric: str, difference: float, corrected: float, said: str
+    ) -> None:
+        numbers = difference, 0.0, 0.0, corrected, corrected
+        assert outcome(Comparison(metric, 'a', 'b', *numbers, 8)) == said
+
+    def test_one_seed_and_no_rival(self) -> None:
+        arms = {name: load_arm(name) for name in ('plain', 'grounded-1')}
+        made = [run(name, 0, **{'r2/warmth': 0.5}) for name in arms]
+        one = Outcome(arms, made, 'grounded-1', ['plain'], made)
+        assert one.comparisons == ()
+        assert one.verdict.endswith('one seed, which tells no difference from chance.')
+        page = '\n'.join(page_lines(one, 'command', 'setting', [], {}))
+        assert '| grounded-1 | 1 | 0.500 | 1.0 |' in page
+        assert '## Differences' not in page
+        alone = Outcome(arms, made, 'grounded-1', [], made)
+        assert alone.verdict == 'grounded-1 has no rival among the arms.'
+
+
+@pytest.mark.parametrize('name', ['choice_seeds', 'seeds', 'questions'])
+def test_nothing_to_do(name: str, tmp_path: Path) -> None:
+    none: dict[str, Any] = {name: 0}
+    with pytest.raises(ValueError, match=f'{name} must be at least 1, not 0'):
+        study(tmp_path, **none)
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = ['--arms', 'plain', 'grounded1']
+    assert main(['study', '-o', str(tmp_path / 'out'), *arms]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("torchgeo-concepts study: No arm 'grounded1'. Did you")
+    assert not (tmp_path / 'out').exists()
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a study."""
+
+
+class TestWhole:
+    """A study that is stopped, goes on, and is asked for again."""
+
+    @pytest.fixture(scope='class')
+    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return tmp_path_factory.mktemp('study')
+
+    @pytest.fixture(scope='class')
+    def trained(self) -> list[tuple[str, int]]:
+        return []
+
+    @pytest.fixture(scope='class')
+    def options(
+        self, small_pictures: Path, folder: Path, trained: list[tuple[str, int]]
+    ) -> Iterator[dict[str, Any]]:
+        rng = np.random.default_rng(0)
+        points = rng.uniform((-180, -60), (180, 70), (150, 2))
+        rows = [f'{x:.3f},{y:.3f},{30 - abs(y):.3f}' for x, y in points]
+        (folder / 'warm.csv').write_text('\n'.join(['lon,lat,warmth', *rows]))
+        train = runs.train
+
+        def counted(arm: Any, seed: int, *rest: Any, **options: Any) -> Any:
+            trained.append((arm.name, seed))
+            if len(trained) == 2:
+                raise Interrupted
+            return train(arm, seed, *rest, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runs, 'train', counted)
+            patch.setattr(exam, 'CANDIDATES', 'land:1500')
+            # Encoding texts takes longer than all the rest.
+            patch.setattr(exam, 'has_sentence_encoder', lambda: False)
+            yield {
+                'output': folder / 'out',
+                'root': small_pictures,
+                'arms': ASKED,
+                'data': folder / 'warm.csv',
+                'choice_seeds': 1,
+                'seeds': 2,
+                'page': folder / 'docs' / 'page.md',
+                'figures': folder / 'docs' / 'images',
+                'progress': False,
+                **SMALL,
+            }
+
+    @pytest.fixture(scope='class')
+    def report(
+        self, options: dict[str, Any], folder: Path, trained: list[tuple[str, int]]
+    ) -> StudyReport:
+        (folder / 'docs').mkdir()
+        (folder / 'docs' / 'page.md').write_text('# Study\n\nBy hand.\n')
+        with pytest.raises(Interrupted):
+            study(**options)
+        assert trained == [('plain', 100), ('grounded-1', 100)]
+        return study(**options)
+
+    def test_goes_on(
+        self,
+        report: StudyReport,
+        options: dict[str, Any],
+        trained: list[tuple[str, int]],
+    ) -> None:
+        assert trained[2:] == [
+            ('grounded-1', 100),
+            ('grounded-1', 0),
+            ('plain', 0),
+            ('grounded-1', 1),
+            ('plain', 1),
+        ]
+        table = (report.output / 'study.csv').read_bytes()
+        again = study(**options)
+        assert len(trained) == 7
+        assert (report.output / 'study.csv').read_bytes() == table
+        assert again.outcome.verdict == report.outcome.verdict
+
+    def test_same_seed_same_measurements(
+        self, report: StudyReport, options: dict[str, Any], tmp_path: Path
+    ) -> None:
+        settings = Settings(options['root'], **SMALL)
+        asked, _ = exam.make_exams(settings, [])
+        arm = load_arm('grounded-1')
+        again = run_arm(arm, 100, settings, asked.of(arm), tmp_path)
+        [first] = [
+            run
+            for run in report.outcome.choice
+            if (run.arm, run.seed) == ('grounded-1', 100)
+        ]
+        # As text, since what is not known equals itself there.
+        assert json.dumps(again.metrics) == json.dumps(first.metrics)
+        assert again.curve == first.curve
+
+    def test_measurements(self, report: StudyReport) -> None:
+        with (report.output / 'study.csv').open() as stream:
+            rows = list(csv.DictReader(stream))
+        assert {(row['arm'], row['seed']) for row in rows} == {
+            (arm, str(seed)) for arm in ('plain', 'grounded-1') for seed in (100, 0, 1)
+        }
+        tested = {row['metric'] for row in rows if row['seed'] == '0'}
+        assert {
+            'may/seen/median_km',
+            'may/held-out/acc@200km',
+            'january/held-out/median_km',
+            'r2/warmth',
+            'auc',
+            'minutes',
+        } <= tested
+        chosen_by = {row['metric'] for row in rows if row['seed'] == '100'}
+        # What arms are chosen by is in none of the tests, nor the other way round.
+        assert chosen_by & tested == {'auc', 'minutes'}
+        assert {len(run.curve) for run in report.outcome.runs} == {1}
+
+    def test_page(self, report: StudyReport, folder: Path) -> None:
+        page = (report.output / 'study.md').read_text()
+        assert page.startswith('# What was measured\n')
+        for arm in ('plain', 'grounded-1'):
+            assert f'| {arm} | {load_arm(arm).remark} |' in page
+        assert '- left out: paper-1: it needs directions of texts' in page
+        assert '| may/seen/median_km | plain | ' in page
+        assert '$ torchgeo-concepts study --output' in page
+        assert str(report).startswith('grounded-1 beside plain: better in ')
+        section = (folder / 'docs' / 'page.md').read_text()
+        assert section.startswith('# Study\n\nBy hand.\n\n# What was measured\n')
+
+    def test_figures(self, report: StudyReport, folder: Path) -> None:
+        for page in (report.output / 'study.md', folder / 'docs' / 'page.md'):
+            links = re.findall(r'!\[.*\]\((.*)\)', page.read_text())
+            assert {Path(link).name for link in links} >= {
+                'study_curves.png',
+                'study_errors.png',
+            }
+            for link in links:
+                assert mpimg.imread(page.parent / link).ndim == 3

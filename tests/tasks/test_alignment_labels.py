@@ -1,0 +1,265 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from torch import Tensor
+
+from torchgeo_concepts.concepts import Concept, ConceptBank
+from torchgeo_concepts.concepts.layers.grounding import Groundings, load_groundings
+from torchgeo_concepts.datamodules import BlueMarbleDataModule
+from torchgeo_concepts.tasks import ConceptAlignment
+
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:.*concept basis is random'),
+    pytest.mark.filterwarnings('ignore:.*does not have many workers'),
+    pytest.mark.filterwarnings('ignore:.*lr_scheduler.step'),
+    pytest.mark.filterwarnings('ignore:.*module.s. in eval mode'),
+    pytest.mark.filterwarnings('ignore:.*`isinstance.treespec'),
+]
+
+READINGS = ['projections', 'heads']
+
+UNKNOWN = Concept('no-map', 'what no map tells', 'landform')
+
+
+@pytest.fixture(scope='module')
+def groundings() -> Groundings:
+    return load_groundings(layers=['igbp', 'distance-to-coast'], probes=2000)
+
+
+@pytest.fixture(scope='module')
+def bank(groundings: Groundings, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The concepts of the maps in another order, behind one that no map tells."""
+    file = tmp_path_factory.mktemp('bank') / 'bank.csv'
+    ConceptBank([UNKNOWN, *reversed(list(groundings.bank))]).save(file)
+    return str(file)
+
+
+@pytest.fixture
+def data(small_pictures: Path, groundings: Groundings) -> BlueMarbleDataModule:
+    return make_data(small_pictures, groundings)
+
+
+def make_data(
+    root: Path, groundings: Groundings, **options: Any
+) -> BlueMarbleDataModule:
+    module = BlueMarbleDataModule(
+        root, number=64, val_number=16, test_number=16, batch_size=32, **options
+    )
+    module.options['groundings'] = groundings
+    return module
+
+
+def task(bank: str, **options: Any) -> ConceptAlignment:
+    small: dict[str, Any] = {
+        'freeze_backbone': False,
+        'location_kwargs': {'num_frequencies': 32, 'hidden_dim': 32, 'embed_dim': 16},
+        'divergence_weight': 0,
+        'queue_size': 8,
+        'lr': 3e-3,
+        'gallery': 'land:1500',
+    }
+    return ConceptAlignment('patch_cnn/32', bank=bank, **(small | options))
+
+
+@torch.no_grad()
+def label_loss(
+    model: ConceptAlignment, data: BlueMarbleDataModule, of_mean: bool = False
+) -> float:
+    dataset = data.train_dataset
+    assert dataset is not None
+    if of_mean:
+        assert model.reading is not None
+        labels = model._label_columns(dataset[range(64)]['concepts'])
+        return float(model.reading.standardise(labels).square().nanmean())
+    batch = data.aug(dataset[range(64)])
+    parts = model.losses(batch['image'], batch['point'], batch['concepts'])
+    return float(parts['labels'])
+
+
+class Recorder(Callback):
+    """Remembers the learning rate after each step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, task: LightningModule, *args: Any
+    ) -> None:
+        self.rates.append(trainer.optimizers[0].param_groups[0]['lr'])
+
+
+def trainer(**options: Any) -> Trainer:
+    return Trainer(
+        accelerator='cpu',
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **({'limit_val_batches': 0} | options),
+    )
+
+
+class TestLabelsTeach:
+    @pytest.mark.parametrize(
+        'how',
+        [
+            {'reading': 'projections', 'align': 'both', 'image_projection': 'tied'},
+            {'reading': 'projections', 'align': 'x'},
+            {'reading': 'heads', 'align': 'x'},
+        ],
+    )
+    def test_the_loss_of_labels_falls(
+        self, bank: str, data: BlueMarbleDataModule, how: dict[str, Any]
+    ) -> None:
+        losses = []
+        for steps, lr in ((1, 0.0), (30, 1e-2)):
+            seed_everything(0, verbose=False)
+            model = task(bank, lr=lr, label_weight=30, **how)
+            trainer(max_steps=steps).fit(model, data)
+            losses.append(label_loss(model.train(), data))
+        assert losses[1] < 0.95 * losses[0]
+        # Nor is it as good to say the mean everywhere.
+        assert losses[1] < 0.95 * label_loss(model, data, of_mean=True)
+        learned = model.model.alignment.basis.source == 'learned from layers'
+        assert learned == (how['reading'] == 'projections')
+
+    def test_columns_are_those_of_the_bank(
+        self, bank: str, data: BlueMarbleDataModule
+    ) -> None:
+        model = task(bank, reading='heads')
+        trainer(max_steps=1).fit(model, data)
+        dataset = data.train_dataset
+        assert dataset is not None
+        labels = dataset[range(64)]['concepts']
+        columns = model._label_columns(labels)
+        assert columns.shape == (64, len(model.bank))
+        assert columns[:, 0].isnan().all()
+        torch.testing.assert_close(
+            columns[:, 1:], labels.flip(1), rtol=0, atol=0, equal_nan=True
+        )
+        reading, scale = model.reading, dataset.scale()
+        assert reading is not None
+        assert reading.mean.equal(torch.tensor([0.0, *reversed(scale.mean)]))
+        assert reading.std.equal(torch.tensor([1.0, *reversed(scale.std)]))
+
+    @pytest.mark.parametrize('reading', READINGS)
+    def test_validation_alone(
+        self, bank: str, data: BlueMarbleDataModule, reading: str, tmp_path: Path
+    ) -> None:
+        model, run = task(bank, reading=reading), trainer(limit_val_batches=None)
+        run.validate(model, data, verbose=False)
+        assert math.isfinite(run.callback_metrics['val_labels'])
+
+    @pytest.mark.parametrize('reading', READINGS)
+    def test_checkpoint(
+        self, bank: str, data: BlueMarbleDataModule, reading: str, tmp_path: Path
+    ) -> None:
+        model, run = task(bank, reading=reading, align='both'), trainer(max_steps=2)
+        run.fit(model, data)
+        run.save_checkpoint(tmp_path / 'model.ckpt')
+        loaded = ConceptAlignment.load_from_checkpoint(
+            tmp_path / 'model.ckpt', weights_only=True
+        )
+        assert loaded.bank == model.bank
+        assert loaded.reading is not None
+        assert loaded.reading.reading == reading
+        images, points = torch.randn(4, 3, 32, 32), torch.rand(4, 2) * 80
+
+        def read(task: ConceptAlignment) -> tuple[Tensor, Tensor]:
+            assert task.reading is not None
+            images_say, points_say = task.reading(task.eval().model(images, points))
+            return images_say, points_say
+
+        with torch.no_grad():
+            for one, other in zip(read(model), read(loaded), strict=True):
+                assert one.equal(other)
+        scale = model.state_dict()['reading.std']
+        assert loaded.reading.std.equal(scale)
+        assert not scale.equal(torch.ones_like(scale))
+
+
+class TestHeadsBesideTheComparison:
+    def test_comparison_is_that_of_plain_alignment(self, bank: str) -> None:
+        plain = task(bank, align='x').eval()
+        heads = task(bank, align='x', reading='heads', label_weight=3).eval()
+        missing = heads.load_state_dict(plain.state_dict(), strict=False).missing_keys
+        assert {name.partition('.')[0] for name in missing} == {'reading'}
+        images, points = torch.randn(8, 3, 32, 32), torch.rand(8, 2) * 80
+        labels = torch.randn(8, len(heads.bank))
+        one, other = plain.losses(images, points), heads.losses(images, points, labels)
+        assert other['contrast'].equal(one['contrast'])
+        assert one['loss'].equal(one['contrast'])
+        expected = other['contrast'] + 3 * other['labels']
+        torch.testing.assert_close(other['loss'], expected)
+
+    def test_what_trains(self, bank: str) -> None:
+        heads = task(bank, align='x', reading='heads')
+        alignment = heads.model.alignment
+        assert not any(p.requires_grad for p in alignment.parameters())
+        assert heads.reading is not None
+        assert all(p.requires_grad for p in heads.reading.parameters())
+        grounded = task(bank, align='x', reading='projections')
+        assert grounded.model.alignment.basis.offset.requires_grad
+
+
+class TestLabelsThatAreMissing:
+    @pytest.mark.parametrize('reading', READINGS)
+    def test_batch_without(self, bank: str, reading: str) -> None:
+        model = task(bank, reading=reading)
+        with pytest.raises(ValueError, match=f"reading='{reading}' needs batches with"):
+            model.losses(torch.randn(4, 3, 32, 32), torch.rand(4, 2))
+
+    def test_dataset_without(self, bank: str, small_pictures: Path) -> None:
+        def unlabelled() -> BlueMarbleDataModule:
+            return BlueMarbleDataModule(
+                small_pictures, number=32, batch_size=32, concepts=False
+            )
+
+        with pytest.raises(ValueError, match='Pass concepts=True'):
+            trainer(max_steps=1).fit(task(bank, reading='heads'), unlabelled())
+        # Which nobody needs who is not taught.
+        run = trainer(max_steps=1)
+        run.fit(task(bank), unlabelled())
+        assert run.global_step == 1
+
+    def test_dataset_of_other_concepts(
+        self, data: BlueMarbleDataModule, tmp_path: Path
+    ) -> None:
+        ConceptBank([UNKNOWN]).save(tmp_path / 'bank.csv')
+        model = task(str(tmp_path / 'bank.csv'), reading='heads')
+        with pytest.raises(ValueError, match=r'None of the 1 concepts .* the \d+ that'):
+            trainer(max_steps=1).fit(model, data)
+
+    def test_unknown_reading(self, bank: str) -> None:
+        with pytest.raises(ValueError, match="not 'lips'"):
+            task(bank, reading='lips')
+
+
+class TestSchedule:
+    def test_cosine_ends_at_zero(self, bank: str, data: BlueMarbleDataModule) -> None:
+        record = Recorder()
+        model = task(bank, schedule='cosine', warmup_steps=2)
+        trainer(max_steps=8, callbacks=[record]).fit(model, data)
+        # After each step, that of the next one.
+        assert record.rates[0] == pytest.approx(3e-3)
+        assert 0 < record.rates[-2] < record.rates[1]
+        assert record.rates[-1] == 0
+
+    def test_epochs(self, bank: str, data: BlueMarbleDataModule) -> None:
+        record = Recorder()
+        model = task(bank, gamma=0.5)
+        trainer(max_epochs=2, callbacks=[record]).fit(model, data)
+        # Two batches make an epoch, after whose last one it is that of the next.
+        assert record.rates == pytest.approx([3e-3, 1.5e-3, 1.5e-3, 7.5e-4])
+
+    def test_unknown(self, bank: str) -> None:
+        with pytest.raises(ValueError, match="'epochs', 'cosine'.*not 'linear'"):
+            task(bank, schedule='linear')
