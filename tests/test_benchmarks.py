@@ -47,6 +47,13 @@ def seeds() -> ModuleType:
 
 
 @pytest.fixture(scope='module')
+def speed() -> ModuleType:
+    import explain_speed as speed
+
+    return speed
+
+
+@pytest.fixture(scope='module')
 def grounded() -> ConceptEarth:
     return concept_earth('GROUNDED')
 
@@ -163,3 +170,8 @@ def test_pairs_of_seeds(seeds: ModuleType, grounded: ConceptEarth) -> None:
     assert chance == '| chance | 0 | 0.034 | | | 0 | 0.034 | | 0 |'
     said = next(seeds.least_alike(stability))
     assert said.startswith('Scores correlate above 0.9 for 100% of concepts and pairs.')
+
+
+def test_explanations_cost_more_than_nothing(speed: ModuleType) -> None:
+    times = speed.explain_times('xz', number=2000, repeats=3)
+    assert 0 < times.encode < times.both < 5

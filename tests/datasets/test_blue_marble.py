@@ -264,6 +264,23 @@ class TestBlueMarble:
             expected, groundings.labels(straight.points), equal_nan=True
         )
 
+    def test_points_of_maps_alone(
+        self, options: dict[str, Any], groundings: Groundings
+    ) -> None:
+        dataset = BlueMarble(number=50, blocks='train', map_number=20, **options)
+        batch = dataset[range(50)]
+        points, labels = batch['map_point'], batch['map_concepts']
+        assert points[:20].equal(points[20:40])
+        assert len(points[:20].unique(dim=0)) == 20
+        assert held_out_blocks(points[:20]).any()
+        truth = torch.from_numpy(groundings.labels(points))
+        torch.testing.assert_close(labels, truth, equal_nan=True)
+        assert not points[:20].equal(batch['point'][:20])
+        plain = BlueMarble(number=50, blocks='train', **options)
+        assert set(plain[3]) == {'image', 'point', 'concepts'}
+        assert plain.points.equal(dataset.points)
+        assert dataset[3]['map_point'].shape == (2,)
+
     def test_zooms(self, options: dict[str, Any]) -> None:
         points = torch.tensor([[10.0, 20.0]]).repeat(4, 1)
         zoomed = BlueMarble(points=points, zooms=(1, 2), **options)
@@ -355,6 +372,8 @@ class TestBlueMarble:
             ({'zooms': (1, 0)}, 'zooms must be positive'),
             ({'pixels_per_degree': 0}, 'pixels_per_degree must be positive'),
             ({'zoom_range': (0, 1)}, 'zoom_range must be positive'),
+            ({'map_number': -1}, 'map_number must be 0 or'),
+            ({'map_number': 9, 'concepts': False}, 'with concepts=True'),
             ({'zoom_range': (2, 1)}, 'zoom_range must begin with the least'),
             ({'blocks': 'val'}, "blocks must be one of .*not 'val'"),
             ({'imagery': 'my'}, "No picture 'my'. Did you mean 'may'"),

@@ -63,7 +63,7 @@ def test_differs_in_the_alignment_alone(name: str, base: dict[str, Any]) -> None
     pretrained = name.startswith('pretrained-')
     towers = OF_TOWERS if pretrained else set()
     assert {key for key in own if own[key] != shared.get(key)} <= OF_ARMS | towers
-    labels = {'exclude_groups', 'rotate_degrees'}
+    labels = {'exclude_groups', 'map_number', 'rotate_degrees'}
     labels |= {'size', 'mean', 'std'} if pretrained else set()
     data, same = arm.arguments('data'), base['data']['init_args']
     assert {key for key in data if data[key] != same.get(key)} <= labels
@@ -77,8 +77,9 @@ def test_which_can_be_chosen() -> None:
 
 
 def test_what_teaches() -> None:
-    assert load_arm('plain').label_weight is None
-    assert load_arm('heads-4').label_weight == 4
+    assert load_arm('plain').teaching is None
+    assert load_arm('heads-4').teaching == (4, 0)
+    assert load_arm('grounded-1-everywhere').teaching == (1, 60_000)
     assert load_arm('plain').needs == {'layers without imagery'}
     paper = {'layers without imagery', 'text.safetensors'}
     assert load_arm('paper-1').needs == paper

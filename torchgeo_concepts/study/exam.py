@@ -167,17 +167,20 @@ class Exams:
 
 
 def make_exams(settings: Settings, tables: Sequence[Table]) -> tuple[Exams, Exams]:
-    """Make the exam that arms are chosen by, and the one they are tested by.
+    """Make the exam that all arms are asked, and the one that those chosen are tested by.
+
+    Arms are chosen by the validation picture alone; that the first exam has the other
+    pictures and tables, too, shows how all arms do, whatever was chosen.
 
     Args:
         settings: What all runs share.
-        tables: What is predicted from embeddings when they are tested.
+        tables: What is predicted from embeddings.
 
     Returns:
-        Both exams, of other points and other pictures.
+        Both exams, of patches at other points.
     """
     return (
-        Exams(settings, VALIDATION, (), VAL_SEED),
+        Exams(settings, (*VALIDATION, *TEST), tables, VAL_SEED),
         Exams(settings, TEST, tables, TEST_SEED),
     )
 

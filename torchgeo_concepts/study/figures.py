@@ -40,6 +40,9 @@ __all__ = ('plot_case', 'plot_curves', 'plot_errors', 'write_figures')
 # Side of the cells of maps of errors in degrees, and the errors that colours span.
 CELL, SHOWN_KM = 8, (50.0, 10_000.0)
 
+# Maps of errors side by side.
+COLUMNS = 2
+
 # Where it is, where the arm puts it, where the other arm does: colours and signs.
 PLACES = (('#009e73', '*', 12), ('#0072b2', 'o', 7), ('#d55e00', 'X', 7))
 
@@ -67,8 +70,7 @@ def plot_curves(outcome: Outcome) -> 'Figure':
 
     figure = Figure((6, 3.5), layout='constrained')
     axes = figure.subplots()
-    names = (outcome.chosen, *outcome.rivals)
-    for name, colour in zip(names, CLASS_COLOURS, strict=False):
+    for name, colour in zip(outcome.tested, CLASS_COLOURS, strict=False):
         curves = [run.curve for run in of_arm(outcome.tests, name)]
         steps = [point['step'] for point in curves[0]]
         losses = np.array([[point['contrast'] for point in curve] for curve in curves])
@@ -94,8 +96,12 @@ def plot_errors(points: Tensor, answers: Sequence[Answer]) -> 'Figure':
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    figure = Figure((6, 0.6 + 2.9 * len(answers)), layout='constrained')
-    panels = figure.subplots(len(answers), 1, squeeze=False, sharex=True)[:, 0]
+    rows = -(-len(answers) // COLUMNS)
+    figure = Figure((5 * COLUMNS, 0.9 + 2.5 * rows), layout='constrained')
+    grid = figure.subplots(rows, COLUMNS, squeeze=False)
+    panels = grid.ravel()[: len(answers)]
+    for empty in grid.ravel()[len(answers) :]:
+        empty.remove()
     west, north = np.arange(-180, 181, CELL), np.arange(-90, 90 + CELL, CELL)
     lon, lat = points.double().numpy().T
     for axes, given in zip(panels, answers, strict=True):
@@ -110,8 +116,7 @@ def plot_errors(points: Tensor, answers: Sequence[Answer]) -> 'Figure':
         )
         _as_world(axes)
         axes.set_title(f'{given.arm}: median {np.median(errors):,.0f} km', fontsize=11)
-        axes.set_ylabel('latitude [°]')
-    panels[-1].set_xlabel('longitude [°]')
+        axes.set(xlabel='longitude [°]', ylabel='latitude [°]')
     bar = figure.colorbar(
         drawn, ax=list(panels), location='bottom', extend='both', shrink=0.8, aspect=40
     )
@@ -172,8 +177,11 @@ def write_figures(
     question = joined(exam.questions)
     answers = [
         answer(name, checkpoint_path(study, name, seed), question, exam.candidates)
-        for name in (*outcome.rivals, outcome.chosen)
+        for name in outcome.tested
     ]
+    shown = {given.arm: given for given in answers}
+    chosen = outcome.chosen[0]
+    rival = next(iter(outcome.rivals[chosen]), None)
     made = {
         'Contrastive loss as training goes on, mean and range of the seeds': (
             'study_curves.png',
@@ -184,7 +192,7 @@ def write_figures(
             'study_errors.png',
             plot_errors(question.points, answers),
         ),
-        **_cases(question, answers),
+        **({} if rival is None else _cases(question, shown[chosen], shown[rival])),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in made.values():
@@ -194,10 +202,9 @@ def write_figures(
 
 
 def _cases(
-    question: Question, answers: Sequence[Answer]
+    question: Question, chosen: Answer, rival: Answer
 ) -> Mapping[str, tuple[str, 'Figure']]:
-    """Draw a success and a failure of the chosen arm, the last, beside the first."""
-    rival, chosen = answers[0], answers[-1]
+    """Draw a success and a failure of a chosen arm beside its first rival."""
     rule = (
         f'; of all that the one puts within {RIGHT_KM} km and the other farther off than '
         f'{WRONG_KM} km, that in the middle by distance'

@@ -4,6 +4,7 @@
 """What the study found, as a page."""
 
 import datetime
+import itertools
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ('Measurement', 'Outcome', 'measurements', 'of_arm', 'page_lines')
 
+# How the names of median errors end.
+ERROR = '/median_km'
+
 # Corrected probabilities below this count as a difference.
 SIGNIFICANT = 0.05
 
@@ -35,15 +39,16 @@ class Outcome:
     Attributes:
         arms: The arms, by name.
         choice: Runs that an arm was chosen by.
-        chosen: Name of the arm with concepts that was chosen.
-        rivals: Names of the arms that it must beat.
+        chosen: Names of the arms with concepts that were chosen, that of the blocks
+            that were trained in first.
+        rivals: Names of the arms that each of them must beat.
         tests: Runs with fresh seeds.
     """
 
     arms: Mapping[str, Arm]
     choice: Sequence['Run']
-    chosen: str
-    rivals: Sequence[str]
+    chosen: Sequence[str]
+    rivals: Mapping[str, Sequence[str]]
     tests: Sequence['Run']
 
     @property
@@ -51,52 +56,62 @@ class Outcome:
         """All runs."""
         return (*self.choice, *self.tests)
 
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """Names of the arms with fresh seeds, rivals first."""
+        rivals = itertools.chain(*(self.rivals[name] for name in self.chosen))
+        return tuple(dict.fromkeys([*rivals, *self.chosen]))
+
     @cached_property
     def metrics(self) -> tuple[str, ...]:
         """What arms are compared by: median errors by picture and blocks, and R²."""
         return tuple(
             name
             for name in self.tests[0].metrics
-            if name.endswith('/median_km') or name.startswith('r2/')
+            if name.endswith(ERROR) or name.startswith('r2/')
         )
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The chosen arm beside each rival, seed by seed; none of a single seed."""
-        if len(of_arm(self.tests, self.chosen)) < 2:
+        """Chosen arms beside their rivals, seed by seed; none of a single seed."""
+        if len({run.seed for run in self.tests}) < 2:
             return ()
         values = {
             (arm, metric): [run.metrics[metric] for run in of_arm(self.tests, arm)]
-            for arm in (self.chosen, *self.rivals)
+            for arm in self.tested
             for metric in self.metrics
         }
         return compare(
             [
-                (metric, self.chosen, rival, values[self.chosen, metric], others)
+                (metric, arm, rival, values[arm, metric], values[rival, metric])
+                for arm in self.chosen
+                for rival in self.rivals[arm]
                 for metric in self.metrics
-                for rival in self.rivals
-                for others in [values[rival, metric]]
             ]
         )
 
     @property
-    def verdict(self) -> str:
-        """What the chosen arm is better and worse at, in a sentence or two."""
-        if not self.rivals:
-            return f'{self.chosen} has no rival among the arms.'
+    def verdicts(self) -> tuple[str, ...]:
+        """What each chosen arm is better and worse at than each rival."""
+        return tuple(
+            self._verdict(arm, rival)
+            for arm in self.chosen
+            for rival in self.rivals[arm] or (None,)
+        )
+
+    def _verdict(self, arm: str, rival: str | None) -> str:
+        if rival is None:
+            return f'{arm} has no rival among the arms.'
         if not self.comparisons:
-            return f'{self.chosen} has one seed, which tells no difference from chance.'
-        texts = []
-        for rival in self.rivals:
-            own = [c for c in self.comparisons if c.other == rival]
-            better = [c.metric for c in own if outcome(c) == 'better']
-            worse = [c.metric for c in own if outcome(c) == 'worse']
-            texts.append(
-                f'{self.chosen} beside {rival}: better in {len(better)} of {len(own)} '
-                f'measurements ({", ".join(better) or "none"}), worse in {len(worse)} '
-                f'({", ".join(worse) or "none"}).'
-            )
-        return ' '.join(texts)
+            return f'{arm} has one seed, which tells no difference from chance.'
+        own = [c for c in self.comparisons if (c.arm, c.other) == (arm, rival)]
+        better = [c.metric for c in own if outcome(c) == 'better']
+        worse = [c.metric for c in own if outcome(c) == 'worse']
+        return (
+            f'{arm} beside {rival}: better in {len(better)} of {len(own)} measurements '
+            f'({", ".join(better) or "none"}), worse in {len(worse)} '
+            f'({", ".join(worse) or "none"}).'
+        )
 
 
 @dataclass(frozen=True)
@@ -174,7 +189,8 @@ def page_lines(
     """
     yield '# What was measured'
     yield ''
-    yield from wrapped(f'**{found.verdict}**')
+    for verdict in found.verdicts:
+        yield from wrapped(f'**{verdict}**')
     minutes = sum(run.minutes for run in found.runs)
     yield from wrapped(
         f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
@@ -194,8 +210,7 @@ def page_lines(
         yield ''
     yield '## Fresh seeds'
     yield ''
-    names = [found.chosen, *found.rivals]
-    yield from _means({name: of_arm(found.tests, name) for name in names})
+    yield from _means({name: of_arm(found.tests, name) for name in found.tested})
     if found.comparisons:
         yield '## Differences'
         yield ''
@@ -213,10 +228,10 @@ def page_lines(
     yield '## All arms'
     yield ''
     yield from wrapped(
-        'On the picture and the points that arms are chosen by, of which none is in the '
-        'tables above.'
+        'With the seeds that arms are chosen by, at other points than the tables above. '
+        'Arms are chosen by the first two columns alone.'
     )
-    yield from _means({a: of_arm(found.choice, a) for a in found.arms})
+    yield from _overview({a: of_arm(found.choice, a) for a in found.arms})
     yield '| arm | |'
     yield '| --- | --- |'
     for arm in found.arms.values():
@@ -224,26 +239,45 @@ def page_lines(
     yield ''
 
 
+def _overview(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
+    """Yield a table of median errors, and one of all that is not about pictures."""
+    known = list(next(iter(runs.values()))[0].metrics)
+    errors = [metric for metric in known if metric.endswith(ERROR)]
+    titles = [metric.removesuffix(ERROR).replace('/', ', ') for metric in errors]
+    yield from _table('median error in km', runs, errors, titles)
+    rest = [metric for metric in known if '/' not in metric or metric[:3] == 'r2/']
+    yield from _table(
+        'arm', runs, rest, [metric.removeprefix('r2/') for metric in rest]
+    )
+
+
 def _means(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
     """Yield tables of means and standard deviations over seeds, a row for each arm."""
-    runs = {name: some for name, some in runs.items() if some}
     groups: dict[str, list[str]] = {}
-    for metric in next(iter(runs.values()))[0].metrics if runs else ():
+    for metric in next(iter(runs.values()))[0].metrics:
         group, _, _ = metric.rpartition('/')
         groups.setdefault(group if group != 'r2' else '', []).append(metric)
     for group, metrics in groups.items():
-        titles = [metric.removeprefix(f'{group}/') for metric in metrics]
+        titles = [metric.removeprefix(f'{group or "r2"}/') for metric in metrics]
         first = f'arm on {group.replace("/", ", ")}' if group else 'arm'
-        yield f'| {first} | seeds | {" | ".join(titles)} | minutes |'
-        yield f'| --- | ---: |{" ---: |" * len(metrics)} ---: |'
-        for name, some in runs.items():
-            cells = [
-                _mean([run.metrics[metric] for run in some], metric)
-                for metric in metrics
-            ]
-            minutes = np.mean([run.minutes for run in some])
-            yield f'| {name} | {len(some)} | {" | ".join(cells)} | {minutes:.1f} |'
-        yield ''
+        yield from _table(first, runs, metrics, titles)
+
+
+def _table(
+    first: str,
+    runs: Mapping[str, Sequence['Run']],
+    metrics: Sequence[str],
+    titles: Sequence[str],
+) -> Iterator[str]:
+    yield f'| {first} | seeds | {" | ".join(titles)} | minutes |'
+    yield f'| --- | ---: |{" ---: |" * len(metrics)} ---: |'
+    for name, some in runs.items():
+        cells = [
+            _mean([run.metrics[metric] for run in some], metric) for metric in metrics
+        ]
+        minutes = np.mean([run.minutes for run in some])
+        yield f'| {name} | {len(some)} | {" | ".join(cells)} | {minutes:.1f} |'
+    yield ''
 
 
 def _mean(values: Sequence[float], metric: str) -> str:
@@ -254,12 +288,12 @@ def _mean(values: Sequence[float], metric: str) -> str:
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    yield '| | beside | difference | 95% interval | p | corrected | |'
-    yield '| --- | --- | ---: | ---: | ---: | ---: | --- |'
+    yield '| | arm | beside | difference | 95% interval | p | corrected | |'
+    yield '| --- | --- | --- | ---: | ---: | ---: | ---: | --- |'
     for c in comparisons:
         digits = 1 if c.metric.endswith('_km') else 4
         yield (
-            f'| {c.metric} | {c.other} | {c.difference:+.{digits}f} | '
+            f'| {c.metric} | {c.arm} | {c.other} | {c.difference:+.{digits}f} | '
             f'{c.low:+.{digits}f} to {c.high:+.{digits}f} | {c.p:.2g} | '
             f'{c.corrected:.2g} | {outcome(c)} |'
         )

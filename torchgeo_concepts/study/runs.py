@@ -30,7 +30,7 @@ from .measures import Exam, measure
 __all__ = ('Run', 'Settings', 'checkpoint_path', 'read_run', 'run_arm')
 
 # Changes whenever the same settings could get other measurements.
-PROTOCOL = 1
+PROTOCOL = 2
 
 # Steps between two points of the curves of training.
 CURVE = 10

@@ -145,7 +145,8 @@ class ConceptAlignment(BaseTask):
             reading: How labels of concepts, which batches must have, teach:
                 ``'projections'`` teaches the projections that images and locations are
                 compared by, so that maps give them their names; ``'heads'`` teaches
-                linear layers beside the comparison. By default, not at all.
+                linear layers beside the comparison. By default, not at all. Points
+                of maps that batches have beside those of images teach, too.
             label_weight: Weight of the error of what is read.
             symmetric: Contrast locations with images too, not images with locations
                 alone.
@@ -356,7 +357,11 @@ class ConceptAlignment(BaseTask):
         }
 
     def losses(
-        self, images: Tensor, points: Tensor, labels: Tensor | None = None
+        self,
+        images: Tensor,
+        points: Tensor,
+        labels: Tensor | None = None,
+        maps: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Compute the parts of the loss of a batch, and their sum.
 
@@ -365,6 +370,8 @@ class ConceptAlignment(BaseTask):
             points: Their points of shape ``(N, 2)``.
             labels: Labels of concepts at the points, as the dataset has them, if they
                 teach.
+            maps: Further points, which no image shows, and their labels. They teach
+                locations alone.
 
         Returns:
             Losses by name, and the accuracy of retrieval within the batch.
@@ -372,16 +379,17 @@ class ConceptAlignment(BaseTask):
         Raises:
             ValueError: If labels should teach and there are none.
         """
-        # One pass of the encoder for the points of the batch and of the queue.
+        # One pass of the encoder for all points: of the batch, the queue and of maps.
         negatives = self.queue() if self.training else points[:0]
+        map_points = points[:0] if maps is None else maps[0]
         x_image = self.model.tower(images)
-        x_all = self.model.encoder(torch.cat((points, negatives)))
+        x_all = self.model.encoder(torch.cat((points, negatives, map_points)))
         aligned: Alignment = self.model.alignment(x_image, x_all)
-        number = len(points)
+        number, compared = len(points), len(points) + len(negatives)
         pairs = self.model.alignment.pairs(aligned)
         contrast = torch.stack(
             [
-                self.contrast(image, place[:number], place[number:])
+                self.contrast(image, place[:number], place[number:compared])
                 for image, place in pairs
             ]
         ).mean()
@@ -396,7 +404,7 @@ class ConceptAlignment(BaseTask):
             weighted = self.hparams['drift_weight'] * parts['drift']
             parts['loss'] = parts['loss'] + weighted
         if self.reading is not None:
-            parts['labels'] = self._label_loss(aligned, labels, number)
+            parts['labels'] = self._label_loss(aligned, labels, maps, compared)
             weighted = self.hparams['label_weight'] * parts['labels']
             parts['loss'] = parts['loss'] + weighted
         with torch.no_grad():
@@ -407,9 +415,17 @@ class ConceptAlignment(BaseTask):
         return parts
 
     def _label_loss(
-        self, aligned: Alignment, labels: Tensor | None, number: int
+        self,
+        aligned: Alignment,
+        labels: Tensor | None,
+        maps: tuple[Tensor, Tensor] | None,
+        compared: int,
     ) -> Tensor:
-        """Compute by how much what is read misses the labels, in their deviations."""
+        """Compute by how much what is read misses the labels, in their deviations.
+
+        Points of the batch are the first of all locations; those of maps follow those
+        that images are compared with.
+        """
         if self.reading is None or labels is None:
             raise ValueError(
                 f'reading={self.hparams["reading"]!r} needs batches with labels of '
@@ -417,7 +433,12 @@ class ConceptAlignment(BaseTask):
             )
         target = self.reading.standardise(self._label_columns(labels))
         image, location = self.reading(aligned)
-        errors = masked_mse(image, target), masked_mse(location[:number], target)
+        places, truth = location[: len(labels)], target
+        if maps is not None:
+            places = torch.cat((places, location[compared:]))
+            told = self.reading.standardise(self._label_columns(maps[1]))
+            truth = torch.cat((truth, told))
+        errors = masked_mse(image, target), masked_mse(places, truth)
         return torch.stack(errors).mean()
 
     def _label_columns(self, labels: Tensor) -> Tensor:
@@ -438,8 +459,10 @@ class ConceptAlignment(BaseTask):
         Returns:
             The loss.
         """
-        labels = batch.get('concepts')
-        parts = self.losses(batch['image'], batch['point'], labels)
+        labels, maps = batch.get('concepts'), None
+        if self.reading is not None and 'map_point' in batch:
+            maps = batch['map_point'], batch['map_concepts']
+        parts = self.losses(batch['image'], batch['point'], labels, maps)
         self.queue.push(batch['point'])
         self._log('train', parts, len(batch['point']))
         self.log('train_scale', self.contrast.scale.detach())
