@@ -4,6 +4,7 @@
 """Pages of measurements that commands write."""
 
 import csv
+import datetime
 import itertools
 import platform
 import shlex
@@ -119,6 +120,49 @@ def write_rows(path: Path, rows: Iterable[Any], kind: type[Any]) -> None:
                     for name, value in asdict(row).items()
                 }
             )
+
+
+def today_with() -> str:
+    """Return the date, and what numbers that are measured now depend on."""
+    import torch
+
+    import torchgeo_concepts
+
+    return (
+        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
+        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
+        f'{platform.python_version()}, {processor()}'
+    )
+
+
+def report_head(
+    verdicts: Iterable[str],
+    remark: str,
+    command: str,
+    setting: str,
+    left_out: Sequence[str],
+) -> Iterator[str]:
+    """Yield how a report begins: what follows from it, and how it was made.
+
+    Args:
+        verdicts: What follows from it.
+        remark: When and with what it was made.
+        command: The command that made it.
+        setting: What it measured, in general.
+        left_out: What was left out, and why.
+    """
+    for verdict in verdicts:
+        yield from wrapped(f'**{verdict}**')
+    yield from wrapped(remark)
+    yield '```console'
+    yield f'$ {command}'
+    yield '```'
+    yield ''
+    yield from wrapped(setting)
+    for line in left_out:
+        yield f'- left out: {line}'
+    if left_out:
+        yield ''
 
 
 def processor() -> str:

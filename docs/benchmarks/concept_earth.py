@@ -10,9 +10,7 @@ two cores; ``--scores FOLDER`` keeps the scores of the tables for another run.
 """
 
 import argparse
-import datetime
 import itertools
-import platform
 import statistics
 import tempfile
 import time
@@ -31,8 +29,7 @@ from torch import Tensor, nn
 from torchgeo.models import get_model_weights
 from torchmetrics.functional import r2_score
 
-import torchgeo_concepts
-from torchgeo_concepts._pages import processor, wrapped, write_lines
+from torchgeo_concepts._pages import today_with, wrapped, write_lines
 from torchgeo_concepts.benchmark import benchmark
 from torchgeo_concepts.benchmark.inputs import unit_sphere
 from torchgeo_concepts.benchmark.report import PROTOCOL_IN_WORDS, target_lines
@@ -492,9 +489,7 @@ def report(
     yield ''
     yield (
         f'Written by `python docs/benchmarks/concept_earth.py --data {data}` on '
-        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
-        f'{platform.python_version()}, {processor()}, 2 threads.'
+        f'{today_with()}, 2 threads.'
     )
     yield ''
     yield '## Size and training'

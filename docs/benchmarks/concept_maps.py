@@ -8,8 +8,6 @@ It needs the extras cities, explain, geoclip and layers, and some minutes on two
 """
 
 import argparse
-import datetime
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -24,14 +22,13 @@ from numpy.typing import NDArray
 from second_sources import sources
 from torch import Tensor, nn
 
-import torchgeo_concepts
 from torchgeo_concepts._linear_heads import (
     fit_one_ridge,
     held_out_predictions,
     mean_r2,
     scale_of,
 )
-from torchgeo_concepts._pages import processor, write_lines
+from torchgeo_concepts._pages import today_with, write_lines
 from torchgeo_concepts.concepts.layers import get_layer
 from torchgeo_concepts.concepts.layers.grounding import load_groundings
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
@@ -374,9 +371,7 @@ def report(number: int) -> Iterator[str]:
     yield ''
     yield (
         f'Written by `python docs/benchmarks/concept_maps.py` on '
-        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
-        f'{platform.python_version()}, {processor()}, 2 threads. '
+        f'{today_with()}, 2 threads. '
         '[Concept maps](concept-maps.md) says what the scores are.'
     )
     yield ''

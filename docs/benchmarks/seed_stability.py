@@ -11,8 +11,6 @@ with the next.
 """
 
 import argparse
-import datetime
-import platform
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +23,7 @@ from lightning.pytorch import Trainer, seed_everything
 from torch.utils.data import Dataset
 from torchgeo.datasets.utils import Sample
 
-import torchgeo_concepts
-from torchgeo_concepts._pages import processor, wrapped, write_lines
+from torchgeo_concepts._pages import today_with, wrapped, write_lines
 from torchgeo_concepts.datamodules import GroundedPointsDataModule
 from torchgeo_concepts.datamodules._epochs import ResumingSampler
 from torchgeo_concepts.datasets import CityClimate, GroundedPoints
@@ -195,9 +192,7 @@ def report(seeds: Mapping[str, ConceptEarth], number: int) -> Iterator[str]:
     yield ''
     yield from wrapped(
         f'Written by `python docs/benchmarks/seed_stability.py` on '
-        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
-        f'{platform.python_version()}, {processor()}, 2 threads. '
+        f'{today_with()}, 2 threads. '
         '[Audit](audit.md#would-another-encoder-explain-alike) says what it is about.'
     )
     yield '## Encoders'

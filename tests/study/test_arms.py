@@ -16,6 +16,7 @@ CONFIGS = resources.files('torchgeo_concepts.study') / 'configs'
 OF_ARMS = {
     'align',
     'bank',
+    'contrasted',
     'divergence',
     'divergence_weight',
     'freeze_basis',
@@ -72,7 +73,15 @@ def test_differs_in_the_alignment_alone(name: str, base: dict[str, Any]) -> None
 
 def test_which_can_be_chosen() -> None:
     chosen = {name for name in ARMS if load_arm(name).can_be_chosen}
-    assert {'grounded-1', 'paper-1', 'concepts-only'} <= chosen
+    assert {
+        'grounded-1',
+        'paper-1',
+        'concepts-only',
+        'shared-1',
+        'paper-prose',
+    } <= chosen
+    assert load_arm('grounded-1').compares_concepts
+    assert not load_arm('shared-1').compares_concepts
     assert not chosen & {'plain', 'heads-1', 'rotated', 'untaught', 'no-climate'}
 
 

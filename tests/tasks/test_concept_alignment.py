@@ -493,3 +493,34 @@ class TestArguments:
             pytest.warns(UserWarning, match='concept basis is random'),
         ):
             run.fit(task(photos, freeze_backbone=True), data(photos))
+
+
+class TestWhatIsContrasted:
+    @pytest.mark.parametrize('align', ['x', 'both'])
+    def test_mean_similarity(self, photos: Path, align: str) -> None:
+        model = task(photos, align=align, contrasted='mean', queue_size=0).eval()
+        images, points = torch.randn(6, 3, 32, 32), torch.rand(6, 2) * 80
+        with torch.no_grad():
+            aligned = model.model(images, points)
+            similar = model.model.alignment.similarity(aligned)
+            expected = F.cross_entropy(
+                similar * model.contrast.scale, torch.arange(len(points))
+            )
+            torch.testing.assert_close(
+                model.losses(images, points)['contrast'], expected
+            )
+
+    def test_each_by_itself(self, photos: Path) -> None:
+        model = task(photos, align='both', queue_size=0).eval()
+        images, points = torch.randn(6, 3, 32, 32), torch.rand(6, 2) * 80
+        with torch.no_grad():
+            pairs = model.model.alignment.pairs(model.model(images, points))
+            losses = [model.contrast(*pair, pair[1][:0]) for pair in pairs]
+            expected = torch.stack(losses).mean()
+            torch.testing.assert_close(
+                model.losses(images, points)['contrast'], expected
+            )
+
+    def test_unknown(self, photos: Path) -> None:
+        with pytest.raises(ValueError, match=r"contrasted must be one of .*'some'"):
+            task(photos, contrasted='some')

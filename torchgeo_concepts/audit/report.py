@@ -3,16 +3,10 @@
 
 """What an audit says: a verdict, tables, and the page of them."""
 
-import datetime
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
-import torchgeo_concepts
-
-from .._pages import processor, wrapped
+from .._pages import report_head, today_with, wrapped
 from .controls import PROJECTIONS, SCORES, TEXT_REMARK, Control
 from .scores import AUC, R2, Measure, Value
 
@@ -155,21 +149,8 @@ def page_lines(
     """
     yield '# Audit'
     yield ''
-    yield from wrapped(f'**{verdict(rows)}**')
-    yield from wrapped(
-        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
-        f'{platform.python_version()}, {processor()}.'
-    )
-    yield '```console'
-    yield f'$ {command}'
-    yield '```'
-    yield ''
-    yield from wrapped(setting)
-    for line in left_out:
-        yield f'- left out: {line}'
-    if left_out:
-        yield ''
+    remark = f'{today_with()}.'
+    yield from report_head([verdict(rows)], remark, command, setting, left_out)
     yield f'![Names and downstream scores of all controls]({figure})'
     yield ''
     yield '## Do names say what is there?'

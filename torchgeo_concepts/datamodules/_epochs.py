@@ -6,6 +6,7 @@
 from collections.abc import Iterator
 from typing import Any, cast
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import (
     BatchSampler,
@@ -13,7 +14,9 @@ from torch.utils.data import (
     Dataset,
     DistributedSampler,
     IterableDataset,
+    SequentialSampler,
 )
+from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
 
@@ -83,6 +86,28 @@ class ResumingDataModule(LightningDataModule):
         )
         sampler.first_epoch = self.first_epoch
         return sampler
+
+
+class BatchedDataModule(ResumingDataModule, NonGeoDataModule):
+    """Data module of a dataset that makes a batch at once, not sample by sample."""
+
+    seed: int
+
+    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+        dataset = self._valid_attribute(f'{split}_dataset')
+        batches: BatchSampler
+        if split == 'train':
+            order = self._order(dataset, self.seed)
+            batches = EpochBatches(order, self.batch_size, drop_last=True)
+        else:
+            batches = BatchSampler(SequentialSampler(dataset), self.batch_size, False)
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=batches,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
 
 
 class StreamEpochs(IterableDataset[Sample]):

@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
-from torchgeo.datamodules import NonGeoDataModule
-from torchgeo.datasets.utils import Sample
 
 from ..concepts.layers.grounding import load_groundings
 from ..datasets.blue_marble import BlueMarble
 from ..datasets.earth_imagery import earth_picture
 from ..image_transforms import ColourJitter, Normalize
-from ._epochs import EpochBatches, ResumingDataModule
+from ._epochs import BatchedDataModule
 
 __all__ = ('BlueMarbleDataModule',)
 
@@ -29,7 +25,7 @@ MEAN = (0.363, 0.351, 0.258)
 STD = (0.290, 0.266, 0.281)
 
 
-class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
+class BlueMarbleDataModule(BatchedDataModule):
     """Patches to train on, and patches of other pictures, and other places, to test on.
 
     Images leave it with mean 0 and standard deviation 1 over the 60,000 patches of the
@@ -174,21 +170,4 @@ class BlueMarbleDataModule(ResumingDataModule, NonGeoDataModule):
             zoom_range=self.zoom_range if is_train else None,
             map_number=self.map_number if is_train else 0,
             **self.options,
-        )
-
-    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
-        dataset = self._valid_attribute(f'{split}_dataset')
-        batches: BatchSampler
-        if split == 'train':
-            order = self._order(dataset, self.seed)
-            batches = EpochBatches(order, self.batch_size, drop_last=True)
-        else:
-            batches = BatchSampler(SequentialSampler(dataset), self.batch_size, False)
-        return DataLoader(
-            dataset,
-            batch_size=None,
-            # Batches are cut at once, not sample by sample.
-            sampler=batches,
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
         )

@@ -7,20 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
-from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
-from torchgeo.datamodules import NonGeoDataModule
-from torchgeo.datasets.utils import Sample
 
 from ..concepts.layers import Layer
 from ..datasets.grounded_points import Blocks, GroundedPoints
-from ._epochs import EpochBatches, ResumingDataModule
+from ._epochs import BatchedDataModule
 
 __all__ = ('GroundedPointsDataModule',)
 
 
-class GroundedPointsDataModule(ResumingDataModule, NonGeoDataModule):
+class GroundedPointsDataModule(BatchedDataModule):
     """Points to train on, and others, of another seed, to validate on."""
 
     def __init__(
@@ -104,21 +100,4 @@ class GroundedPointsDataModule(ResumingDataModule, NonGeoDataModule):
         # A seed that no training set is likely to have.
         return GroundedPoints(
             root, self.val_number, 1_000_003, blocks=blocks, **self.options
-        )
-
-    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
-        dataset = getattr(self, f'{split}_dataset')
-        batches: BatchSampler
-        if split == 'train':
-            order = self._order(dataset, self.seed)
-            batches = EpochBatches(order, self.batch_size, drop_last=True)
-        else:
-            batches = BatchSampler(SequentialSampler(dataset), self.batch_size, False)
-        return DataLoader(
-            dataset,
-            batch_size=None,
-            # Batches are gathered at once, not sample by sample.
-            sampler=batches,
-            num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
         )

@@ -57,9 +57,16 @@ class Arm:
         return self.remark.startswith(CONTROL)
 
     @property
+    def compares_concepts(self) -> bool:
+        """Whether places are searched by concepts, so that concepts explain why."""
+        return bool(self.arguments('model')['align'] != 'x')
+
+    @property
     def can_be_chosen(self) -> bool:
-        """Whether it compares concepts, and is not there as a control."""
-        return self.arguments('model')['align'] != 'x' and not self.is_control
+        """Whether the alignment uses concepts, and it is not there as a control."""
+        own = self.arguments('model')
+        used = own['divergence_weight'] or own.get('reading') == 'projections'
+        return bool(used or self.compares_concepts) and not self.is_control
 
     @property
     def has_heads(self) -> bool:

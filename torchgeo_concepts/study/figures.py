@@ -180,8 +180,12 @@ def write_figures(
         for name in outcome.tested
     ]
     shown = {given.arm: given for given in answers}
-    chosen = outcome.chosen[0]
-    rival = next(iter(outcome.rivals[chosen]), None)
+    compared = [
+        (shown[name], shown[rival])
+        for name in outcome.chosen
+        for rival in outcome.rivals[name][:1]
+        if outcome.arms[name].compares_concepts
+    ]
     made = {
         'Contrastive loss as training goes on, mean and range of the seeds': (
             'study_curves.png',
@@ -192,7 +196,7 @@ def write_figures(
             'study_errors.png',
             plot_errors(question.points, answers),
         ),
-        **({} if rival is None else _cases(question, shown[chosen], shown[rival])),
+        **(_cases(question, *compared[0]) if compared else {}),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in made.values():

@@ -3,9 +3,7 @@
 
 """What the study found, as a page."""
 
-import datetime
 import itertools
-import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-import torchgeo_concepts
-
-from .._pages import processor, wrapped
+from .._pages import report_head, today_with, wrapped
 from .arms import Arm
 from .statistics import Comparison, compare
 
@@ -189,25 +185,13 @@ def page_lines(
     """
     yield '# What was measured'
     yield ''
-    for verdict in found.verdicts:
-        yield from wrapped(f'**{verdict}**')
     minutes = sum(run.minutes for run in found.runs)
-    yield from wrapped(
-        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
-        f'{platform.python_version()}, {processor()}, {torch.get_num_threads()} threads. '
-        f'{len(found.runs)} runs took {minutes / 60:.1f} hours of training, '
-        f'{minutes / len(found.runs):.1f} minutes each.'
+    remark = (
+        f'{today_with()}, {torch.get_num_threads()} threads. {len(found.runs)} runs took '
+        f'{minutes / 60:.1f} hours of training, {minutes / len(found.runs):.1f} minutes '
+        'each.'
     )
-    yield '```console'
-    yield f'$ {command}'
-    yield '```'
-    yield ''
-    yield from wrapped(setting)
-    for line in left_out:
-        yield f'- left out: {line}'
-    if left_out:
-        yield ''
+    yield from report_head(found.verdicts, remark, command, setting, left_out)
     yield '## Fresh seeds'
     yield ''
     yield from _means({name: of_arm(found.tests, name) for name in found.tested})

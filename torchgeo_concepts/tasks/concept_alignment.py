@@ -45,6 +45,7 @@ from ._schedules import warm_cosine
 __all__ = ('ConceptAlignment',)
 
 Schedule = Literal['epochs', 'cosine']
+Contrasted = Literal['each', 'mean']
 
 
 class ConceptAlignment(BaseTask):
@@ -94,6 +95,7 @@ class ConceptAlignment(BaseTask):
         reading: Reading | None = None,
         label_weight: float = 1.0,
         symmetric: bool = False,
+        contrasted: Contrasted = 'each',
         logit_scale: float | str = 2.6593,
         queue_size: int = 4096,
         queue_noise_km: float = 1.0,
@@ -150,6 +152,9 @@ class ConceptAlignment(BaseTask):
             label_weight: Weight of the error of what is read.
             symmetric: Contrast locations with images too, not images with locations
                 alone.
+            contrasted: With ``align='both'``, whether embeddings and concepts should
+                each tell an image's place (``'each'``), or their mean similarity, which
+                places are searched by (``'mean'``).
             logit_scale: Natural logarithm of the initial factor of similarities, or
                 weights that have it, ``GeoCLIPLogitScale_Weights.MP16``.
             queue_size: Number of points of earlier batches that are further negatives.
@@ -192,10 +197,12 @@ class ConceptAlignment(BaseTask):
         if location_encoder not in list_models():
             hint = near_matches(location_encoder, list_models())
             raise ValueError(f'No model {location_encoder!r}. {hint}')
-        if schedule not in get_args(Schedule):
-            raise ValueError(
-                f'schedule must be one of {get_args(Schedule)}, not {schedule!r}.'
-            )
+        for argument, value, known in (
+            ('schedule', schedule, get_args(Schedule)),
+            ('contrasted', contrasted, get_args(Contrasted)),
+        ):
+            if value not in known:
+                raise ValueError(f'{argument} must be one of {known}, not {value!r}.')
         # Hash of the backbone that made the cached features, if it trains on any.
         self.features_made_by: str | None = None
         super().__init__()
@@ -387,6 +394,8 @@ class ConceptAlignment(BaseTask):
         aligned: Alignment = self.model.alignment(x_image, x_all)
         number, compared = len(points), len(points) + len(negatives)
         pairs = self.model.alignment.pairs(aligned)
+        if self.hparams['contrasted'] == 'mean':
+            pairs = [_side_by_side(pairs)]
         contrast = torch.stack(
             [
                 self.contrast(image, place[:number], place[number:compared])
@@ -713,6 +722,12 @@ def _embed_dim(encoder: nn.Module) -> int:
             f'{type(encoder).__name__} is no location encoder: {error}'
         ) from error
     return int(shape[-1])
+
+
+def _side_by_side(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Join spaces so that products in the joint one are means of those in each."""
+    image, place = (torch.cat(parts, dim=1) for parts in zip(*pairs, strict=True))
+    return image / len(pairs), place
 
 
 def _read_directions(file: str) -> Tensor:
