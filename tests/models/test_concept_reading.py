@@ -7,6 +7,7 @@ from torch import Tensor
 
 from torchgeo_concepts.models import ConceptReading
 from torchgeo_concepts.models.alignment import Alignment
+from torchgeo_concepts.models.concept_reading import Reading
 
 
 @pytest.fixture
@@ -23,12 +24,12 @@ def aligned() -> Alignment:
 def test_projections(aligned: Alignment) -> None:
     reading = ConceptReading(5, 16, 'projections')
     # Cosines with a standard deviation of 1/4 become estimates with one of 1.
-    images, locations = reading(aligned)
+    [(images, locations)] = reading(aligned)
     torch.testing.assert_close(images, 4 * aligned.z_image)
     torch.testing.assert_close(locations, 4 * aligned.z_location)
     reading.log_factor[1, 2] = 0
     reading.shift[1, 2] = 3
-    again, moved = reading(aligned)
+    [(again, moved)] = reading(aligned)
     assert again.equal(images)
     torch.testing.assert_close(moved[:, 2], aligned.z_location[:, 2] + 3)
     torch.testing.assert_close(moved[:, 3], locations[:, 3])
@@ -37,15 +38,32 @@ def test_projections(aligned: Alignment) -> None:
 @torch.no_grad()
 def test_heads(aligned: Alignment) -> None:
     reading = ConceptReading(5, 16, 'heads')
-    images, locations = reading(aligned)
+    [(images, locations)] = reading(aligned)
     torch.testing.assert_close(images, reading.image_head(aligned.x_image))
     torch.testing.assert_close(locations, reading.location_head(aligned.x_location))
     assert images.shape == locations.shape == (4, 5)
     # Projections are none of its business.
     nothing = torch.zeros(4, 5)
     blind = Alignment(aligned.x_image, aligned.x_location, nothing, nothing)
-    assert reading.of_images(blind).equal(images)
+    [(images_say, locations_say)] = reading(blind)
+    assert images_say.equal(images)
+    assert locations_say.equal(locations)
     assert reading.of_locations(blind).equal(locations)
+
+
+@torch.no_grad()
+def test_both(aligned: Alignment) -> None:
+    reading = ConceptReading(5, 16, 'both')
+    ways = reading(aligned)
+    names: tuple[Reading, ...] = ('projections', 'heads')
+    for name, (images, locations) in zip(names, ways, strict=True):
+        single = ConceptReading(5, 16, name)
+        single.load_state_dict(reading.state_dict(), strict=False)
+        [(expected, of_locations)] = single(aligned)
+        assert images.equal(expected)
+        assert locations.equal(of_locations)
+    mean = (ways[0][1] + ways[1][1]) / 2
+    torch.testing.assert_close(reading.of_locations(aligned), mean)
 
 
 def test_standardise() -> None:

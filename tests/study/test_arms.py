@@ -86,9 +86,11 @@ def test_which_can_be_chosen() -> None:
 
 
 def test_what_teaches() -> None:
-    assert load_arm('plain').teaching is None
-    assert load_arm('heads-4').teaching == (4, 0)
-    assert load_arm('grounded-1-everywhere').teaching == (1, 60_000)
+    assert load_arm('plain').label_weights == ()
+    assert load_arm('heads-4').label_weights == (4,)
+    assert load_arm('grounded-1-heads').label_weights == (1, 2)
+    assert load_arm('heads-4').map_number == 0
+    assert load_arm('grounded-1-everywhere').map_number == 60_000
     assert load_arm('plain').needs == {'layers without imagery'}
     paper = {'layers without imagery', 'text.safetensors'}
     assert load_arm('paper-1').needs == paper

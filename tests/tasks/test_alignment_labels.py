@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings('ignore:.*`isinstance.treespec'),
 ]
 
-READINGS = ['projections', 'heads']
+READINGS = ['projections', 'heads', 'both']
 
 UNKNOWN = Concept('no-map', 'what no map tells', 'landform')
 
@@ -114,6 +114,7 @@ class TestLabelsTeach:
             {'reading': 'projections', 'align': 'both', 'image_projection': 'tied'},
             {'reading': 'projections', 'align': 'x'},
             {'reading': 'heads', 'align': 'x'},
+            {'reading': 'both', 'align': 'both', 'image_projection': 'tied'},
         ],
     )
     def test_the_loss_of_labels_falls(
@@ -129,7 +130,7 @@ class TestLabelsTeach:
         # Nor is it as good to say the mean everywhere.
         assert losses[1] < 0.95 * label_loss(model, data, of_mean=True)
         learned = model.model.alignment.basis.source == 'learned from layers'
-        assert learned == (how['reading'] == 'projections')
+        assert learned == (how['reading'] != 'heads')
 
     def test_columns_are_those_of_the_bank(
         self, bank: str, data: BlueMarbleDataModule
@@ -175,7 +176,8 @@ class TestLabelsTeach:
 
         def read(task: ConceptAlignment) -> tuple[Tensor, Tensor]:
             assert task.reading is not None
-            images_say, points_say = task.reading(task.eval().model(images, points))
+            ways = task.reading(task.eval().model(images, points))
+            images_say, points_say = (torch.stack(x) for x in zip(*ways, strict=True))
             return images_say, points_say
 
         with torch.no_grad():
@@ -223,15 +225,20 @@ class TestPointsOfMapsAlone:
         told = model.losses(images, points, labels, maps)
         assert told['contrast'].equal(without['contrast'])
         assert model.reading is not None
-        says = model.reading.of_locations(
-            model.model(images[:1].expand(6, -1, -1, -1), maps[0])
+        expected = torch.tensor(0.0)
+        ways = zip(
+            model.reading(model.model(images, points)),
+            model.reading(model.model(images[:6], maps[0])),
+            strict=True,
         )
-        of_maps = (says - maps[1]).square().mean()
-        of_images, of_points = (
-            (estimates - labels).square().mean()
-            for estimates in model.reading(model.model(images, points))
-        )
-        expected = (of_images + (8 * of_points + 6 * of_maps) / 14) / 2
+        for (of_images, of_points), (_, of_maps) in ways:
+            errors = [(of_images - labels).square().mean()]
+            places, truth = (
+                torch.cat((of_points, of_maps)),
+                torch.cat((labels, maps[1])),
+            )
+            errors.append((places - truth).square().mean())
+            expected = expected + torch.stack(errors).mean()
         torch.testing.assert_close(told['labels'], expected)
 
     def test_are_no_negatives(self, bank: str) -> None:

@@ -13,16 +13,16 @@ from .alignment import Alignment
 
 __all__ = ('ConceptReading', 'Reading')
 
-Reading = Literal['projections', 'heads']
+Reading = Literal['projections', 'heads', 'both']
 
 
 class ConceptReading(nn.Module):
     """Estimates of concepts from images and from locations, taught by labels of maps.
 
-    The estimates are standardised, as labels are. Either they are made of the very
-    projections that images and locations are compared by, so that the basis learns
-    where concepts hold, or by networks of their own, of which the comparison knows
-    nothing.
+    The estimates are standardised, as labels are. They are made of the very projections
+    that images and locations are compared by, so that the basis learns where concepts
+    hold, or by layers of their own, of which the comparison knows nothing, or both ways
+    at once.
     """
 
     mean: Tensor
@@ -38,7 +38,7 @@ class ConceptReading(nn.Module):
             dim: Number of features of an embedding.
             reading: ``'projections'`` reads the projections of the alignment, each by a
                 factor and a shift of its own. ``'heads'`` reads the embeddings, by a
-                linear layer for images and one for locations.
+                linear layer for images and one for locations. ``'both'`` does both.
 
         Raises:
             ValueError: If there is no such way of reading.
@@ -51,10 +51,10 @@ class ConceptReading(nn.Module):
         self.reading: Reading = reading
         self.register_buffer('mean', torch.zeros(num_concepts))
         self.register_buffer('std', torch.ones(num_concepts))
-        if reading == 'heads':
+        if self.has_heads:
             self.image_head = nn.Linear(dim, num_concepts)
             self.location_head = nn.Linear(dim, num_concepts)
-        else:
+        if self.has_projections:
             # Cosines with directions at random have a variance of 1 / dim.
             start = torch.full((2, num_concepts), math.log(dim) / 2)
             self.log_factor = nn.Parameter(start)
@@ -82,30 +82,35 @@ class ConceptReading(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(std)
 
-    def forward(self, aligned: Alignment) -> tuple[Tensor, Tensor]:
+    @property
+    def has_heads(self) -> bool:
+        """Whether layers of their own read the embeddings."""
+        return self.reading != 'projections'
+
+    @property
+    def has_projections(self) -> bool:
+        """Whether projections are read, so that the basis learns."""
+        return self.reading != 'heads'
+
+    def forward(self, aligned: Alignment) -> list[tuple[Tensor, Tensor]]:
         """Forward pass.
-
-        Args:
-            aligned: Images and their locations.
-
-        Returns:
-            Standardised estimates of images and of locations, of shape ``(N, k)`` each.
-        """
-        return self.of_images(aligned), self.of_locations(aligned)
-
-    def of_images(self, aligned: Alignment) -> Tensor:
-        """Estimate the concepts of images.
 
         Args:
             aligned: Images and locations.
 
         Returns:
-            Standardised estimates of shape ``(N, k)``.
+            Standardised estimates of images and of locations, of shape ``(N, k)`` each,
+            for each way of reading them.
         """
-        if self.reading == 'heads':
-            estimate: Tensor = self.image_head(aligned.x_image)
-            return estimate
-        return aligned.z_image * self.log_factor[0].exp() + self.shift[0]
+        estimates = []
+        if self.has_projections:
+            factors = self.log_factor.exp()
+            image = aligned.z_image * factors[0] + self.shift[0]
+            estimates.append((image, aligned.z_location * factors[1] + self.shift[1]))
+        if self.has_heads:
+            image = self.image_head(aligned.x_image)
+            estimates.append((image, self.location_head(aligned.x_location)))
+        return estimates
 
     def of_locations(self, aligned: Alignment) -> Tensor:
         """Estimate the concepts of locations.
@@ -114,9 +119,6 @@ class ConceptReading(nn.Module):
             aligned: Images and locations.
 
         Returns:
-            Standardised estimates of shape ``(N, k)``.
+            Standardised estimates of shape ``(N, k)``, the mean of all ways of reading.
         """
-        if self.reading == 'heads':
-            estimate: Tensor = self.location_head(aligned.x_location)
-            return estimate
-        return aligned.z_location * self.log_factor[1].exp() + self.shift[1]
+        return torch.stack([location for _, location in self(aligned)]).mean(dim=0)

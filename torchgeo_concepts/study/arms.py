@@ -65,8 +65,9 @@ class Arm:
     def can_be_chosen(self) -> bool:
         """Whether the alignment uses concepts, and it is not there as a control."""
         own = self.arguments('model')
-        used = own['divergence_weight'] or own.get('reading') == 'projections'
-        return bool(used or self.compares_concepts) and not self.is_control
+        taught = own.get('reading') in ('projections', 'both')
+        used = own['divergence_weight'] or taught or self.compares_concepts
+        return bool(used) and not self.is_control
 
     @property
     def has_heads(self) -> bool:
@@ -74,16 +75,22 @@ class Arm:
         return self.arguments('model').get('reading') == 'heads'
 
     @property
-    def teaching(self) -> tuple[float, int] | None:
-        """Weight of what maps teach, and at how many points no image shows.
+    def label_weights(self) -> tuple[float, ...]:
+        """Weight of what maps teach, none if they teach nothing.
 
-        None if they teach nothing.
+        Of an arm that is taught in two ways, that of one and that of both.
         """
-        arguments = self.arguments('model')
-        if arguments.get('reading') is None:
-            return None
-        map_number = self.arguments('data').get('map_number', 0)
-        return float(arguments['label_weight']), int(map_number)
+        own = self.arguments('model')
+        reading = own.get('reading')
+        if reading is None:
+            return ()
+        weight = float(own['label_weight'])
+        return (weight, 2 * weight) if reading == 'both' else (weight,)
+
+    @property
+    def map_number(self) -> int:
+        """Number of points that maps tell of and no image shows."""
+        return int(self.arguments('data').get('map_number', 0))
 
     @property
     def needs(self) -> set[str]:

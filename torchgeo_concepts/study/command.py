@@ -252,15 +252,18 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
     Returns:
         Plain alignment, and that with heads beside it which the same maps teach at as
         many points with the same weight, as far as they are among the arms. Heads of
-        weight 1 for an arm that no map teaches.
+        weight 1 for an arm that no map teaches; those of one weight and of twice that
+        for an arm that is taught in two ways.
     """
-    teaching = arms[chosen].teaching or load_arm('heads-1').teaching
-    heads = [
-        name
-        for name, arm in arms.items()
-        if arm.has_heads and not arm.is_control and arm.teaching == teaching
-    ]
-    return [*(name for name in (PLAIN,) if name in arms), *heads]
+    own = arms[chosen]
+    weights = [(weight,) for weight in own.label_weights or (1.0,)]
+
+    def is_rival(name: str, arm: Arm) -> bool:
+        if not arm.has_heads or arm.is_control:
+            return name == PLAIN
+        return arm.label_weights in weights and arm.map_number == own.map_number
+
+    return [name for name, arm in arms.items() if is_rival(name, arm)]
 
 
 def _setting(settings: 'Settings', exams: 'Exams', arms: Iterable[Arm]) -> str:

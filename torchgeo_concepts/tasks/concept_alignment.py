@@ -147,9 +147,10 @@ class ConceptAlignment(BaseTask):
             reading: How labels of concepts, which batches must have, teach:
                 ``'projections'`` teaches the projections that images and locations are
                 compared by, so that maps give them their names; ``'heads'`` teaches
-                linear layers beside the comparison. By default, not at all. Points
-                of maps that batches have beside those of images teach, too.
-            label_weight: Weight of the error of what is read.
+                linear layers beside the comparison; ``'both'`` teaches both. By
+                default, not at all. Points of maps that batches have beside those of
+                images teach, too.
+            label_weight: Weight of the error of what is read, in each of the ways.
             symmetric: Contrast locations with images too, not images with locations
                 alone.
             contrasted: With ``align='both'``, whether embeddings and concepts should
@@ -314,7 +315,7 @@ class ConceptAlignment(BaseTask):
         return (
             self.hparams['align'] != 'x'
             or bool(self.hparams['divergence_weight'])
-            or self.hparams['reading'] == 'projections'
+            or self.hparams['reading'] in ('projections', 'both')
         )
 
     def _freeze(self) -> None:
@@ -440,15 +441,18 @@ class ConceptAlignment(BaseTask):
                 f'reading={self.hparams["reading"]!r} needs batches with labels of '
                 "'concepts', such as those of BlueMarbleDataModule."
             )
-        target = self.reading.standardise(self._label_columns(labels))
-        image, location = self.reading(aligned)
-        places, truth = location[: len(labels)], target
+        target = truth = self.reading.standardise(self._label_columns(labels))
         if maps is not None:
-            places = torch.cat((places, location[compared:]))
             told = self.reading.standardise(self._label_columns(maps[1]))
-            truth = torch.cat((truth, told))
-        errors = masked_mse(image, target), masked_mse(places, truth)
-        return torch.stack(errors).mean()
+            truth = torch.cat((target, told))
+        errors = []
+        for image, location in self.reading(aligned):
+            places = location[: len(labels)]
+            if maps is not None:
+                places = torch.cat((places, location[compared:]))
+            parts = masked_mse(image, target), masked_mse(places, truth)
+            errors.append(torch.stack(parts).mean())
+        return torch.stack(errors).sum()
 
     def _label_columns(self, labels: Tensor) -> Tensor:
         """Put labels into the order of the bank, NaN for what no map tells."""
@@ -625,7 +629,7 @@ class ConceptAlignment(BaseTask):
         mean = torch.tensor([*scale.mean, 0.0])[self._columns]
         std = torch.tensor([*scale.std, 1.0])[self._columns]
         self.reading.set_scale(mean, std)
-        if self.reading.reading == 'projections':
+        if self.reading.has_projections:
             self.model.alignment.basis.source = 'learned from layers'
 
     def _check_features(self, made_by: str | None) -> None:
