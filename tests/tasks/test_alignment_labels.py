@@ -77,7 +77,8 @@ def label_loss(
     if of_mean:
         assert model.reading is not None
         labels = model._label_columns(dataset[range(64)]['concepts'])
-        return float(model.reading.standardise(labels).square().nanmean())
+        ways = model.reading.has_heads + model.reading.has_projections
+        return ways * float(model.reading.standardise(labels).square().nanmean())
     batch = data.aug(dataset[range(64)])
     parts = model.losses(batch['image'], batch['point'], batch['concepts'])
     return float(parts['labels'])
