@@ -108,6 +108,9 @@ def main() -> None:
                 'features/768',
                 head_weights='GeoCLIPImageMLP_Weights.MP16',
                 location_weights='GeoCLIPLocation_Weights.MP16',
+                align='z',
+                image_projection='mlp',
+                divergence_weight=1.0,
             )
         )
         loader = loader_of(cached, options.batch_size)

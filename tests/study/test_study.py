@@ -144,6 +144,28 @@ class TestReport:
             '(may/seen/median_km).'
         )
 
+    def test_what_is_asked_first_is_corrected_apart(self) -> None:
+        arms = {name: load_arm(name) for name in ('plain', 'grounded-1')}
+        rng = np.random.default_rng(0)
+        first = 'may/seen/median_km', 'r2/population'
+        rest = 'january/seen/median_km', 'r2/warmth'
+        made = [
+            run(name, seed, **{metric: rng.normal() for metric in (*first, *rest)})
+            for name in arms
+            for seed in range(4)
+        ]
+        found = Outcome(arms, made, ('grounded-1',), {'grounded-1': ['plain']}, made)
+        assert tuple(c.metric for c in found.answers) == first
+        assert {c.metric for c in found.comparisons} == {*first, *rest}
+        answers = {c.metric: c for c in found.answers}
+        for each in found.comparisons:
+            if each.metric in first:
+                assert each.p == answers[each.metric].p
+                assert each.corrected >= answers[each.metric].corrected
+        page = list(page_lines(found, 'command', 'setting', [], {}))
+        assert sum(line.startswith('| r2/population |') for line in page) == 2
+        assert sum(line.startswith('| r2/warmth |') for line in page) == 1
+
 
 @pytest.mark.parametrize('name', ['choice_seeds', 'seeds', 'questions'])
 def test_nothing_to_do(name: str, tmp_path: Path) -> None:

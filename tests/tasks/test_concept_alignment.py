@@ -64,6 +64,9 @@ def task(photos: Path, **kwargs: Any) -> ConceptAlignment:
         'freeze_backbone': False,
         'location_kwargs': SMALL,
         'bank': str(photos / 'bank.csv'),
+        'align': 'z',
+        'image_projection': 'mlp',
+        'divergence_weight': 1.0,
         'queue_size': 64,
         'lr': 1e-3,
         'gallery': str(photos / 'photos.csv'),
@@ -520,6 +523,21 @@ class TestWhatIsContrasted:
             torch.testing.assert_close(
                 model.losses(images, points)['contrast'], expected
             )
+
+    def test_by_default_both_on_one_basis(self, photos: Path) -> None:
+        model = ConceptAlignment(
+            'timm/test_resnet',
+            location_kwargs=SMALL,
+            bank=str(photos / 'bank.csv'),
+            gallery=str(photos / 'photos.csv'),
+        )
+        images, points = torch.randn(6, 3, 32, 32), torch.rand(6, 2) * 80
+        parts = model.eval().losses(images, points)
+        assert 'divergence' not in parts
+        aligned = model.model(images, points)
+        assert len(model.model.alignment.pairs(aligned)) == 2
+        basis = model.model.alignment.basis
+        torch.testing.assert_close(aligned.z_image, basis(aligned.x_image))
 
     def test_unknown(self, photos: Path) -> None:
         with pytest.raises(ValueError, match=r"contrasted must be one of .*'some'"):

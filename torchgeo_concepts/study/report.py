@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .._pages import report_head, today_with, wrapped
-from .arms import Arm
+from .arms import TEST, Arm
 from .statistics import Comparison, compare
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ __all__ = ('Measurement', 'Outcome', 'measurements', 'of_arm', 'page_lines')
 
 # How the names of median errors end.
 ERROR = '/median_km'
+
+# What the study asks first: whether an arm locates patches better and its embeddings
+# predict more. Corrected apart from everything else that is measured.
+QUESTION = (
+    *(f'{TEST[0]}/{where}{ERROR}' for where in ('seen', 'held-out')),
+    'r2/mean_temperature_c',
+    'r2/population',
+)
 
 # Corrected probabilities below this count as a difference.
 SIGNIFICANT = 0.05
@@ -68,21 +76,29 @@ class Outcome:
         )
 
     @cached_property
+    def answers(self) -> tuple[Comparison, ...]:
+        """Chosen arms beside their rivals in what the study asks first."""
+        return self._compared([name for name in self.metrics if name in QUESTION])
+
+    @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """Chosen arms beside their rivals, seed by seed; none of a single seed."""
+        """Chosen arms beside their rivals in everything."""
+        return self._compared(self.metrics)
+
+    def _compared(self, metrics: Sequence[str]) -> tuple[Comparison, ...]:
+        """Compare seed by seed, which a single seed cannot be."""
         if len({run.seed for run in self.tests}) < 2:
             return ()
-        values = {
-            (arm, metric): [run.metrics[metric] for run in of_arm(self.tests, arm)]
-            for arm in self.tested
-            for metric in self.metrics
-        }
+
+        def values(arm: str, metric: str) -> list[float]:
+            return [run.metrics[metric] for run in of_arm(self.tests, arm)]
+
         return compare(
             [
-                (metric, arm, rival, values[arm, metric], values[rival, metric])
+                (metric, arm, rival, values(arm, metric), values(rival, metric))
                 for arm in self.chosen
                 for rival in self.rivals[arm]
-                for metric in self.metrics
+                for metric in metrics
             ]
         )
 
@@ -100,7 +116,7 @@ class Outcome:
             return f'{arm} has no rival among the arms.'
         if not self.comparisons:
             return f'{arm} has one seed, which tells no difference from chance.'
-        own = [c for c in self.comparisons if (c.arm, c.other) == (arm, rival)]
+        own = [c for c in self.answers if (c.arm, c.other) == (arm, rival)]
         better = [c.metric for c in own if outcome(c) == 'better']
         worse = [c.metric for c in own if outcome(c) == 'worse']
         return (
@@ -199,9 +215,11 @@ def page_lines(
         yield '## Differences'
         yield ''
         yield from wrapped(
-            'Paired t-tests over the seeds, corrected by Holm for all rows of the table. '
-            'A smaller error and a larger R² are better.'
+            'Paired t-tests over the seeds, corrected by Holm for all rows of a table. '
+            'A smaller error and a larger R² are better. What the study asks first:'
         )
+        yield from _comparisons(found.answers)
+        yield from wrapped('Everything that was measured, those rows among it:')
         yield from _comparisons(found.comparisons)
     yield '## Figures'
     yield ''

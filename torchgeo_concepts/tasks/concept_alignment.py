@@ -51,8 +51,12 @@ Contrasted = Literal['each', 'mean']
 class ConceptAlignment(BaseTask):
     """Aligns images with the locations where they were taken, by way of concepts.
 
-    The loss is that of the paper, InfoNCE plus *divergence_weight* times the divergence
-    of concepts. With ``align='x'`` and a weight of 0 it is GeoCLIP's.
+    The loss is InfoNCE plus *divergence_weight* times the divergence of concepts. With
+    ``align='z'``, ``image_projection='mlp'``, ``unit=False`` and a weight of 1 it is the
+    paper's, with ``align='x'`` and a weight of 0 GeoCLIP's. By default embeddings and
+    concepts are compared, on one basis and without divergence, which finds patches of
+    satellite imagery better than the paper's. Where batches have labels of maps,
+    ``reading='projections'`` gives the concepts their meaning.
 
     If you use this task in your research, please cite the following paper:
 
@@ -85,11 +89,11 @@ class ConceptAlignment(BaseTask):
         bank: str | None = None,
         text_embeddings: str | None = None,
         *,
-        align: Align = 'z',
-        image_projection: ImageProjection = 'mlp',
+        align: Align = 'both',
+        image_projection: ImageProjection = 'tied',
         unit: bool = True,
         divergence: DivergenceKind = 'paper',
-        divergence_weight: float = 1.0,
+        divergence_weight: float = 0.0,
         sigma: float = 1.0,
         drift_weight: float = 0.0,
         reading: Reading | None = None,
@@ -135,12 +139,13 @@ class ConceptAlignment(BaseTask):
                 concept, such as :func:`~torchgeo_concepts.concepts.text.encode_text`
                 caches. None for random directions, which name nothing.
             align: Where images and locations are compared: embeddings (``'x'``),
-                concepts (``'z'``) or both.
+                concepts (``'z'``, the paper) or both.
             image_projection: How images reach concepts: a network of their own
                 (``'mlp'``, the paper), or the basis of the locations (``'tied'``).
             unit: Compare unit vectors. If false, dot products as in the paper.
             divergence: Divergence of concepts between images and locations.
-            divergence_weight: Its weight, the paper's lambda. 0 leaves it out.
+            divergence_weight: Its weight, the paper's lambda, which is 1 there. 0
+                leaves it out.
             sigma: Width of its kernel.
             drift_weight: Weight of the penalty on directions that leave their start,
                 and with it the meaning of their names.
