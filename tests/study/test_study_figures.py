@@ -102,13 +102,14 @@ def test_case(case: Case) -> None:
     _, world, bars, together = (ax for sub in figure.subfigs for ax in sub.axes)
     assert (world.get_xlabel(), world.get_ylabel()) == ('longitude [°]', 'latitude [°]')
     assert len(bars.patches) == 6
-    label = 'similarity to the place of grounded, less that of plain [1]'
+    label = 'similarity to the place of grounded,\nless that of plain [1]'
     assert bars.get_xlabel() == label
+    assert bars.xaxis.label.get_window_extent().x1 <= figure.bbox.x1
     assert together.get_yticklabels()[-1].get_text() == 'sum'
     [legend] = figure.subfigs[1].legends
     assert [text.get_text() for text in legend.get_texts()][:2] == [
-        'the patch, (100.0°, 30.0°)',
-        'grounded, 73 km off',
+        'the patch,\n(100.0°, 30.0°)',
+        'grounded,\n73 km off',
     ]
 
 

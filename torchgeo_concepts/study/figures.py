@@ -153,7 +153,7 @@ def plot_case(case: Case) -> 'Figure':
         columnspacing=1,
     )
     panels = lower.subplots(2, 1, height_ratios=heights)
-    label = f'similarity to the place of {case.arm}, less that of {case.other} [1]'
+    label = f'similarity to the place of {case.arm},\nless that of {case.other} [1]'
     draw_bars(panels[0], shown, label)
     draw_bars(panels[1], together, 'the same, together [1]', has_sum=True)
     return figure
@@ -233,9 +233,9 @@ def _draw_places(figure: 'SubFigure', case: Case) -> tuple[list[Any], list[Any]]
     patch.set_axis_off()
     lon, lat = case.point.tolist()
     names = (
-        f'the patch, ({lon:.1f}°, {lat:.1f}°)',
-        f'{case.arm}, {case.kilometres[0]:,.0f} km off',
-        f'{case.other}, {case.kilometres[1]:,.0f} km off',
+        f'the patch,\n({lon:.1f}°, {lat:.1f}°)',
+        f'{case.arm},\n{case.kilometres[0]:,.0f} km off',
+        f'{case.other},\n{case.kilometres[1]:,.0f} km off',
     )
     places = case.point, case.found, case.other_found
     for place, name, (colour, sign, size) in zip(places, names, PLACES, strict=True):
