@@ -144,7 +144,7 @@ class TestReport:
             '(may/seen/median_km).'
         )
 
-    def test_what_is_asked_first_is_corrected_apart(self) -> None:
+    def test_what_the_study_is_about_is_corrected_apart(self) -> None:
         arms = {name: load_arm(name) for name in ('plain', 'grounded-1')}
         rng = np.random.default_rng(0)
         first = 'may/seen/median_km', 'r2/population'
@@ -155,13 +155,13 @@ class TestReport:
             for seed in range(4)
         ]
         found = Outcome(arms, made, ('grounded-1',), {'grounded-1': ['plain']}, made)
-        assert tuple(c.metric for c in found.answers) == first
+        assert tuple(c.metric for c in found.primary) == first
         assert {c.metric for c in found.comparisons} == {*first, *rest}
-        answers = {c.metric: c for c in found.answers}
+        primary = {c.metric: c for c in found.primary}
         for each in found.comparisons:
             if each.metric in first:
-                assert each.p == answers[each.metric].p
-                assert each.corrected >= answers[each.metric].corrected
+                assert each.p == primary[each.metric].p
+                assert each.corrected >= primary[each.metric].corrected
         page = list(page_lines(found, 'command', 'setting', [], {}))
         assert sum(line.startswith('| r2/population |') for line in page) == 2
         assert sum(line.startswith('| r2/warmth |') for line in page) == 1
@@ -172,6 +172,11 @@ def test_nothing_to_do(name: str, tmp_path: Path) -> None:
     none: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=f'{name} must be at least 1, not 0'):
         study(tmp_path, **none)
+
+
+def test_seeds_that_arms_are_chosen_by_do_not_test(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='seeds must be at most 100, not 101'):
+        study(tmp_path, seeds=101)
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

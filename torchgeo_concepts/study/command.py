@@ -116,11 +116,13 @@ def study(
 
     Raises:
         DatasetNotFoundError: If a picture is not found.
-        ValueError: If there is no such arm, or an argument is not positive.
+        ValueError: If there is no such arm, or a number is out of range.
     """
     command = command_line('study', study, locals())
     start = time.perf_counter()
     _check_positive(choice_seeds=choice_seeds, seeds=seeds, questions=questions)
+    if seeds > FIRST_CHOICE:
+        raise ValueError(f'seeds must be at most {FIRST_CHOICE}, not {seeds}.')
     known = {name: load_arm(name) for name in arms}
     # What trains takes seconds to import, which other commands need not wait for.
     from .exam import make_exams, write_files

@@ -24,12 +24,13 @@ __all__ = ('Measurement', 'Outcome', 'measurements', 'of_arm', 'page_lines')
 # How the names of median errors end.
 ERROR = '/median_km'
 
-# What the study asks first: whether an arm locates patches better and its embeddings
-# predict more. Corrected apart from everything else that is measured.
-QUESTION = (
+# What the study is about, whether an arm locates patches better and its embeddings
+# predict more, as tables of the benchmark or of cities name it. It is corrected apart
+# from everything else that is measured.
+PRIMARY = (
     *(f'{TEST[0]}/{where}{ERROR}' for where in ('seen', 'held-out')),
-    'r2/mean_temperature_c',
-    'r2/population',
+    *(f'r2/{name}' for name in ('mean_temperature_c', 'annual_c')),
+    *(f'r2/{name}' for name in ('population', 'log_population')),
 )
 
 # Corrected probabilities below this count as a difference.
@@ -76,9 +77,9 @@ class Outcome:
         )
 
     @cached_property
-    def answers(self) -> tuple[Comparison, ...]:
-        """Chosen arms beside their rivals in what the study asks first."""
-        return self._compared([name for name in self.metrics if name in QUESTION])
+    def primary(self) -> tuple[Comparison, ...]:
+        """Chosen arms beside their rivals in what the study is about."""
+        return self._compared([name for name in self.metrics if name in PRIMARY])
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -114,9 +115,9 @@ class Outcome:
     def _verdict(self, arm: str, rival: str | None) -> str:
         if rival is None:
             return f'{arm} has no rival among the arms.'
-        if not self.comparisons:
+        if not self.primary:
             return f'{arm} has one seed, which tells no difference from chance.'
-        own = [c for c in self.answers if (c.arm, c.other) == (arm, rival)]
+        own = [c for c in self.primary if (c.arm, c.other) == (arm, rival)]
         better = [c.metric for c in own if outcome(c) == 'better']
         worse = [c.metric for c in own if outcome(c) == 'worse']
         return (
@@ -203,7 +204,7 @@ def page_lines(
     yield ''
     minutes = sum(run.minutes for run in found.runs)
     remark = (
-        f'{today_with()}, {torch.get_num_threads()} threads. {len(found.runs)} runs took '
+        f'{today_with()}, {_threads()}. {len(found.runs)} runs took '
         f'{minutes / 60:.1f} hours of training, {minutes / len(found.runs):.1f} minutes '
         'each.'
     )
@@ -216,9 +217,9 @@ def page_lines(
         yield ''
         yield from wrapped(
             'Paired t-tests over the seeds, corrected by Holm for all rows of a table. '
-            'A smaller error and a larger R² are better. What the study asks first:'
+            'A smaller error and a larger R² are better. What the study is about:'
         )
-        yield from _comparisons(found.answers)
+        yield from _comparisons(found.primary)
         yield from wrapped('Everything that was measured, those rows among it:')
         yield from _comparisons(found.comparisons)
     yield '## Figures'
@@ -239,6 +240,11 @@ def page_lines(
     for arm in found.arms.values():
         yield f'| {arm.name} | {arm.remark} |'
     yield ''
+
+
+def _threads() -> str:
+    number = torch.get_num_threads()
+    return f'{number} thread' if number == 1 else f'{number} threads'
 
 
 def _overview(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
@@ -283,14 +289,16 @@ def _table(
 
 
 def _mean(values: Sequence[float], metric: str) -> str:
-    digits = 0 if metric.endswith('_km') else 3
+    digits = 3
+    if metric.endswith('_km'):
+        digits = 1 if np.mean(values) < 1000 else 0
     if len(values) == 1:
         return f'{values[0]:.{digits}f}'
     return f'{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}'
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    yield '| | arm | beside | difference | 95% interval | p | corrected | |'
+    yield '| | arm | beside | difference | 95% interval, uncorrected | p | corrected | |'
     yield '| --- | --- | --- | ---: | ---: | ---: | ---: | --- |'
     for c in comparisons:
         digits = 1 if c.metric.endswith('_km') else 4

@@ -54,9 +54,10 @@ class ConceptAlignment(BaseTask):
     The loss is InfoNCE plus *divergence_weight* times the divergence of concepts. With
     ``align='z'``, ``image_projection='mlp'``, ``unit=False`` and a weight of 1 it is the
     paper's, with ``align='x'`` and a weight of 0 GeoCLIP's. By default embeddings and
-    concepts are compared, on one basis and without divergence, which finds patches of
-    satellite imagery better than the paper's. Where batches have labels of maps,
-    ``reading='projections'`` gives the concepts their meaning.
+    concepts are compared, on one basis and without divergence, which found patches of
+    satellite imagery better than the paper's loss and worse than GeoCLIP's. Where batches
+    have labels of maps, ``reading='both'`` and ``label_weight=0.5`` give the concepts
+    their meaning, and found them as well as GeoCLIP's or better.
 
     If you use this task in your research, please cite the following paper:
 
