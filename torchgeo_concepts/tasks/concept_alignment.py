@@ -57,7 +57,7 @@ class ConceptAlignment(BaseTask):
     concepts are compared, on one basis and without divergence, which found patches of
     satellite imagery better than the paper's loss and worse than GeoCLIP's. Where batches
     have labels of maps, ``reading='both'`` and ``label_weight=0.5`` give the concepts
-    their meaning, and found them as well as GeoCLIP's or better.
+    their meaning, and found them about as well as GeoCLIP's.
 
     If you use this task in your research, please cite the following paper:
 
