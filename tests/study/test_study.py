@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {'steps': 2, 'number': 64, 'batch_size': 32, 'questions'
 
 def run(arm: str, seed: int, **metrics: float) -> Run:
     curve = [{'step': 10, 'contrast': 1.0}]
-    return Run(arm, seed, '', 1.0, metrics, curve)
+    return Run(arm, seed, '', 1.0, 0.5, metrics, curve)
 
 
 class TestSettings:
@@ -40,6 +40,7 @@ class TestSettings:
             changed: dict[str, Any] = {name: 7}
             other = replace(settings, **changed)
             assert other.digest(arm) != digest, name
+        assert replace(settings, truth='b').digest(arm) != digest
         assert settings.digest(load_arm('grounded-1')) != digest
 
     def test_runs_of_other_settings_are_not_read(self, tmp_path: Path) -> None:
@@ -175,8 +176,12 @@ def test_nothing_to_do(name: str, tmp_path: Path) -> None:
 
 
 def test_seeds_that_arms_are_chosen_by_do_not_test(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match='seeds must be at most 100, not 101'):
+    with pytest.raises(ValueError, match='from 0 to 99, not from 0 to 100'):
         study(tmp_path, seeds=101)
+    with pytest.raises(ValueError, match='from 0 to 99, not from 93 to 100'):
+        study(tmp_path, first_seed=93)
+    with pytest.raises(ValueError, match='from 0 to 99, not from -1 to 6'):
+        study(tmp_path, first_seed=-1)
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,6 +235,7 @@ class TestWhole:
                 'data': folder / 'warm.csv',
                 'choice_seeds': 1,
                 'seeds': 2,
+                'first_seed': 4,
                 'page': folder / 'docs' / 'page.md',
                 'figures': folder / 'docs' / 'images',
                 'progress': False,
@@ -255,14 +261,15 @@ class TestWhole:
     ) -> None:
         assert trained[2:] == [
             ('grounded-1', 100),
-            ('grounded-1', 0),
-            ('plain', 0),
-            ('grounded-1', 1),
-            ('plain', 1),
+            ('grounded-1', 4),
+            ('plain', 4),
+            ('grounded-1', 5),
+            ('plain', 5),
         ]
         table = (report.output / 'study.csv').read_bytes()
         again = study(**options)
         assert len(trained) == 7
+        assert (report.output / 'runs' / 'plain-4.ckpt').exists()
         assert (report.output / 'study.csv').read_bytes() == table
         assert again.outcome.verdicts == report.outcome.verdicts
 
@@ -287,9 +294,9 @@ class TestWhole:
         with (report.output / 'study.csv').open() as stream:
             rows = list(csv.DictReader(stream))
         assert {(row['arm'], row['seed']) for row in rows} == {
-            (arm, str(seed)) for arm in ('plain', 'grounded-1') for seed in (100, 0, 1)
+            (arm, str(seed)) for arm in ('plain', 'grounded-1') for seed in (100, 4, 5)
         }
-        tested = {row['metric'] for row in rows if row['seed'] == '0'}
+        tested = {row['metric'] for row in rows if row['seed'] == '4'}
         assert {
             'may/seen/median_km',
             'may/held-out/acc@200km',

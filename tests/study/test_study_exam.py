@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from torchgeo_concepts.benchmark.tasks import Table, Target
+from torchgeo_concepts.concepts.layers.grounding import Groundings
 from torchgeo_concepts.datamodules import BlueMarbleDataModule
 from torchgeo_concepts.datamodules.blue_marble import MEAN, STD
 from torchgeo_concepts.datasets import EARTH_PICTURES
 from torchgeo_concepts.models import EfficientNetLite0_Weights, load_image_tower
 from torchgeo_concepts.study.arms import Arm, load_arm
-from torchgeo_concepts.study.exam import Cut, Exams, write_files
-from torchgeo_concepts.study.runs import Settings
+from torchgeo_concepts.study.exam import Cut, Exams, truth_digest, write_files
+from torchgeo_concepts.study.runs import Settings, all_groundings
 
 FAKE = runpy.run_path(str(Path(__file__).parents[1] / 'data/bluemarble/data.py'))
 PRETRAINED = ['pretrained-plain', 'pretrained-heads-1', 'pretrained-grounded-1']
@@ -31,6 +33,25 @@ def exams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exams]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EARTH_PICTURES, 'july', small)
         yield Exams(Settings(folder, questions=20), ('july',), (), seed=3)
+
+
+def test_truth_is_tables_and_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    values = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    table = Table('a.csv', points, (Target('a.csv', 'warmth', 'climate'),), values)
+    digest = truth_digest([table])
+    assert truth_digest([replace(table)]) == digest
+    others = (
+        replace(table, values=2 * values),
+        replace(table, points=points + 1),
+        replace(table, targets=(Target('a.csv', 'cold', 'climate'),)),
+        replace(table, name='b.csv'),
+    )
+    assert digest not in {truth_digest([other]) for other in others}
+    assert truth_digest([]) != digest
+    newer = all_groundings().versions | {'elevation': 'pvlib 99'}
+    monkeypatch.setattr(Groundings, 'versions', newer)
+    assert truth_digest([table]) != digest
 
 
 def test_cut() -> None:

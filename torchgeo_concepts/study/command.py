@@ -38,7 +38,7 @@ CHOSEN_BY = tuple(
 
 PAGE = 'study.md'
 
-# Seeds that arms are chosen by; those that they are tested by begin at 0.
+# First of the seeds that arms are chosen by; those that they are tested by are smaller.
 FIRST_CHOICE = 100
 
 # Most rows of a table that embeddings are tried on.
@@ -76,6 +76,7 @@ def study(
     data: Path | None = None,
     choice_seeds: int = 2,
     seeds: int = 8,
+    first_seed: int = 0,
     steps: int = 400,
     number: int = 60_000,
     batch_size: int = 512,
@@ -102,6 +103,8 @@ def study(
             cities of the extra cities.
         choice_seeds: Number of seeds that arms are chosen by.
         seeds: Number of fresh seeds.
+        first_seed: First of the fresh seeds. Seeds that nobody has looked at yet tell
+            whether what others showed was chance.
         steps: Number of steps of training.
         number: Number of points to train on.
         batch_size: Number of samples in a step.
@@ -121,11 +124,16 @@ def study(
     command = command_line('study', study, locals())
     start = time.perf_counter()
     _check_positive(choice_seeds=choice_seeds, seeds=seeds, questions=questions)
-    if seeds > FIRST_CHOICE:
-        raise ValueError(f'seeds must be at most {FIRST_CHOICE}, not {seeds}.')
+    fresh = range(first_seed, first_seed + seeds)
+    if not 0 <= fresh.start < fresh.stop <= FIRST_CHOICE:
+        raise ValueError(
+            f'Fresh seeds must be from 0 to {FIRST_CHOICE - 1}, not from {fresh.start} '
+            f'to {fresh.stop - 1}: change first_seed or seeds.'
+        )
+    choice = range(FIRST_CHOICE, FIRST_CHOICE + choice_seeds)
     known = {name: load_arm(name) for name in arms}
     # What trains takes seconds to import, which other commands need not wait for.
-    from .exam import make_exams, write_files
+    from .exam import make_exams, truth_digest, write_files
     from .figures import write_figures
     from .runs import Settings
 
@@ -133,11 +141,14 @@ def study(
     output.mkdir(parents=True, exist_ok=True)
     for path in (output / PAGE, *(() if page is None else (Path(page),))):
         check_writable(path)
-    settings = Settings(Path(root), steps, number, batch_size, questions)
     for picture in (*VALIDATION, *TEST):
-        earth_picture(picture).find(settings.root, download=download)
-    tables, left_out = read_tables(
+        earth_picture(picture).find(Path(root), download=download)
+    found, left_out = read_tables(
         None if data is None else Path(data), DATASETS if data is None else ()
+    )
+    tables = [table.sample(ROWS, 0) for table in found]
+    settings = Settings(
+        Path(root), steps, number, batch_size, questions, truth_digest(tables)
     )
     missing = write_files(output)
     runnable = {n: arm for n, arm in known.items() if not arm.needs & missing.keys()}
@@ -146,9 +157,9 @@ def study(
         for name, arm in known.items()
         for need in sorted(arm.needs & missing.keys())
     ]
-    exams = make_exams(settings, [table.sample(ROWS, 0) for table in tables])
+    exams = make_exams(settings, tables)
     with tqdm(disable=None if progress is None else not progress) as bar:
-        outcome = _run(runnable, settings, exams, output, choice_seeds, seeds, bar)
+        outcome = _run(runnable, settings, exams, output, choice, fresh, bar)
     write_rows(output / 'study.csv', measurements(outcome.runs), Measurement)
     folder = output if figures is None else Path(figures)
     drawn = write_figures(
@@ -178,8 +189,8 @@ def _run(
     settings: 'Settings',
     exams: tuple['Exams', 'Exams'],
     folder: Path,
-    choice_seeds: int,
-    seeds: int,
+    choice_seeds: range,
+    fresh: range,
     bar: 'tqdm[Any]',
 ) -> Outcome:
     """Run all arms to choose some, and those and their rivals to test them."""
@@ -187,7 +198,7 @@ def _run(
 
     # Whether any can be chosen is known before hours of training.
     _eligible(arms)
-    bar.total = len(arms) * choice_seeds
+    bar.total = len(arms) * len(choice_seeds)
 
     def runs(
         names: Iterable[str], numbers: Iterable[int], asked: 'Exams', keep: int | None
@@ -204,13 +215,12 @@ def _run(
             bar.update()
         return made
 
-    first = range(FIRST_CHOICE, FIRST_CHOICE + choice_seeds)
-    choice = runs(arms, first, exams[0], None)
+    choice = runs(arms, choice_seeds, exams[0], None)
     chosen = choose(arms, choice)
     rivals = {name: rivals_of(name, arms) for name in chosen}
     tested = list(dict.fromkeys(itertools.chain(chosen, *rivals.values())))
-    bar.total += len(tested) * seeds
-    tests = runs(tested, range(seeds), exams[1], 0)
+    bar.total += len(tested) * len(fresh)
+    tests = runs(tested, fresh, exams[1], fresh.start)
     return Outcome(arms, choice, chosen, rivals, tests)
 
 

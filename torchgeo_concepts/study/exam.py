@@ -3,8 +3,10 @@
 
 """Questions that all arms are asked, and files that some of them begin with."""
 
+import hashlib
 import inspect
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -29,7 +31,7 @@ from .arms import TEST, VALIDATION, Arm
 from .measures import Exam, Question
 from .runs import Settings, all_groundings
 
-__all__ = ('Cut', 'Exams', 'make_exams', 'write_files')
+__all__ = ('Cut', 'Exams', 'make_exams', 'truth_digest', 'write_files')
 
 # Blocks that were trained in, and those that were not.
 WHERE: dict[str, Blocks] = {'seen': 'train', 'held-out': 'test'}
@@ -183,6 +185,21 @@ def make_exams(settings: Settings, tables: Sequence[Table]) -> tuple[Exams, Exam
         Exams(settings, (*VALIDATION, *TEST), tables, VAL_SEED),
         Exams(settings, TEST, tables, TEST_SEED),
     )
+
+
+def truth_digest(tables: Sequence[Table]) -> str:
+    """Hash what runs are measured by, beside pictures, whose files have checksums.
+
+    Args:
+        tables: What is predicted from embeddings.
+    """
+    columns = [
+        (table.name, target.name, table.digest(column))
+        for table in tables
+        for column, target in enumerate(table.targets)
+    ]
+    known = json.dumps([columns, all_groundings().versions], sort_keys=True)
+    return hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
 def write_files(folder: Path) -> dict[str, str]:

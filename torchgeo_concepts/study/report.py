@@ -202,11 +202,12 @@ def page_lines(
     """
     yield '# What was measured'
     yield ''
-    minutes = sum(run.minutes for run in found.runs)
+    training = np.mean([run.minutes for run in found.runs])
+    asking = np.mean([run.asking for run in found.runs])
+    hours = (training + asking) * len(found.runs) / 60
     remark = (
-        f'{today_with()}, {_threads()}. {len(found.runs)} runs took '
-        f'{minutes / 60:.1f} hours of training, {minutes / len(found.runs):.1f} minutes '
-        'each.'
+        f'{today_with()}, {_threads()}. {len(found.runs)} runs took {hours:.1f} hours: '
+        f'{training:.1f} minutes each to train and {asking:.1f} to measure.'
     )
     yield from report_head(found.verdicts, remark, command, setting, left_out)
     yield '## Fresh seeds'

@@ -30,7 +30,7 @@ from .measures import Exam, measure
 __all__ = ('Run', 'Settings', 'checkpoint_path', 'read_run', 'run_arm')
 
 # Changes whenever the same settings could get other measurements.
-PROTOCOL = 2
+PROTOCOL = 3
 
 # Steps between two points of the curves of training.
 CURVE = 10
@@ -46,6 +46,7 @@ class Settings:
         number: Number of points to train on.
         batch_size: Number of samples in a step.
         questions: Number of patches of each picture that are located.
+        truth: Hash of the tables and maps that runs are measured by.
     """
 
     root: Path
@@ -53,6 +54,7 @@ class Settings:
     number: int = 60_000
     batch_size: int = 512
     questions: int = 4_000
+    truth: str = ''
 
     def data(self, arm: Arm, seed: int) -> BlueMarbleDataModule:
         """Return the patches that an arm is trained on.
@@ -93,6 +95,7 @@ class Run:
         seed: Its seed.
         settings: Hash of all settings it depends on.
         minutes: Time of training.
+        asking: Time of measuring, in minutes.
         metrics: Measurements by name.
         curve: Step and losses during training.
     """
@@ -101,6 +104,7 @@ class Run:
     seed: int
     settings: str
     minutes: float
+    asking: float
     metrics: Mapping[str, float]
     curve: Sequence[Mapping[str, float]]
 
@@ -168,10 +172,10 @@ def read_run(
     path = run_path(folder, arm.name, seed)
     if not path.exists():
         return None
-    run = Run(**json.loads(path.read_text(encoding='utf-8')))
+    known = json.loads(path.read_text(encoding='utf-8'))
     if keep and not checkpoint_path(folder, arm.name, seed).exists():
         return None
-    return run if run.settings == settings.digest(arm) else None
+    return Run(**known) if known['settings'] == settings.digest(arm) else None
 
 
 def run_arm(
@@ -197,14 +201,16 @@ def run_arm(
     """
     start = time.perf_counter()
     task, curve = train(arm, seed, settings, folder, keep=keep)
-    minutes = (time.perf_counter() - start) / 60
+    trained = time.perf_counter()
+    metrics = measure(task.model.cpu(), task.cpu().reading, exam)
     run = Run(
         arm.name,
         seed,
         settings.digest(arm),
-        minutes,
-        measure(task.model.cpu(), task.cpu().reading, exam),
-        curve,
+        minutes=(trained - start) / 60,
+        asking=(time.perf_counter() - trained) / 60,
+        metrics=metrics,
+        curve=curve,
     )
     path = run_path(folder, arm.name, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
