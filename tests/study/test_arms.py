@@ -89,11 +89,26 @@ def test_what_teaches() -> None:
     assert load_arm('plain').label_weights == ()
     assert load_arm('heads-4').label_weights == (4,)
     assert load_arm('grounded-1-heads').label_weights == (1, 2)
-    assert load_arm('heads-4').map_number == 0
-    assert load_arm('grounded-1-everywhere').map_number == 60_000
     assert load_arm('plain').needs == {'layers without imagery'}
     paper = {'layers without imagery', 'text.safetensors'}
     assert load_arm('paper-1').needs == paper
+
+
+@pytest.mark.parametrize(
+    ('name', 'other', 'is_like'),
+    [
+        ('grounded-4', 'plain', True),
+        ('grounded-1', 'grounded-1-everywhere', False),
+        ('no-climate', 'heads-no-climate', True),
+        ('grounded-1', 'heads-no-climate', False),
+        ('geoclip-grounded', 'geoclip-heads', True),
+        ('geoclip-grounded', 'heads-1', False),
+        ('pretrained-plain', 'plain', False),
+    ],
+)
+def test_which_are_alike(name: str, other: str, is_like: bool) -> None:
+    assert load_arm(name).is_like(load_arm(other)) == is_like
+    assert load_arm(other).is_like(load_arm(name)) == is_like
 
 
 @pytest.mark.parametrize(

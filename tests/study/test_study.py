@@ -86,6 +86,10 @@ class TestChoice:
         assert set(everywhere) == {'plain', 'heads-1-everywhere'}
         twice = rivals_of('grounded-1-heads', arms)
         assert set(twice) == {'plain', 'heads-1', 'heads-2'}
+        # The same comparison, of concepts that no map teaches.
+        compared = rivals_of('grounded-0.5-heads', arms)
+        assert set(compared) == {'plain', 'heads-0.5', 'heads-1', 'untaught-0.5-heads'}
+        assert set(rivals_of('no-climate', arms)) == {'plain', 'heads-no-climate'}
         few = {name: arms[name] for name in ('grounded-4', 'plain', 'heads-1')}
         assert rivals_of('grounded-4', few) == ['plain']
 
@@ -167,8 +171,19 @@ class TestReport:
         assert sum(line.startswith('| r2/population |') for line in page) == 2
         assert sum(line.startswith('| r2/warmth |') for line in page) == 1
 
+    def test_nothing_tested(self) -> None:
+        arms = {name: load_arm(name) for name in ('plain', 'grounded-1')}
+        made = [run(name, 100, **{'r2/warmth': 0.5}) for name in arms]
+        found = Outcome(arms, made, ('grounded-1',), {'grounded-1': ['plain']}, [])
+        assert found.verdicts == ('grounded-1 was chosen, and not tested.',)
+        page = list(page_lines(found, 'command', 'setting', [], {}))
+        assert [line for line in page if line[:1] == '#'] == [
+            '# What was measured',
+            '## All arms',
+        ]
 
-@pytest.mark.parametrize('name', ['choice_seeds', 'seeds', 'questions'])
+
+@pytest.mark.parametrize('name', ['choice_seeds', 'questions'])
 def test_nothing_to_do(name: str, tmp_path: Path) -> None:
     none: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=f'{name} must be at least 1, not 0'):
@@ -178,6 +193,8 @@ def test_nothing_to_do(name: str, tmp_path: Path) -> None:
 def test_seeds_that_arms_are_chosen_by_do_not_test(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='from 0 to 99, not from 0 to 100'):
         study(tmp_path, seeds=101)
+    with pytest.raises(ValueError, match='seeds must be at least 0, not -1'):
+        study(tmp_path, seeds=-1)
     with pytest.raises(ValueError, match='from 0 to 99, not from 93 to 100'):
         study(tmp_path, first_seed=93)
     with pytest.raises(ValueError, match='from 0 to 99, not from -1 to 6'):
@@ -334,3 +351,15 @@ class TestWhole:
             }
             for link in links:
                 assert mpimg.imread(page.parent / link).ndim == 3
+
+    def test_chosen_and_not_tested(
+        self,
+        report: StudyReport,
+        options: dict[str, Any],
+        trained: list[tuple[str, int]],
+    ) -> None:
+        made = len(trained)
+        chosen = study(**options | {'seeds': 0, 'page': None})
+        assert len(trained) == made
+        assert str(chosen).startswith('grounded-1 was chosen, and not tested.')
+        assert '## Figures' not in (report.output / 'study.md').read_text()

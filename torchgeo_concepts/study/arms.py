@@ -25,7 +25,10 @@ CONTROL = 'Control: '
 # Arguments of the model that are files or banks.
 FILES = ('bank', 'text_embeddings')
 
-# Those, and weights that not every machine has.
+# Arguments of the model that say what encoders begin with.
+BEGINNINGS = ('image_tower', 'image_weights', 'location_weights')
+
+# Files, banks and weights that not every machine has.
 NEEDS = (*FILES, 'image_weights')
 
 
@@ -87,10 +90,16 @@ class Arm:
         weight = float(own['label_weight'])
         return (weight, 2 * weight) if reading == 'both' else (weight,)
 
-    @property
-    def map_number(self) -> int:
-        """Number of points that maps tell of and no image shows."""
-        return int(self.arguments('data').get('map_number', 0))
+    def is_like(self, other: 'Arm') -> bool:
+        """Tell whether maps teach it at the same points, and it begins alike.
+
+        Args:
+            other: Another arm.
+        """
+        own, others = self.arguments('model'), other.arguments('model')
+        return self.arguments('data') == other.arguments('data') and all(
+            own.get(name) == others.get(name) for name in BEGINNINGS
+        )
 
     @property
     def needs(self) -> set[str]:

@@ -102,7 +102,7 @@ def study(
             lat; all other columns of numbers are predicted from embeddings. By default,
             cities of the extra cities.
         choice_seeds: Number of seeds that arms are chosen by.
-        seeds: Number of fresh seeds.
+        seeds: Number of fresh seeds. With 0, arms are chosen and not tested.
         first_seed: First of the fresh seeds. Seeds that nobody has looked at yet tell
             whether what others showed was chance.
         steps: Number of steps of training.
@@ -123,13 +123,8 @@ def study(
     """
     command = command_line('study', study, locals())
     start = time.perf_counter()
-    _check_positive(choice_seeds=choice_seeds, seeds=seeds, questions=questions)
-    fresh = range(first_seed, first_seed + seeds)
-    if not 0 <= fresh.start < fresh.stop <= FIRST_CHOICE:
-        raise ValueError(
-            f'Fresh seeds must be from 0 to {FIRST_CHOICE - 1}, not from {fresh.start} '
-            f'to {fresh.stop - 1}: change first_seed or seeds.'
-        )
+    _check_positive(choice_seeds=choice_seeds, questions=questions)
+    fresh = _fresh(first_seed, seeds)
     choice = range(FIRST_CHOICE, FIRST_CHOICE + choice_seeds)
     known = {name: load_arm(name) for name in arms}
     # What trains takes seconds to import, which other commands need not wait for.
@@ -162,9 +157,8 @@ def study(
         outcome = _run(runnable, settings, exams, output, choice, fresh, bar)
     write_rows(output / 'study.csv', measurements(outcome.runs), Measurement)
     folder = output if figures is None else Path(figures)
-    drawn = write_figures(
-        folder, outcome, exams[1].of(runnable[outcome.chosen[0]]), output
-    )
+    exam = exams[1].of(runnable[outcome.chosen[0]])
+    drawn = write_figures(folder, outcome, exam, output) if seeds else {}
     setting = _setting(settings, exams[1], runnable.values())
 
     def lines(page: Path) -> list[str]:
@@ -182,6 +176,18 @@ def _check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise ValueError(f'{name} must be at least 1, not {number}.')
+
+
+def _fresh(first: int, number: int) -> range:
+    if number < 0:
+        raise ValueError(f'seeds must be at least 0, not {number}.')
+    seeds = range(first, first + number)
+    if not 0 <= seeds.start <= seeds.stop <= FIRST_CHOICE:
+        raise ValueError(
+            f'Fresh seeds must be from 0 to {FIRST_CHOICE - 1}, not from {first} to '
+            f'{first + number - 1}: change first_seed or seeds.'
+        )
+    return seeds
 
 
 def _run(
@@ -262,18 +268,18 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
         arms: All arms by name.
 
     Returns:
-        Plain alignment, and that with heads beside it which the same maps teach at as
-        many points with the same weight, as far as they are among the arms. Heads of
-        weight 1 for an arm that no map teaches; those of one weight and of twice that
-        for an arm that is taught in two ways.
+        Plain alignment, and arms that begin alike with heads beside the comparison
+        which the same maps teach at the same points with the same weight, as far as
+        they are among the arms. Heads of weight 1 for an arm that no map teaches; those
+        of one weight and of twice that for an arm that is taught in two ways.
     """
     own = arms[chosen]
     weights = [(weight,) for weight in own.label_weights or (1.0,)]
 
     def is_rival(name: str, arm: Arm) -> bool:
-        if not arm.has_heads or arm.is_control:
+        if not arm.has_heads:
             return name == PLAIN
-        return arm.label_weights in weights and arm.map_number == own.map_number
+        return arm.label_weights in weights and arm.is_like(own)
 
     return [name for name, arm in arms.items() if is_rival(name, arm)]
 

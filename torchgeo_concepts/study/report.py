@@ -72,7 +72,8 @@ class Outcome:
         """What arms are compared by: median errors by picture and blocks, and R²."""
         return tuple(
             name
-            for name in self.tests[0].metrics
+            for run in self.tests[:1]
+            for name in run.metrics
             if name.endswith(ERROR) or name.startswith('r2/')
         )
 
@@ -106,6 +107,8 @@ class Outcome:
     @property
     def verdicts(self) -> tuple[str, ...]:
         """What each chosen arm is better and worse at than each rival."""
+        if not self.tests:
+            return tuple(f'{arm} was chosen, and not tested.' for arm in self.chosen)
         return tuple(
             self._verdict(arm, rival)
             for arm in self.chosen
@@ -210,9 +213,10 @@ def page_lines(
         f'{training:.1f} minutes each to train and {asking:.1f} to measure.'
     )
     yield from report_head(found.verdicts, remark, command, setting, left_out)
-    yield '## Fresh seeds'
-    yield ''
-    yield from _means({name: of_arm(found.tests, name) for name in found.tested})
+    if found.tests:
+        yield '## Fresh seeds'
+        yield ''
+        yield from _means({name: of_arm(found.tests, name) for name in found.tested})
     if found.comparisons:
         yield '## Differences'
         yield ''
@@ -223,8 +227,9 @@ def page_lines(
         yield from _comparisons(found.primary)
         yield from wrapped('Everything that was measured, those rows among it:')
         yield from _comparisons(found.comparisons)
-    yield '## Figures'
-    yield ''
+    if figures:
+        yield '## Figures'
+        yield ''
     for title, path in figures.items():
         yield f'![{title}]({path})'
         yield ''
