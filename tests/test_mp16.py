@@ -228,6 +228,7 @@ class TestFeatures:
 SMALLER = {
     'mp16_features': ['data.init_args.batch_size=1'],
     'mp16_geoclip': ['data.init_args.batch_size=1'],
+    'mp16_grounded': ['data.init_args.batch_size=1'],
     'mp16_images': [
         'data.init_args.batch_size=1',
         'data.init_args.image_size=32',
@@ -261,7 +262,7 @@ def test_end_to_end(
         main(['test', *before])
         released = table(capsys.readouterr().out)
         assert len(released) == 5
-    else:
+    elif name != 'mp16_grounded':
         options += ['--model.init_args.bank=bank.csv']
         assert directions(weights) == 0
     steps = ['--trainer.max_steps=2', '--trainer.accelerator=cpu']
@@ -271,6 +272,8 @@ def test_end_to_end(
     [checkpoint] = work.rglob('*.ckpt')
     state = torch.load(checkpoint, map_location='cpu', weights_only=True)
     assert state['global_step'] == 2
+    if name == 'mp16_grounded':
+        assert state['basis_source'] == 'learned from layers'
     capsys.readouterr()
     main(['test', *options, '--ckpt_path', str(checkpoint)])
     accuracies = table(capsys.readouterr().out)

@@ -20,6 +20,7 @@ from torch.utils.data import IterableDataset
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Sample
 
+from torchgeo_concepts.concepts.layers.grounding import load_groundings
 from torchgeo_concepts.datamodules import (
     ImagePointsDataModule,
     MP16DataModule,
@@ -100,6 +101,53 @@ class TestImagePoints:
             assert dataset[0]['image'].equal(dataset[0]['image']) == same
         # The dataset that was passed is not changed.
         assert photos.transforms is None
+
+    @pytest.mark.parametrize('val_split', ['random', 'blocks'])
+    def test_maps_label_points(
+        self, photos: ImagePoints, val_split: Any, tmp_path: Path
+    ) -> None:
+        tower = ImageTower(nn.Flatten(), nn.Linear(48, 4))
+        cut = photos.select(np.arange(64) < 60)
+        cut.transforms = CenterCrop(4)
+        for source in (photos, cache_features(cut, tower, tmp_path / 'features')):
+            datamodule = ImagePointsDataModule(
+                source,
+                source,
+                batch_size=8,
+                image_size=16,
+                val_fraction=0.3,
+                val_split=val_split,
+                concepts=True,
+                exclude_groups=['climate'],
+            )
+            datamodule.setup('fit')
+            datamodule.setup('test')
+            known = datamodule.map_labels
+            assert known is not None
+            assert 'warmth' not in known.bank.ids
+            for split in ('train', 'val'):
+                batch = next(iter(getattr(datamodule, f'{split}_dataloader')()))
+                expected = load_groundings(exclude_groups=['climate'])
+                assert known.bank == expected.bank
+                np.testing.assert_array_equal(
+                    batch['concepts'].numpy(), expected.labels(batch['point'])
+                )
+            assert 'concepts' not in next(iter(datamodule.test_dataloader()))
+            # As those that are trained on vary.
+            dataset: Any = datamodule.train_dataset
+            assert len(known.points) == len(dataset)
+            labels = expected.labels(known.points)
+            mean = np.nanmean(labels[:, 0], dtype=np.float64)
+            assert known.scale().mean[0] == pytest.approx(mean)
+
+    def test_points_that_are_not_told(self) -> None:
+        class Stream(IterableDataset[Sample]):
+            def __iter__(self) -> Iterator[Sample]:
+                yield from ()
+
+        datamodule = ImagePointsDataModule(Stream(), concepts=True)
+        with pytest.raises(ValueError, match='Stream does not tell the points of its'):
+            datamodule.setup('fit')
 
     def test_own_validation_set(self, photos: ImagePoints) -> None:
         datamodule = ImagePointsDataModule(

@@ -20,6 +20,7 @@ OF_ARMS = {
     'divergence',
     'divergence_weight',
     'freeze_basis',
+    'freeze_location_encoder',
     'image_projection',
     'label_weight',
     'location_weights',
@@ -103,6 +104,7 @@ def test_what_teaches() -> None:
         ('grounded-1', 'heads-no-climate', False),
         ('geoclip-grounded', 'geoclip-heads', True),
         ('geoclip-grounded', 'heads-1', False),
+        ('geoclip-frozen-plain', 'geoclip-plain', False),
         ('pretrained-plain', 'plain', False),
     ],
 )

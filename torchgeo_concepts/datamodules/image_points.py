@@ -4,7 +4,8 @@
 """Data module of any images and points."""
 
 import copy
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
+from functools import partial
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..datasets import CachedFeatures, ImagePoints
 from ..image_transforms import CLIP_MEAN, CLIP_STD, CenterCrop, Normalize, RandomCrop
 from ..points import check_points
 from ._epochs import ResumingDataModule, StreamEpochs, StreamLoader
+from ._map_labels import MapLabels
 
 __all__ = ('ImagePointsDataModule', 'ValidationSplit')
 
@@ -58,6 +60,8 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         val: NonGeoDataset | None = None,
         val_fraction: float = 0.05,
         val_split: ValidationSplit = 'random',
+        concepts: bool = False,
+        exclude_groups: Sequence[str] = (),
         seed: int = 0,
     ) -> None:
         """Initialize a new ImagePointsDataModule instance.
@@ -80,6 +84,9 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             val_split: ``'random'`` holds out single samples, ``'blocks'`` all samples
                 of blocks of 10 degrees, which tells how well places far from all others
                 are found.
+            concepts: Whether to label the points to train and validate on with what
+                installed maps say of them, which the extra ``layers`` brings.
+            exclude_groups: Groups of layers to leave out.
             seed: Seed of the split and of the order of training.
         """
         super().__init__(NonGeoDataset, batch_size, num_workers)
@@ -98,6 +105,9 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         self.val_fraction = val_fraction
         self.val_split = val_split
         self.seed = seed
+        self.concepts = concepts
+        self.exclude_groups = tuple(exclude_groups)
+        self.map_labels: MapLabels | None = None
         self.aug: nn.Module = Normalize(mean, std, scale)
 
     def setup(self, stage: str) -> None:
@@ -107,14 +117,19 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ValueError: If there is no dataset for the stage, or fewer training samples
-                than in a batch.
+            ImportError: If points should be labelled and no map is installed.
+            ValueError: If there is no dataset for the stage, fewer training samples
+                than in a batch, or a dataset does not tell points that should be
+                labelled.
         """
         self.first_epoch = self._resumed_epoch
         if stage in ('fit', 'validate'):
             self.train_dataset, self.val_dataset = self._split()
         if stage == 'fit':
             self._check_train()
+        if stage in ('fit', 'validate') and self.concepts and self.map_labels is None:
+            labelled = self.train_dataset or self.val_dataset
+            self.map_labels = MapLabels(labelled, self.exclude_groups)
         if stage == 'test':
             self.test_dataset = self._evaluated('test', self.test_source)
         if stage == 'predict':
@@ -217,6 +232,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             return []  # type: ignore[return-value]
         train = split == 'train'
         loader, sampler = DataLoader[Sample], None
+        labels = self.map_labels if split in ('train', 'val') else None
         if train and isinstance(dataset, IterableDataset):
             loader, dataset = StreamLoader, StreamEpochs(dataset, self.first_epoch)
         elif train:
@@ -226,7 +242,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
-            collate_fn=_collate,
+            collate_fn=partial(_collate, labels=labels),
             drop_last=train,
             # Workers begin each epoch alike, also when training resumes with it.
             persistent_workers=False,
@@ -234,7 +250,8 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         )
 
 
-def _collate(samples: list[Sample]) -> Sample:
+def _collate(samples: list[Sample], labels: MapLabels | None) -> Sample:
     batch: Sample = default_collate(samples)
     # Some datasets give points in double precision.
-    return {**batch, 'point': batch['point'].float()}
+    batch = {**batch, 'point': batch['point'].float()}
+    return batch if labels is None else labels.label(batch)

@@ -3,7 +3,7 @@
 
 """MP-16 datamodule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +36,8 @@ class MP16DataModule(ImagePointsDataModule):
         image_size: int = 224,
         val_fraction: float = 0.01,
         val_split: ValidationSplit = 'random',
+        concepts: bool = False,
+        exclude_groups: Sequence[str] = (),
         on_error: OnError = 'skip',
         test_on_error: OnError = 'raise',
         seed: int = 0,
@@ -53,6 +55,8 @@ class MP16DataModule(ImagePointsDataModule):
             val_fraction: Share of the images that is held out for validation.
             val_split: ``'random'`` or ``'blocks'``, as
                 :class:`ImagePointsDataModule` has it.
+            concepts: Whether maps label points, as there.
+            exclude_groups: Groups of layers to leave out.
             on_error: ``'skip'`` leaves out the images of MP-16 that are missing, as
                 many are that were removed since.
             test_on_error: The same for the test set. Accuracies are then those of the
@@ -66,6 +70,8 @@ class MP16DataModule(ImagePointsDataModule):
             image_size=image_size,
             val_fraction=val_fraction,
             val_split=val_split,
+            concepts=concepts,
+            exclude_groups=exclude_groups,
             seed=seed,
         )
         self.root = root

@@ -3,6 +3,7 @@
 
 """OpenStreetView-5M datamodule."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..datasets import OSV5M, OnError
@@ -23,6 +24,8 @@ class OSV5MDataModule(ImagePointsDataModule):
         image_size: int = 224,
         val_fraction: float = 0.01,
         val_split: ValidationSplit = 'random',
+        concepts: bool = False,
+        exclude_groups: Sequence[str] = (),
         on_error: OnError = 'raise',
         seed: int = 0,
         download: bool = False,
@@ -37,6 +40,8 @@ class OSV5MDataModule(ImagePointsDataModule):
             val_fraction: Share of the training images held out for validation.
             val_split: ``'random'`` or ``'blocks'``, as
                 :class:`ImagePointsDataModule` has it.
+            concepts: Whether maps label points, as there.
+            exclude_groups: Groups of layers to leave out.
             on_error: ``'skip'`` leaves out images that are missing.
             seed: Seed of the split and of the order of training.
             download: Download the dataset if it is not found.
@@ -47,6 +52,8 @@ class OSV5MDataModule(ImagePointsDataModule):
             image_size=image_size,
             val_fraction=val_fraction,
             val_split=val_split,
+            concepts=concepts,
+            exclude_groups=exclude_groups,
             seed=seed,
         )
         self.root = root

@@ -3,6 +3,7 @@
 
 """S2-100K datamodule."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,6 +29,8 @@ class S2100kDataModule(ImagePointsDataModule):
         num_workers: int = 0,
         val_fraction: float = 0.1,
         val_split: ValidationSplit = 'blocks',
+        concepts: bool = False,
+        exclude_groups: Sequence[str] = (),
         seed: int = 0,
         download: bool = False,
         checksum: bool = True,
@@ -41,6 +44,8 @@ class S2100kDataModule(ImagePointsDataModule):
             val_fraction: Share of the patches held out for validation and testing.
             val_split: ``'random'`` or ``'blocks'``, as
                 :class:`ImagePointsDataModule` has it.
+            concepts: Whether maps label points, as there.
+            exclude_groups: Groups of layers to leave out.
             seed: Seed of the split and of the order of training.
             download: Download the dataset if it is not found.
             checksum: Check the downloaded files.
@@ -55,6 +60,8 @@ class S2100kDataModule(ImagePointsDataModule):
             scale=10_000.0,
             val_fraction=val_fraction,
             val_split=val_split,
+            concepts=concepts,
+            exclude_groups=exclude_groups,
             seed=seed,
         )
         self.root = root

@@ -25,8 +25,13 @@ CONTROL = 'Control: '
 # Arguments of the model that are files or banks.
 FILES = ('bank', 'text_embeddings')
 
-# Arguments of the model that say what encoders begin with.
-BEGINNINGS = ('image_tower', 'image_weights', 'location_weights')
+# Arguments of the model that say what encoders begin with, and what stays.
+BEGINNINGS = (
+    'image_tower',
+    'image_weights',
+    'location_weights',
+    'freeze_location_encoder',
+)
 
 # Files, banks and weights that not every machine has.
 NEEDS = (*FILES, 'image_weights')

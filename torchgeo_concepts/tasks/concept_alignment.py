@@ -445,7 +445,8 @@ class ConceptAlignment(BaseTask):
         if self.reading is None or labels is None:
             raise ValueError(
                 f'reading={self.hparams["reading"]!r} needs batches with labels of '
-                "'concepts', such as those of BlueMarbleDataModule."
+                "'concepts', such as those of BlueMarbleDataModule, or of "
+                'ImagePointsDataModule with concepts=True.'
             )
         target = truth = self.reading.standardise(self._label_columns(labels))
         if maps is not None:
@@ -598,9 +599,10 @@ class ConceptAlignment(BaseTask):
                 labels of none of the concepts.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
-        for name in ('val_dataset', 'train_dataset'):
+        for name in ('val_dataset', 'train_dataset', 'map_labels'):
             self._find_labels(getattr(datamodule, name, None))
-        self._set_scale(getattr(datamodule, 'train_dataset', None))
+        for name in ('train_dataset', 'map_labels'):
+            self._set_scale(getattr(datamodule, name, None))
         for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
             source = getattr(datamodule, name, None)
             if not isinstance(source, CachedFeatures):
