@@ -120,6 +120,8 @@ class TestReport:
         assert one.comparisons == ()
         [verdict] = one.verdicts
         assert verdict.endswith('one seed, which tells no difference from chance.')
+        rivals = {'grounded-1': ['plain', 'heads-1']}
+        assert Outcome(arms, made, chosen, rivals, made).verdicts == one.verdicts
         page = '\n'.join(page_lines(one, 'command', 'setting', [], {}))
         assert '| grounded-1 | 1 | 0.500 | 1.0 |' in page
         assert '## Differences' not in page

@@ -18,6 +18,7 @@ from .._files import check_writable
 from .._pages import command_line, write_lines, write_rows, write_section
 from ..benchmark.tasks import DATASETS, read_tables
 from ..datasets.earth_imagery import earth_picture
+from ..datasets.grounded_points import BLOCK_DEGREES
 from .arms import ARMS, TEST, VALIDATION, Arm, load_arm
 from .report import Measurement, Outcome, measurements, of_arm, page_lines
 
@@ -285,22 +286,25 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
 
 
 def _setting(settings: 'Settings', exams: 'Exams', arms: Iterable[Arm]) -> str:
-    pictures = ', '.join(exams.pictures)
-    from .exam import Cut
+    # Imported late, as all that trains.
+    from .exam import CANDIDATES, Cut
 
-    sizes = sorted({Cut.of(arm).size for arm in arms})
-    windows = ' or '.join(f'{size} x {size}' for size in sizes)
+    pictures = ', '.join(exams.pictures)
+    cuts = {Cut.of(arm) for arm in arms}
+    windows = ' or '.join(f'{size} x {size}' for size in sorted({c.size for c in cuts}))
+    [degrees] = {cut.degrees for cut in cuts}
+    spacing = CANDIDATES.removeprefix('land:')
     tables = ', '.join(
         f'{len(table.points):,} rows of {table.name}' for table in exams.tables
     )
     return (
         f'Each run has {settings.steps} steps of {settings.batch_size} patches of '
-        f'{windows} pixels and 4.27 degrees of one picture, around '
-        f'{settings.number:,} points on land outside of the blocks of 8 degrees that are '
-        f'held out. It is tested on {settings.questions:,} patches of each of the '
+        f'{windows} pixels and {degrees} degrees of one picture, around '
+        f'{settings.number:,} points on land outside of the blocks of {BLOCK_DEGREES} '
+        f'degrees that are held out. It is tested on {settings.questions:,} patches of each of the '
         f'pictures {pictures}, in blocks that were trained in and in those that were '
         f'held out, whose places are searched among {len(exams.candidates):,} points on '
-        'land, one for every 70 x 70 km. Classes of concepts are scored at the points in '
+        f'land, one for every {spacing} x {spacing} km. Classes of concepts are scored at the points in '
         'held-out blocks by the area under the ROC curve. Downstream is ridge regression '
         f'from embeddings by the protocol of the benchmark, R² in blocks: {tables}.'
     )

@@ -3,6 +3,7 @@
 
 """Figures of the study."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,9 @@ def plot_curves(outcome: Outcome) -> 'Figure':
 
     figure = Figure((6, 3.5), layout='constrained')
     axes = figure.subplots()
-    for name, colour in zip(outcome.tested, CLASS_COLOURS, strict=False):
+    for name, colour in zip(
+        outcome.tested, itertools.cycle(CLASS_COLOURS), strict=False
+    ):
         curves = [run.curve for run in of_arm(outcome.tests, name)]
         steps = [point['step'] for point in curves[0]]
         losses = np.array([[point['contrast'] for point in curve] for curve in curves])

@@ -107,19 +107,19 @@ class Outcome:
     @property
     def verdicts(self) -> tuple[str, ...]:
         """What each chosen arm is better and worse at than each rival."""
-        if not self.tests:
-            return tuple(f'{arm} was chosen, and not tested.' for arm in self.chosen)
-        return tuple(
-            self._verdict(arm, rival)
-            for arm in self.chosen
-            for rival in self.rivals[arm] or (None,)
-        )
+        return tuple(itertools.chain(*(self._verdicts(arm) for arm in self.chosen)))
 
-    def _verdict(self, arm: str, rival: str | None) -> str:
-        if rival is None:
-            return f'{arm} has no rival among the arms.'
-        if not self.primary:
-            return f'{arm} has one seed, which tells no difference from chance.'
+    def _verdicts(self, arm: str) -> Iterator[str]:
+        if not self.tests:
+            yield f'{arm} was chosen, and not tested.'
+        elif not self.rivals[arm]:
+            yield f'{arm} has no rival among the arms.'
+        elif not self.primary:
+            yield f'{arm} has one seed, which tells no difference from chance.'
+        else:
+            yield from (self._verdict(arm, rival) for rival in self.rivals[arm])
+
+    def _verdict(self, arm: str, rival: str) -> str:
         own = [c for c in self.primary if (c.arm, c.other) == (arm, rival)]
         better = [c.metric for c in own if outcome(c) == 'better']
         worse = [c.metric for c in own if outcome(c) == 'worse']

@@ -2,6 +2,7 @@
 # Licensed under the MIT License.
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -356,3 +357,13 @@ def test_all_layers_together() -> None:
             if (plain := name.rstrip('!')) in bank.ids:
                 expected = float(plain == name)
                 assert row[bank.ids.index(plain)] == expected, (names, name)
+
+
+def test_sent_to_another_process_without_grids() -> None:
+    points = probe_points(100)
+    made = load_groundings()
+    labels = made.labels(points)
+    sent = pickle.dumps(made)
+    # Grids are hundreds of megabytes, and whoever gets the layers maps them itself.
+    assert len(sent) < 1_000_000
+    np.testing.assert_array_equal(pickle.loads(sent).labels(points), labels)

@@ -265,6 +265,10 @@ class RasterLayer(Layer):
         self._decode = decode
         self._grid: NDArray[Any] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the grid to whoever is sent the layer, to map it into memory anew."""
+        return self.__dict__ | {'_grid': None}
+
     @property
     def grid(self) -> NDArray[Any]:
         """The grid of shape ``(H, W)``, mapped into memory; not decoded."""

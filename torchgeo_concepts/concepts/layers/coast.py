@@ -54,6 +54,10 @@ class LandMask(Layer):
         )
         self._bits: NDArray[np.uint8] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the mask to whoever is sent the layer, to map it into memory anew."""
+        return self.__dict__ | {'_bits': None}
+
     @property
     def bits(self) -> NDArray[np.uint8]:
         """The mask of shape ``(21600, 5400)``, eight pixels to a byte."""

@@ -4,6 +4,7 @@
 """What follows from longitude and latitude alone."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,32 +80,57 @@ def _geomagnetic_latitude(
     return degrees
 
 
+# Functions with names, which processes that load data can be sent.
+def _latitude(
+    lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return lat
+
+
+def _absolute_latitude(
+    lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.abs(lat)
+
+
+def _solstice_hours(
+    declination: float, lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return _day_hours(np.abs(lat), declination)
+
+
+def _noon_sun(
+    lon: NDArray[np.float64], lat: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.minimum(90, 90 + OBLIQUITY - np.abs(lat))
+
+
 # Title, unit, source and function.
 FORMULAS: dict[str, tuple[str, str, Source, Formula]] = {
-    'latitude': ('latitude', 'degree', ASTRONOMY, lambda lon, lat: lat),
+    'latitude': ('latitude', 'degree', ASTRONOMY, _latitude),
     'absolute-latitude': (
         'distance from the equator',
         'degree',
         ASTRONOMY,
-        lambda lon, lat: np.abs(lat),
+        _absolute_latitude,
     ),
     'longest-day': (
         'daylight of the longest day',
         'hours',
         ASTRONOMY,
-        lambda lon, lat: _day_hours(np.abs(lat), OBLIQUITY),
+        partial(_solstice_hours, OBLIQUITY),
     ),
     'shortest-day': (
         'daylight of the shortest day',
         'hours',
         ASTRONOMY,
-        lambda lon, lat: _day_hours(np.abs(lat), -OBLIQUITY),
+        partial(_solstice_hours, -OBLIQUITY),
     ),
     'highest-noon-sun': (
         'greatest height of the sun in the year',
         'degree',
         ASTRONOMY,
-        lambda lon, lat: np.minimum(90, 90 + OBLIQUITY - np.abs(lat)),
+        _noon_sun,
     ),
     'geomagnetic-latitude': (
         'distance from the geomagnetic equator',

@@ -60,11 +60,16 @@ def _bess(which: str) -> Source:
     )
 
 
+def _codes() -> NDArray[Any]:
+    codes: NDArray[Any] = read_raster(MCD12C1.paths()[0], SHAPE)[0]
+    return codes
+
+
 def igbp() -> Layer:
     """Return the land-cover class of the year 2019 that fills most of a pixel."""
     return RasterLayer(
         'igbp',
-        lambda: read_raster(MCD12C1.paths()[0], SHAPE)[0],
+        _codes,
         title='IGBP land cover',
         group='land-cover',
         resolution_km=5.6,

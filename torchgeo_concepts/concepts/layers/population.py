@@ -64,11 +64,10 @@ def settlement_count(width_km: int) -> Layer:
 
 def population_density() -> Layer:
     """Return people per km² near a point, by the bell of 10 km, spread over its area."""
-    area = 2 * np.pi * 10.0**2
     return RasterLayer(
         'population-density',
         partial(_kernel, 10.0, KERNEL_ROWS[10]),
-        decode=lambda logarithm: np.expm1(logarithm) / area,
+        decode=_per_km2,
         stored_as='population-10-km',
         title='people of places of 500 or more, for each km²',
         group='people',
@@ -76,6 +75,10 @@ def population_density() -> Layer:
         resolution_km=4.6,
         source=GEONAMES,
     )
+
+
+def _per_km2(logarithm: NDArray[np.float32]) -> NDArray[Any]:
+    return np.expm1(logarithm) / (2 * np.pi * 10.0**2)
 
 
 # Rows of the grid for each width, half a width apart or less.

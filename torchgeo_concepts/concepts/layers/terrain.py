@@ -102,7 +102,7 @@ def coarse_elevation() -> Layer:
     """Return heights in steps of 28 m from other data, unknown at sea."""
     return RasterLayer(
         'elevation-mapzen',
-        lambda: _known(read_raster(MAPZEN.paths()[0], (1, ROWS, COLUMNS))[0]),
+        _coarse_heights,
         title='height above sea level in steps of 28 m (Mapzen)',
         group='terrain',
         unit='m',
@@ -111,7 +111,8 @@ def coarse_elevation() -> Layer:
     )
 
 
-def _known(steps: NDArray[Any]) -> NDArray[np.float32]:
+def _coarse_heights() -> NDArray[np.float32]:
+    steps = read_raster(MAPZEN.paths()[0], (1, ROWS, COLUMNS))[0]
     metres = steps.astype(np.float32) * 28 - 450
     return np.where(steps == 255, np.float32(np.nan), metres)
 

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,10 @@ def de_martonne(rain: Months) -> NDArray[np.float64]:
     return np.where(cold, np.nan, rain.sum(axis=0) / np.where(cold, 1, warmth + 10))
 
 
+def _range(months: Months) -> NDArray[np.float64]:
+    return months.max(axis=0) - months.min(axis=0)
+
+
 def _at_least(degrees: float, months: Months) -> NDArray[np.float64]:
     return (months >= degrees).sum(axis=0).astype(np.float64)
 
@@ -153,9 +158,9 @@ type Summary = tuple[str, str, Callable[[Months], NDArray[np.float64]]]
 
 # What is made of the twelve months: title, unit, how.
 TEMPERATURES: dict[str, Summary] = {
-    'coldest-month': ('mean of the coldest month', '°C', lambda t: t.min(axis=0)),
-    'warmest-month': ('mean of the warmest month', '°C', lambda t: t.max(axis=0)),
-    'range': ('warmest less coldest month', '°C', lambda t: np.ptp(t, axis=0)),
+    'coldest-month': ('mean of the coldest month', '°C', methodcaller('min', axis=0)),
+    'warmest-month': ('mean of the warmest month', '°C', methodcaller('max', axis=0)),
+    'range': ('warmest less coldest month', '°C', _range),
     'months-below-0': ('months with a mean below 0 °C', 'months', partial(_below, 0)),
     'months-above-10': (
         'months with a mean of 10 °C or more',
@@ -164,9 +169,9 @@ TEMPERATURES: dict[str, Summary] = {
     ),
 }
 RAINS: dict[str, Summary] = {
-    'annual': ('rain of the year', 'mm', lambda r: r.sum(axis=0)),
-    'driest-month': ('rain of the driest month', 'mm', lambda r: r.min(axis=0)),
-    'wettest-month': ('rain of the wettest month', 'mm', lambda r: r.max(axis=0)),
+    'annual': ('rain of the year', 'mm', methodcaller('sum', axis=0)),
+    'driest-month': ('rain of the driest month', 'mm', methodcaller('min', axis=0)),
+    'wettest-month': ('rain of the wettest month', 'mm', methodcaller('max', axis=0)),
     'seasonality': ('seasonality of rain (Walsh and Lawler)', '1', seasonality),
     'summer-share': ('share of rain in the half-year of high sun', '1', summer_share),
     'summer-excess': (
