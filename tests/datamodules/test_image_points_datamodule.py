@@ -49,6 +49,11 @@ def points_of(datamodule: ImagePointsDataModule, split: str) -> set[tuple[float,
     return {tuple(point.tolist()) for batch in loader for point in batch['point']}
 
 
+def batch_of(datamodule: ImagePointsDataModule) -> Sample:
+    batch: Sample = next(iter(datamodule.train_dataloader()))
+    return batch
+
+
 class TestImagePoints:
     def test_splits(self, photos: ImagePoints) -> None:
         datamodule = ImagePointsDataModule(
@@ -119,12 +124,13 @@ class TestImagePoints:
                 val_split=val_split,
                 concepts=True,
                 exclude_groups=['climate'],
+                num_workers=1,
             )
             datamodule.setup('fit')
             datamodule.setup('test')
             known = datamodule.map_labels
             assert known is not None
-            assert 'warmth' not in known.bank.ids
+            assert 'warm-summer-mediterranean-climate' not in known.bank.ids
             for split in ('train', 'val'):
                 batch = next(iter(getattr(datamodule, f'{split}_dataloader')()))
                 expected = load_groundings(exclude_groups=['climate'])
@@ -282,12 +288,15 @@ class TestPublished:
         create('im2gps3k', tmp_path / 'im2gps3k')
         datamodule = MP16DataModule(
             tmp_path / 'mp16', tmp_path / 'im2gps3k', batch_size=1, image_size=8,
-            val_fraction=0.4, on_error='raise',
+            val_fraction=0.4, on_error='raise', concepts=True,
+            exclude_groups=['climate'],
         )  # fmt: skip
         datamodule.setup('fit')
         datamodule.setup('test')
         for split in ('train', 'val', 'test'):
             assert points_of(datamodule, split)
+        known = load_groundings(exclude_groups=['climate']).bank
+        assert batch_of(datamodule)['concepts'].shape == (1, len(known))
 
     def test_mp16_not_found(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetNotFoundError):
@@ -301,13 +310,14 @@ class TestPublished:
             for archive in (tmp_path / 'images' / split).glob('*.zip'):
                 shutil.unpack_archive(archive, archive.parent)
         datamodule = OSV5MDataModule(
-            tmp_path, batch_size=1, image_size=8, val_fraction=0.4
+            tmp_path, batch_size=1, image_size=8, val_fraction=0.4, concepts=True
         )
         datamodule.prepare_data()
         datamodule.setup('fit')
         datamodule.setup('test')
         for split in ('train', 'val', 'test'):
             assert points_of(datamodule, split)
+        assert batch_of(datamodule)['concepts'].shape[0] == 1
 
     def test_s2_100k(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
@@ -322,11 +332,14 @@ class TestPublished:
             ) as file:  # fmt: skip
                 file.write(rng.integers(0, 10_000, (12, 16, 16), np.uint16))
         (tmp_path / 'index.csv').write_text('\n'.join(rows))
-        datamodule = S2100kDataModule(tmp_path, batch_size=4, val_fraction=0.25)
+        datamodule = S2100kDataModule(
+            tmp_path, batch_size=4, val_fraction=0.25, concepts=True
+        )
         datamodule.prepare_data()
         datamodule.setup('fit')
-        batch = datamodule.aug(next(iter(datamodule.train_dataloader())))
+        batch = datamodule.aug(batch_of(datamodule))
         assert batch['image'].shape == (4, 12, 16, 16)
+        assert batch['concepts'].shape[0] == 4
         assert 0.5 < batch['image'].max() <= 1
         assert batch['point'].dtype == torch.float32
         train, val = points_of(datamodule, 'train'), points_of(datamodule, 'val')

@@ -84,6 +84,8 @@ def test_which_can_be_chosen() -> None:
     assert load_arm('grounded-1').compares_concepts
     assert not load_arm('shared-1').compares_concepts
     assert not chosen & {'plain', 'heads-1', 'rotated', 'untaught', 'no-climate'}
+    assert 'untaught-0.5-heads' not in chosen
+    assert not any(name.startswith(('geoclip-', 'pretrained-')) for name in chosen)
 
 
 def test_what_teaches() -> None:

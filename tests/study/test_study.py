@@ -4,6 +4,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ def run(arm: str, seed: int, **metrics: float) -> Run:
 
 class TestSettings:
     def test_digest(self) -> None:
-        settings = Settings(Path('a'))
+        settings = Settings(Path('a'), 'truth')
         arm = load_arm('plain')
         digest = settings.digest(arm)
         assert replace(settings, root=Path('b')).digest(arm) == digest
@@ -40,11 +41,11 @@ class TestSettings:
             changed: dict[str, Any] = {name: 7}
             other = replace(settings, **changed)
             assert other.digest(arm) != digest, name
-        assert replace(settings, truth='b').digest(arm) != digest
+        assert replace(settings, truth='other').digest(arm) != digest
         assert settings.digest(load_arm('grounded-1')) != digest
 
     def test_runs_of_other_settings_are_not_read(self, tmp_path: Path) -> None:
-        settings, arm = Settings(Path('a')), load_arm('plain')
+        settings, arm = Settings(Path('a'), 'truth'), load_arm('plain')
         assert read_run(tmp_path, arm, 3, settings) is None
         made = replace(run('plain', 3, r2=0.5), settings=settings.digest(arm))
         (tmp_path / 'runs').mkdir()
@@ -199,7 +200,7 @@ def test_seeds_that_arms_are_chosen_by_do_not_test(tmp_path: Path) -> None:
         study(tmp_path, seeds=-1)
     with pytest.raises(ValueError, match='from 0 to 99, not from 93 to 100'):
         study(tmp_path, first_seed=93)
-    with pytest.raises(ValueError, match='from 0 to 99, not from -1 to 6'):
+    with pytest.raises(ValueError, match='first_seed must be at least 0, not -1'):
         study(tmp_path, first_seed=-1)
 
 
@@ -295,8 +296,9 @@ class TestWhole:
     def test_same_seed_same_measurements(
         self, report: StudyReport, options: dict[str, Any], tmp_path: Path
     ) -> None:
-        settings = Settings(options['root'], **SMALL)
         tables, _ = read_tables(options['data'], ())
+        truth = exam.truth_digest(tables)
+        settings = Settings(options['root'], truth, **SMALL)
         asked, _ = exam.make_exams(settings, tables)
         arm = load_arm('grounded-1')
         again = run_arm(arm, 100, settings, asked.of(arm), tmp_path)
@@ -322,7 +324,8 @@ class TestWhole:
             'january/held-out/median_km',
             'r2/warmth',
             'auc',
-            'minutes',
+            'training_minutes',
+            'measuring_minutes',
         } <= tested
         chosen_by = {row['metric'] for row in rows if row['seed'] == '100'}
         # All arms are asked everything, and tests leave out what arms are chosen by.
@@ -359,9 +362,32 @@ class TestWhole:
         report: StudyReport,
         options: dict[str, Any],
         trained: list[tuple[str, int]],
+        tmp_path: Path,
     ) -> None:
+        shutil.copytree(report.output, tmp_path / 'out')
         made = len(trained)
-        chosen = study(**options | {'seeds': 0, 'page': None})
+        own = {'output': tmp_path / 'out', 'seeds': 0, 'page': None}
+        chosen = study(**options | own)
         assert len(trained) == made
         assert str(chosen).startswith('grounded-1 was chosen, and not tested.')
-        assert '## Figures' not in (report.output / 'study.md').read_text()
+        page = (tmp_path / 'out' / 'study.md').read_text()
+        assert '## Figures' not in page
+        assert 'each of the pictures july, may' in page.replace('\n', ' ')
+
+    def test_other_tables_measure_anew(
+        self,
+        report: StudyReport,
+        options: dict[str, Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def interrupted(*args: Any, **options: Any) -> None:
+            raise Interrupted
+
+        monkeypatch.setattr(runs, 'train', interrupted)
+        text = options['data'].read_text()
+        (tmp_path / 'warm.csv').write_text(re.sub(r'.$', '9', text))
+        own = {'data': tmp_path / 'warm.csv', 'page': None}
+        assert study(**options | {'page': None}).outcome.runs
+        with pytest.raises(Interrupted):
+            study(**options | own)

@@ -32,7 +32,7 @@ def exams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exams]:
     small = replace(EARTH_PICTURES['july'], shape=FAKE['SHAPE'])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EARTH_PICTURES, 'july', small)
-        yield Exams(Settings(folder, questions=20), ('july',), (), seed=3)
+        yield Exams(Settings(folder, 'truth', questions=20), ('july',), (), seed=3)
 
 
 def test_truth_is_tables_and_maps(monkeypatch: pytest.MonkeyPatch) -> None:

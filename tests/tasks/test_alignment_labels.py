@@ -2,9 +2,11 @@
 # Licensed under the MIT License.
 
 import math
+import runpy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
@@ -12,7 +14,8 @@ from torch import Tensor
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.concepts.layers.grounding import Groundings, load_groundings
-from torchgeo_concepts.datamodules import BlueMarbleDataModule
+from torchgeo_concepts.datamodules import BlueMarbleDataModule, ImagePointsDataModule
+from torchgeo_concepts.datasets import ImagePoints
 from torchgeo_concepts.tasks import ConceptAlignment
 
 pytestmark = [
@@ -22,6 +25,8 @@ pytestmark = [
     pytest.mark.filterwarnings('ignore:.*module.s. in eval mode'),
     pytest.mark.filterwarnings('ignore:.*`isinstance.treespec'),
 ]
+
+DATA = Path(__file__).parents[1] / 'data'
 
 READINGS = ['projections', 'heads', 'both']
 
@@ -39,6 +44,13 @@ def bank(groundings: Groundings, tmp_path_factory: pytest.TempPathFactory) -> st
     file = tmp_path_factory.mktemp('bank') / 'bank.csv'
     ConceptBank([UNKNOWN, *reversed(list(groundings.bank))]).save(file)
     return str(file)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> ImagePoints:
+    create = runpy.run_path(str(DATA / 'regional_photos' / 'data.py'))['create']
+    create(tmp_path / 'photos', number=64)
+    return ImagePoints(tmp_path / 'photos', tmp_path / 'photos' / 'photos.csv')
 
 
 @pytest.fixture
@@ -187,6 +199,41 @@ class TestLabelsTeach:
         scale = model.state_dict()['reading.std']
         assert loaded.reading.std.equal(scale)
         assert not scale.equal(torch.ones_like(scale))
+
+    def test_bank_of_a_checkpoint(
+        self, bank: str, data: BlueMarbleDataModule, tmp_path: Path
+    ) -> None:
+        model, run = task(bank, reading='heads'), trainer(max_steps=2)
+        run.fit(model, data)
+        run.save_checkpoint(tmp_path / 'model.ckpt')
+        # Those concepts in another order, whose labels are in other columns.
+        ConceptBank(list(reversed(list(model.bank)))).save(tmp_path / 'other.csv')
+        other = task(str(tmp_path / 'other.csv'), reading='heads')
+        resumed = trainer(max_steps=3)
+        resumed.fit(other, data, ckpt_path=tmp_path / 'model.ckpt', weights_only=True)
+        assert other.bank == model.bank
+        labels = torch.arange(len(model.bank) - 1)[None].float()
+        torch.testing.assert_close(
+            other._label_columns(labels), model._label_columns(labels), equal_nan=True
+        )
+
+    def test_photos(
+        self, bank: str, data: BlueMarbleDataModule, photos: ImagePoints
+    ) -> None:
+        parts: dict[str, Any] = {'image_size': 32, 'batch_size': 16, 'concepts': True}
+        model = task(bank, reading='both', align='both', image_projection='tied')
+        run = trainer(max_steps=2)
+        run.fit(model, ImagePointsDataModule(photos, **parts))
+        assert math.isfinite(run.callback_metrics['train_labels'])
+        assert model.model.alignment.basis.source == 'learned from layers'
+        assert model.reading is not None
+        mean = model.reading.mean.clone()
+        few = photos.select(np.arange(64) < 3)
+        run = trainer(limit_val_batches=None)
+        run.validate(model, ImagePointsDataModule(val=few, **parts), verbose=False)
+        assert math.isfinite(run.callback_metrics['val_labels'])
+        # That of the points that were trained on.
+        assert model.reading.mean.equal(mean)
 
 
 class TestHeadsBesideTheComparison:

@@ -4,12 +4,11 @@
 """What maps say of the points of any images."""
 
 from collections.abc import Collection
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import IterableDataset, Subset
 from torchgeo.datasets.utils import Sample
 
 from ..concepts.bank import ConceptBank
@@ -27,19 +26,26 @@ SCALED_BY = 60_000
 class MapLabels:
     """Labels of samples by the maps that are installed."""
 
-    def __init__(self, dataset: object, exclude_groups: Collection[str] = ()) -> None:
+    def __init__(
+        self, trained: object | None, exclude_groups: Collection[str] = ()
+    ) -> None:
         """Initialize a new MapLabels instance.
 
         Args:
-            dataset: Samples that are trained on, with their *points*.
+            trained: Samples that are trained on, with their *points*, which tell how
+                labels vary. None if nothing is trained.
             exclude_groups: Groups of layers to leave out.
 
         Raises:
             ImportError: If no layer is installed.
-            ValueError: If the dataset does not tell its points.
+            ValueError: If samples that are trained on do not tell their points.
         """
-        self.points = _points_of(dataset)
         self.groundings: Groundings = load_groundings(exclude_groups=exclude_groups)
+        self.points = torch.empty(0, 2)
+        if trained is not None:
+            points = _points_of(trained)
+            rows = np.random.default_rng(0).permutation(len(points))[:SCALED_BY]
+            self.points = points[np.sort(rows)]
 
     @property
     def bank(self) -> ConceptBank:
@@ -51,15 +57,10 @@ class MapLabels:
 
         Returns:
             Mean and standard deviation of each label over the points that are trained
-            on, or some of them.
+            on, or many of them.
         """
-        return self._scale
-
-    @cached_property
-    def _scale(self) -> Scale:
-        rows = np.random.default_rng(0).permutation(len(self.points))[:SCALED_BY]
-        labels = self.groundings.labels(self.points[np.sort(rows)])
-        return label_scale(torch.from_numpy(labels), self.groundings)
+        labels = torch.from_numpy(self.groundings.labels(self.points))
+        return label_scale(labels, self.groundings)
 
     def label(self, batch: Sample) -> Sample:
         """Add labels of the ``'concepts'`` at the points of a batch.
@@ -79,8 +80,9 @@ def _points_of(dataset: object) -> Tensor:
         return _points_of(dataset.dataset)[torch.as_tensor(dataset.indices)]
     points = getattr(dataset, 'points', None)
     if points is None:
+        hint = ' Cached features of a stream do.' * isinstance(dataset, IterableDataset)
         raise ValueError(
             f'{type(dataset).__name__} does not tell the points of its samples, which '
-            'concepts=True needs. Streams do not; cached features of them do.'
+            f'concepts=True needs.{hint}'
         )
     return as_points(points)

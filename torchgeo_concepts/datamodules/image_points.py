@@ -127,14 +127,18 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             self.train_dataset, self.val_dataset = self._split()
         if stage == 'fit':
             self._check_train()
-        if stage in ('fit', 'validate') and self.concepts and self.map_labels is None:
-            labelled = self.train_dataset or self.val_dataset
-            self.map_labels = MapLabels(labelled, self.exclude_groups)
+        self._label(stage)
         if stage == 'test':
             self.test_dataset = self._evaluated('test', self.test_source)
         if stage == 'predict':
             source = self.predict_source or self.test_source
             self.predict_dataset = self._evaluated('predict', source)
+
+    def _label(self, stage: str) -> None:
+        """Look up the maps that label points, which tests need none of."""
+        if self.concepts and stage in ('fit', 'validate'):
+            trained = self.train_dataset if stage == 'fit' else None
+            self.map_labels = MapLabels(trained, self.exclude_groups)
 
     def _check_train(self) -> None:
         dataset = self.train_dataset

@@ -89,3 +89,4 @@ class S2100kDataModule(ImagePointsDataModule):
         self.val_dataset = self.test_dataset = self.predict_dataset = held_out
         if stage == 'fit':
             self._check_train()
+        self._label(stage)

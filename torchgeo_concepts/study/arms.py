@@ -30,6 +30,7 @@ BEGINNINGS = (
     'image_tower',
     'image_weights',
     'location_weights',
+    'freeze_backbone',
     'freeze_location_encoder',
 )
 

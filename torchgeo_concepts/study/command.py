@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ('StudyReport', 'study')
 
-# What a chosen arm must beat, besides heads that the same maps teach as much.
+# What a chosen arm must beat, beside arms with heads that the same maps teach as much.
 PLAIN = 'plain'
 
 # Measurements that arms are chosen by: one in blocks that were trained in, and one in
@@ -91,8 +91,8 @@ def study(
 
     Each arm is trained with a few seeds. Those with concepts that locate patches of the
     validation picture best, one in blocks that were trained in and one in blocks that
-    were held out, are then trained with fresh seeds, as are plain alignment and plain
-    alignment with heads beside it, and these are tested on other pictures. What was
+    were held out, are then trained with fresh seeds, as are plain alignment and arms
+    with heads beside the comparison, and these are tested on other pictures. What was
     measured of a run is kept, so that a study that is stopped goes on.
 
     Args:
@@ -143,9 +143,8 @@ def study(
         None if data is None else Path(data), DATASETS if data is None else ()
     )
     tables = [table.sample(ROWS, 0) for table in found]
-    settings = Settings(
-        Path(root), steps, number, batch_size, questions, truth_digest(tables)
-    )
+    truth = truth_digest(tables)
+    settings = Settings(Path(root), truth, steps, number, batch_size, questions)
     missing = write_files(output)
     runnable = {n: arm for n, arm in known.items() if not arm.needs & missing.keys()}
     left_out += [
@@ -158,9 +157,11 @@ def study(
         outcome = _run(runnable, settings, exams, output, choice, fresh, bar)
     write_rows(output / 'study.csv', measurements(outcome.runs), Measurement)
     folder = output if figures is None else Path(figures)
-    exam = exams[1].of(runnable[outcome.chosen[0]])
-    drawn = write_figures(folder, outcome, exam, output) if seeds else {}
-    setting = _setting(settings, exams[1], runnable.values())
+    drawn = {}
+    if seeds:
+        exam = exams[1].of(runnable[outcome.chosen[0]])
+        drawn = write_figures(folder, outcome, exam, output)
+    setting = _setting(settings, exams[1 if seeds else 0], runnable.values())
 
     def lines(page: Path) -> list[str]:
         # Figures by their paths from the page.
@@ -180,15 +181,15 @@ def _check_positive(**numbers: int) -> None:
 
 
 def _fresh(first: int, number: int) -> range:
-    if number < 0:
-        raise ValueError(f'seeds must be at least 0, not {number}.')
-    seeds = range(first, first + number)
-    if not 0 <= seeds.start <= seeds.stop <= FIRST_CHOICE:
+    for name, value in (('first_seed', first), ('seeds', number)):
+        if value < 0:
+            raise ValueError(f'{name} must be at least 0, not {value}.')
+    if first + number > FIRST_CHOICE:
         raise ValueError(
             f'Fresh seeds must be from 0 to {FIRST_CHOICE - 1}, not from {first} to '
             f'{first + number - 1}: change first_seed or seeds.'
         )
-    return seeds
+    return range(first, first + number)
 
 
 def _run(
@@ -292,19 +293,20 @@ def _setting(settings: 'Settings', exams: 'Exams', arms: Iterable[Arm]) -> str:
     pictures = ', '.join(exams.pictures)
     cuts = {Cut.of(arm) for arm in arms}
     windows = ' or '.join(f'{size} x {size}' for size in sorted({c.size for c in cuts}))
-    [degrees] = {cut.degrees for cut in cuts}
+    degrees = ' or '.join(f'{height}' for height in sorted({c.degrees for c in cuts}))
     spacing = CANDIDATES.removeprefix('land:')
     tables = ', '.join(
         f'{len(table.points):,} rows of {table.name}' for table in exams.tables
     )
+    blocks = f'blocks of {BLOCK_DEGREES} degrees that are held out'
     return (
         f'Each run has {settings.steps} steps of {settings.batch_size} patches of '
         f'{windows} pixels and {degrees} degrees of one picture, around '
-        f'{settings.number:,} points on land outside of the blocks of {BLOCK_DEGREES} '
-        f'degrees that are held out. It is tested on {settings.questions:,} patches of each of the '
-        f'pictures {pictures}, in blocks that were trained in and in those that were '
-        f'held out, whose places are searched among {len(exams.candidates):,} points on '
-        f'land, one for every {spacing} x {spacing} km. Classes of concepts are scored at the points in '
-        'held-out blocks by the area under the ROC curve. Downstream is ridge regression '
-        f'from embeddings by the protocol of the benchmark, R² in blocks: {tables}.'
+        f'{settings.number:,} points on land outside of the {blocks}. It is asked for '
+        f'{settings.questions:,} patches of each of the pictures {pictures}, in blocks '
+        'that were trained in and in those that were held out, whose places are searched '
+        f'among {len(exams.candidates):,} points on land, one for every {spacing} x '
+        f'{spacing} km. Classes of concepts are scored at the points in held-out blocks '
+        'by the area under the ROC curve. Downstream is ridge regression from embeddings '
+        f'by the protocol of the benchmark, R² in blocks: {tables}.'
     )

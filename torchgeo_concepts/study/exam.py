@@ -198,7 +198,9 @@ def truth_digest(tables: Sequence[Table]) -> str:
         for table in tables
         for column, target in enumerate(table.targets)
     ]
-    known = json.dumps([columns, all_groundings().versions], sort_keys=True)
+    maps = all_groundings()
+    rules = [(grounding.concept, grounding.rule) for grounding in maps.groundings]
+    known = json.dumps([columns, rules, maps.versions], sort_keys=True)
     return hashlib.sha256(known.encode()).hexdigest()[:16]
 
 

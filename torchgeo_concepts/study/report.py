@@ -156,7 +156,11 @@ def measurements(runs: Iterable['Run']) -> list[Measurement]:
     return [
         Measurement(run.arm, run.seed, metric, value)
         for run in runs
-        for metric, value in {**run.metrics, 'minutes': run.minutes}.items()
+        for metric, value in {
+            **run.metrics,
+            'training_minutes': run.training_minutes,
+            'measuring_minutes': run.measuring_minutes,
+        }.items()
     ]
 
 
@@ -205,12 +209,12 @@ def page_lines(
     """
     yield '# What was measured'
     yield ''
-    training = np.mean([run.minutes for run in found.runs])
-    asking = np.mean([run.asking for run in found.runs])
-    hours = (training + asking) * len(found.runs) / 60
+    training = np.mean([run.training_minutes for run in found.runs])
+    measuring = np.mean([run.measuring_minutes for run in found.runs])
+    hours = (training + measuring) * len(found.runs) / 60
     remark = (
         f'{today_with()}, {_threads()}. {len(found.runs)} runs took {hours:.1f} hours: '
-        f'{training:.1f} minutes each to train and {asking:.1f} to measure.'
+        f'{training:.1f} minutes each to train and {measuring:.1f} to measure.'
     )
     yield from report_head(found.verdicts, remark, command, setting, left_out)
     if found.tests:
@@ -289,7 +293,7 @@ def _table(
         cells = [
             _mean([run.metrics[metric] for run in some], metric) for metric in metrics
         ]
-        minutes = np.mean([run.minutes for run in some])
+        minutes = np.mean([run.training_minutes for run in some])
         yield f'| {name} | {len(some)} | {" | ".join(cells)} | {minutes:.1f} |'
     yield ''
 

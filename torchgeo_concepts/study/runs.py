@@ -42,19 +42,20 @@ class Settings:
 
     Attributes:
         root: Folder of the pictures.
+        truth: What runs are measured by, as
+            :func:`~torchgeo_concepts.study.exam.truth_digest` hashes it.
         steps: Number of steps of training.
         number: Number of points to train on.
         batch_size: Number of samples in a step.
         questions: Number of patches of each picture that are located.
-        truth: Hash of the tables and maps that runs are measured by.
     """
 
     root: Path
+    truth: str
     steps: int = 400
     number: int = 60_000
     batch_size: int = 512
     questions: int = 4_000
-    truth: str = ''
 
     def data(self, arm: Arm, seed: int) -> BlueMarbleDataModule:
         """Return the patches that an arm is trained on.
@@ -94,8 +95,8 @@ class Run:
         arm: Name of the arm.
         seed: Its seed.
         settings: Hash of all settings it depends on.
-        minutes: Time of training.
-        asking: Time of measuring, in minutes.
+        training_minutes: Time of training.
+        measuring_minutes: Time of measuring.
         metrics: Measurements by name.
         curve: Step and losses during training.
     """
@@ -103,8 +104,8 @@ class Run:
     arm: str
     seed: int
     settings: str
-    minutes: float
-    asking: float
+    training_minutes: float
+    measuring_minutes: float
     metrics: Mapping[str, float]
     curve: Sequence[Mapping[str, float]]
 
@@ -207,8 +208,8 @@ def run_arm(
         arm.name,
         seed,
         settings.digest(arm),
-        minutes=(trained - start) / 60,
-        asking=(time.perf_counter() - trained) / 60,
+        training_minutes=(trained - start) / 60,
+        measuring_minutes=(time.perf_counter() - trained) / 60,
         metrics=metrics,
         curve=curve,
     )

@@ -38,6 +38,7 @@ from ..metrics import (
     RecallVersusArea,
 )
 from ..models.alignment import Align, Alignment, ImageProjection
+from ..models.concept_earth import Scale
 from ..models.concept_reading import Reading
 from ..names import near_matches
 from ._schedules import warm_cosine
@@ -239,7 +240,8 @@ class ConceptAlignment(BaseTask):
             )
         self.model = models.ImageLocationModel(tower, encoder, self._align(basis))
         self.reading = self._read(len(bank), dim)
-        # Which columns of the labels of a dataset are those of the concepts.
+        # Concepts that labels are of, and which columns are those of the bank.
+        self._labelled: ConceptBank | None = None
         self._columns: Tensor | None = None
         self.queue = PointQueue(
             self.hparams['queue_size'], self.hparams['queue_noise_km']
@@ -585,6 +587,8 @@ class ConceptAlignment(BaseTask):
             self.model.alignment = self._align(basis)
             self.reading = self._read(len(bank), len(basis.initial))
             self.val_entropy = ConceptEntropy(len(bank))
+            if self._labelled is not None:
+                self._find_labels(self._labelled)
             self._freeze()
         self.model.alignment.basis.source = checkpoint['basis_source']
 
@@ -599,10 +603,12 @@ class ConceptAlignment(BaseTask):
                 labels of none of the concepts.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
-        for name in ('val_dataset', 'train_dataset', 'map_labels'):
-            self._find_labels(getattr(datamodule, name, None))
-        for name in ('train_dataset', 'map_labels'):
-            self._set_scale(getattr(datamodule, name, None))
+        labelled = _labelled_part(datamodule)
+        if self.reading is not None and labelled is not None:
+            self._find_labels(labelled.bank)
+            # Whoever validates keeps the scale that was trained with.
+            if stage == 'fit':
+                self._set_scale(labelled.scale())
         for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
             source = getattr(datamodule, name, None)
             if not isinstance(source, CachedFeatures):
@@ -610,13 +616,8 @@ class ConceptAlignment(BaseTask):
             source.check_tower(self.model.tower)
             self._check_features(source.made_by)
 
-    def _find_labels(self, dataset: Any) -> None:
-        """Find the concepts among the labels of a dataset."""
-        if self.reading is None:
-            return
-        known: ConceptBank | None = getattr(dataset, 'bank', None)
-        if known is None:
-            return
+    def _find_labels(self, known: ConceptBank) -> None:
+        """Find the concepts among those that there are labels of."""
         where = {concept: column for column, concept in enumerate(known.ids)}
         columns = [where.get(concept, len(known)) for concept in self.bank.ids]
         if min(columns) == len(known):
@@ -624,15 +625,12 @@ class ConceptAlignment(BaseTask):
                 f'None of the {len(columns)} concepts of the bank is among the '
                 f"{len(known)} that the dataset has labels of. Use bank='layers'."
             )
-        self._columns = torch.tensor(columns)
+        self._labelled, self._columns = known, torch.tensor(columns)
 
-    def _set_scale(self, dataset: Any) -> None:
+    def _set_scale(self, scale: Scale) -> None:
         """Standardise labels as those that are trained on vary."""
         if self.reading is None or self._columns is None:
             return
-        if getattr(dataset, 'bank', None) is None:
-            return
-        scale = dataset.scale()
         # What has no label is neither moved nor stretched.
         mean = torch.tensor([*scale.mean, 0.0])[self._columns]
         std = torch.tensor([*scale.std, 1.0])[self._columns]
@@ -721,6 +719,13 @@ class ConceptAlignment(BaseTask):
 
 
 @torch.no_grad()
+def _labelled_part(datamodule: Any) -> Any:
+    """Return the part of a data module that knows of labels, if any does."""
+    names = 'map_labels', 'train_dataset', 'val_dataset'
+    parts = (getattr(datamodule, name, None) for name in names)
+    return next((p for p in parts if getattr(p, 'bank', None) is not None), None)
+
+
 def _embed_dim(encoder: nn.Module) -> int:
     """Count the features of an embedding, by asking or by trying."""
     dim = getattr(encoder, 'embed_dim', None)

@@ -266,7 +266,7 @@ class RasterLayer(Layer):
         self._grid: NDArray[Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the grid to whoever is sent the layer, to map it into memory anew."""
+        """Leave the grid to whoever is sent the layer, to map or make it anew."""
         return self.__dict__ | {'_grid': None}
 
     @property

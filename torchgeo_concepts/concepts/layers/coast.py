@@ -16,7 +16,7 @@ from .base import Layer, RasterLayer, Source
 from .cache import cached_array
 from .grid import bilinear, pixel_of
 from .rasters import REINSTALL
-from .sphere import KM_PER_DEGREE, arc_km, unit_vectors
+from .sphere import KM_PER_DEGREE, arc_km, query_workers, unit_vectors
 
 __all__ = ('LandMask', 'distance_to_coast', 'landmass_area')
 
@@ -189,7 +189,7 @@ def _signed_distance() -> NDArray[np.float16]:
 def _distances(
     tree: Any, lon: NDArray[np.float64], lat: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    chords, _ = tree.query(unit_vectors(lon, lat), workers=-1)
+    chords, _ = tree.query(unit_vectors(lon, lat), workers=query_workers())
     return arc_km(chords)
 
 

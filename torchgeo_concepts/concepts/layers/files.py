@@ -350,6 +350,11 @@ class PolygonLayer(Layer):
         shapely.prepare(self._polygons)
         self._tree = shapely.STRtree(self._polygons)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Prepare the polygons again, which is lost when they are sent."""
+        self.__dict__.update(state)
+        shapely.prepare(self._polygons)
+
     def _hash(self) -> str:
         # What was read, as a Shapefile keeps its columns in another file.
         digest = hashlib.sha256(self._values.tobytes())

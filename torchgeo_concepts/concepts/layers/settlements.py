@@ -17,7 +17,7 @@ from .cache import cached_array
 from .coast import GLOBE, LandMask
 from .geometry import FormulaLayer
 from .rasters import REINSTALL
-from .sphere import arc_km, unit_vectors
+from .sphere import arc_km, query_workers, unit_vectors
 
 __all__ = (
     'CONTINENTS',
@@ -178,7 +178,9 @@ class NearestPlace(Layer):
         self, lon: NDArray[np.float64], lat: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return distances in km to the nearest places, and their numbers."""
-        chords, number = _tree(self.at_least).query(unit_vectors(lon, lat), workers=-1)
+        chords, number = _tree(self.at_least).query(
+            unit_vectors(lon, lat), workers=query_workers()
+        )
         return arc_km(chords), number
 
     def values(
@@ -307,4 +309,4 @@ def _megacity_km(
 ) -> NDArray[np.float64]:
     middles = np.array(list(MEGACITIES.values()))
     tree = cKDTree(unit_vectors(middles[:, 0], middles[:, 1]))
-    return arc_km(tree.query(unit_vectors(lon, lat), workers=-1)[0])
+    return arc_km(tree.query(unit_vectors(lon, lat), workers=query_workers())[0])

@@ -5,8 +5,16 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
 
-__all__ = ('KM_PER_DEGREE', 'RADIUS_KM', 'arc_km', 'chord', 'unit_vectors')
+__all__ = (
+    'KM_PER_DEGREE',
+    'RADIUS_KM',
+    'arc_km',
+    'chord',
+    'query_workers',
+    'unit_vectors',
+)
 
 # The mean radius of IUGG, whose circle differs from geodesics by up to 0.56%.
 RADIUS_KM = 6371.0088
@@ -40,3 +48,8 @@ def arc_km(chords: NDArray[np.float64]) -> NDArray[np.float64]:
 def chord(km: float) -> float:
     """Return the chord between unit vectors that are some km apart on the surface."""
     return 2 * float(np.sin(min(km / (2 * RADIUS_KM), np.pi / 2)))
+
+
+def query_workers() -> int:
+    """Return how many threads search a tree: all, or one in a process that loads data."""
+    return -1 if get_worker_info() is None else 1
