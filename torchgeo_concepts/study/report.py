@@ -240,9 +240,10 @@ def page_lines(
         yield from wrapped(f'{title}.')
     yield '## All arms'
     yield ''
+    apart = ', at other points than the tables above' if found.tests else ''
     yield from wrapped(
-        'With the seeds that arms are chosen by, at other points than the tables above. '
-        'Arms are chosen by the first two columns alone.'
+        f'With the seeds that arms are chosen by{apart}. Arms are chosen by the first two '
+        'columns alone.'
     )
     yield from _overview({a: of_arm(found.choice, a) for a in found.arms})
     yield '| arm | |'
