@@ -603,8 +603,8 @@ class ConceptAlignment(BaseTask):
                 labels of none of the concepts.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
-        labelled = _labelled_part(datamodule)
-        if self.reading is not None and labelled is not None:
+        labelled = _labelled_part(datamodule) if self.reading is not None else None
+        if labelled is not None:
             self._find_labels(labelled.bank)
             # Whoever validates keeps the scale that was trained with.
             if stage == 'fit':
