@@ -718,7 +718,6 @@ class ConceptAlignment(BaseTask):
         return gallery
 
 
-@torch.no_grad()
 def _labelled_part(datamodule: Any) -> Any:
     """Return the part of a data module that knows of labels, if any does."""
     names = 'map_labels', 'train_dataset', 'val_dataset'
@@ -726,6 +725,7 @@ def _labelled_part(datamodule: Any) -> Any:
     return next((p for p in parts if getattr(p, 'bank', None) is not None), None)
 
 
+@torch.no_grad()
 def _embed_dim(encoder: nn.Module) -> int:
     """Count the features of an embedding, by asking or by trying."""
     dim = getattr(encoder, 'embed_dim', None)
