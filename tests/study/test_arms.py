@@ -85,7 +85,10 @@ def test_which_can_be_chosen() -> None:
     assert not load_arm('shared-1').compares_concepts
     assert not chosen & {'plain', 'heads-1', 'rotated', 'untaught', 'no-climate'}
     assert 'untaught-0.5-heads' not in chosen
-    assert not any(name.startswith(('geoclip-', 'pretrained-')) for name in chosen)
+    assert {'geoclip-grounded', 'geoclip-grounded-0.5-heads'} <= chosen
+    assert not chosen & {'geoclip-plain', 'geoclip-heads', 'geoclip-heads-0.5'}
+    controls = 'geoclip-frozen-', 'pretrained-'
+    assert not any(name.startswith(controls) for name in chosen)
 
 
 def test_what_teaches() -> None:
@@ -98,21 +101,32 @@ def test_what_teaches() -> None:
 
 
 @pytest.mark.parametrize(
-    ('name', 'other', 'is_like'),
+    ('name', 'other', 'begins', 'is_taught'),
     [
-        ('grounded-4', 'plain', True),
-        ('grounded-1', 'grounded-1-everywhere', False),
-        ('no-climate', 'heads-no-climate', True),
-        ('grounded-1', 'heads-no-climate', False),
-        ('geoclip-grounded', 'geoclip-heads', True),
-        ('geoclip-grounded', 'heads-1', False),
-        ('geoclip-frozen-plain', 'geoclip-plain', False),
-        ('pretrained-plain', 'plain', False),
+        ('heads-4', 'grounded-4', True, True),
+        ('heads-1', 'grounded-4', True, False),
+        ('heads-1', 'grounded-1-everywhere', True, False),
+        ('heads-no-climate', 'no-climate', True, True),
+        ('heads-no-climate', 'grounded-1', True, False),
+        ('heads-0.5', 'grounded-0.5-heads', True, True),
+        ('heads-1', 'grounded-0.5-heads', True, True),
+        ('heads-1', 'paper-1', True, True),
+        ('geoclip-heads', 'geoclip-grounded', True, True),
+        ('heads-1', 'geoclip-grounded', False, True),
+        ('geoclip-plain', 'geoclip-frozen-plain', False, False),
+        ('pretrained-heads-1', 'grounded-1', False, False),
     ],
 )
-def test_which_are_alike(name: str, other: str, is_like: bool) -> None:
-    assert load_arm(name).is_like(load_arm(other)) == is_like
-    assert load_arm(other).is_like(load_arm(name)) == is_like
+def test_which_are_alike(name: str, other: str, begins: bool, is_taught: bool) -> None:
+    arm, others = load_arm(name), load_arm(other)
+    assert arm.begins_like(others) == others.begins_like(arm) == begins
+    assert arm.is_taught_like(others) == is_taught
+
+
+def test_what_is_plain() -> None:
+    plain = {name for name in ARMS if load_arm(name).is_plain}
+    beginnings = {'geoclip-', 'geoclip-frozen-', 'pretrained-', ''}
+    assert plain == {f'{beginning}plain' for beginning in beginnings}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 # Licensed under the MIT License.
 
 import csv
+import gc
 import json
 import re
 import shutil
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +93,11 @@ class TestChoice:
         compared = rivals_of('grounded-0.5-heads', arms)
         assert set(compared) == {'plain', 'heads-0.5', 'heads-1', 'untaught-0.5-heads'}
         assert set(rivals_of('no-climate', arms)) == {'plain', 'heads-no-climate'}
+        # Plain alignment and heads from the same weights, not from scratch.
+        from_weights = rivals_of('geoclip-grounded', arms)
+        assert set(from_weights) == {'geoclip-plain', 'geoclip-heads'}
+        both = rivals_of('geoclip-grounded-0.5-heads', arms)
+        assert set(both) == {*from_weights, 'geoclip-heads-0.5'}
         few = {name: arms[name] for name in ('grounded-4', 'plain', 'heads-1')}
         assert rivals_of('grounded-4', few) == ['plain']
 
@@ -310,6 +317,31 @@ class TestWhole:
         # As text, since what is not known equals itself there.
         assert json.dumps(again.metrics) == json.dumps(first.metrics)
         assert again.curve == first.curve
+
+    def test_earlier_runs_are_released(
+        self, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings = Settings(options['root'], 'truth', **SMALL)
+        asked, _ = exam.make_exams(settings, ())
+        arm = load_arm('plain')
+        train = runs.train
+        alive: list[weakref.ref[Any]] = []
+
+        def watched(*arguments: Any, **others: Any) -> Any:
+            assert not any(task() for task in alive)
+            task, curve = train(*arguments, **others)
+            alive.append(weakref.ref(task))
+            return task, curve
+
+        monkeypatch.setattr(runs, 'train', watched)
+        # Or one collection by chance would do.
+        gc.disable()
+        try:
+            for seed in range(2):
+                run_arm(arm, seed, settings, asked.of(arm), tmp_path)
+        finally:
+            gc.enable()
+        assert len(alive) == 2
 
     def test_measurements(self, report: StudyReport) -> None:
         with (report.output / 'study.csv').open() as stream:

@@ -1,7 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import gc
 import runpy
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
@@ -73,10 +75,11 @@ def test_cut_is_that_of_the_patches_of_training() -> None:
 
 
 def test_arms_are_asked_for_the_same_places(exams: Exams) -> None:
-    plain, pretrained = (exams.of(load_arm(x)) for x in ('plain', 'pretrained-plain'))
+    plain = exams.of(load_arm('plain'))
     assert exams.of(load_arm('heads-1')) is plain
+    pretrained = exams.of(load_arm('pretrained-plain'))
     assert exams.of(load_arm('pretrained-heads-1')) is pretrained
-    assert pretrained.labels is plain.labels
+    torch.testing.assert_close(pretrained.labels, plain.labels, equal_nan=True)
     assert [q.where for q in pretrained.questions] == ['seen', 'held-out']
     for one, other in zip(plain.questions, pretrained.questions, strict=True):
         assert one.points.equal(other.points)
@@ -87,6 +90,14 @@ def test_arms_are_asked_for_the_same_places(exams: Exams) -> None:
         coarse = torch.nn.functional.avg_pool2d(other.images, 2) * 128 + 127
         difference = (one.images * std + mean) * 255 - coarse
         assert difference.abs().mean() < 3
+
+
+def test_patches_of_one_cut_are_kept(exams: Exams) -> None:
+    first = weakref.ref(exams.of(load_arm('plain')))
+    assert first() is not None
+    exams.of(load_arm('pretrained-plain'))
+    gc.collect()
+    assert first() is None
 
 
 def test_degrees_make_another_cut() -> None:

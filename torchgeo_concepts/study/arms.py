@@ -79,6 +79,13 @@ class Arm:
         return bool(used) and not self.is_control
 
     @property
+    def is_plain(self) -> bool:
+        """Whether embeddings alone are compared, and concepts play no part."""
+        own = self.arguments('model')
+        alone = own['align'] == 'x' and own.get('reading') is None
+        return bool(alone and not own['divergence_weight'])
+
+    @property
     def has_heads(self) -> bool:
         """Whether maps teach it beside the comparison."""
         return self.arguments('model').get('reading') == 'heads'
@@ -96,16 +103,25 @@ class Arm:
         weight = float(own['label_weight'])
         return (weight, 2 * weight) if reading == 'both' else (weight,)
 
-    def is_like(self, other: 'Arm') -> bool:
-        """Tell whether maps teach it at the same points, and it begins alike.
+    def begins_like(self, other: 'Arm') -> bool:
+        """Tell whether its encoders begin as those of another arm do.
 
         Args:
-            other: Another arm.
+            other: The other arm.
         """
         own, others = self.arguments('model'), other.arguments('model')
-        return self.arguments('data') == other.arguments('data') and all(
-            own.get(name) == others.get(name) for name in BEGINNINGS
-        )
+        return all(own.get(name) == others.get(name) for name in BEGINNINGS)
+
+    def is_taught_like(self, other: 'Arm') -> bool:
+        """Tell whether maps teach as much, or one share of it, at the same points.
+
+        Args:
+            other: An arm that maps may teach in two ways. For one that no map teaches,
+                a weight of 1 is as much.
+        """
+        weights = [(weight,) for weight in other.label_weights or (1.0,)]
+        same_points = self.arguments('data') == other.arguments('data')
+        return same_points and self.label_weights in weights
 
     @property
     def needs(self) -> set[str]:

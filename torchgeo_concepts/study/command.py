@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ('StudyReport', 'study')
 
-# What a chosen arm must beat, beside arms with heads that the same maps teach as much.
-PLAIN = 'plain'
-
 # Measurements that arms are chosen by: one in blocks that were trained in, and one in
 # those that were not.
 CHOSEN_BY = tuple(
@@ -270,20 +267,18 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
         arms: All arms by name.
 
     Returns:
-        Plain alignment, and arms that begin alike with heads beside the comparison
-        which the same maps teach at the same points with the same weight, as far as
-        they are among the arms. Heads of weight 1 for an arm that no map teaches; those
-        of one weight and of twice that for an arm that is taught in two ways.
+        Of the arms that begin alike, plain alignment, and those with heads beside the
+        comparison that the same maps teach as much at the same points: heads of weight
+        1 for an arm that no map teaches; those of one weight and of twice that for an
+        arm that is taught in two ways.
     """
     own = arms[chosen]
-    weights = [(weight,) for weight in own.label_weights or (1.0,)]
-
-    def is_rival(name: str, arm: Arm) -> bool:
-        if not arm.has_heads:
-            return name == PLAIN
-        return arm.label_weights in weights and arm.is_like(own)
-
-    return [name for name, arm in arms.items() if is_rival(name, arm)]
+    return [
+        name
+        for name, arm in arms.items()
+        if arm.begins_like(own)
+        and (arm.is_plain or (arm.has_heads and arm.is_taught_like(own)))
+    ]
 
 
 def _setting(settings: 'Settings', exams: 'Exams', arms: Iterable[Arm]) -> str:

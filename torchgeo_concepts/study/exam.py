@@ -8,7 +8,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -135,27 +135,25 @@ class Exams:
         self.tables = tuple(tables)
         self.seed = seed
         self.candidates = candidate_points(CANDIDATES).points
-        self._exams: dict[Cut, Exam] = {}
+        self._latest: tuple[Cut, Exam] | None = None
 
     def of(self, arm: Arm) -> Exam:
         """Return what an arm is asked.
 
         Arms whose patches are cut alike are asked the same; others are asked for the
-        same places.
+        same places. Patches of the latest arm are kept, as those of all take gigabytes.
 
         Args:
             arm: The arm.
         """
         cut = Cut.of(arm)
-        if cut not in self._exams:
-            questions = cut.questions(self.settings, self.pictures, self.seed)
-            self._exams[cut] = self._exam(tuple(questions))
-        return self._exams[cut]
+        if self._latest is None or self._latest[0] != cut:
+            self._latest = None
+            self._latest = cut, self._exam(cut)
+        return self._latest[1]
 
-    def _exam(self, questions: tuple[Question, ...]) -> Exam:
-        """Look up the truth, unless that was done for patches that are cut otherwise."""
-        for known in self._exams.values():
-            return replace(known, questions=questions)
+    def _exam(self, cut: Cut) -> Exam:
+        questions = tuple(cut.questions(self.settings, self.pictures, self.seed))
         held_out = next(q.points for q in questions if q.where == 'held-out')
         groundings = all_groundings().without(('imagery',))
         return Exam(

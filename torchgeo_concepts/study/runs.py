@@ -3,6 +3,7 @@
 
 """One arm, one seed: training, and everything that is measured of it."""
 
+import gc
 import hashlib
 import json
 import logging
@@ -200,6 +201,9 @@ def run_arm(
     Returns:
         What was measured.
     """
+    # Trainers, tasks and data refer to each other, so that those of earlier runs stay
+    # until they are collected, which may be gigabytes later.
+    gc.collect()
     start = time.perf_counter()
     task, curve = train(arm, seed, settings, folder, keep=keep)
     trained = time.perf_counter()
