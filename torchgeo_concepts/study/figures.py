@@ -44,6 +44,9 @@ CELL, SHOWN_KM = 8, (50.0, 10_000.0)
 # Maps of errors side by side.
 COLUMNS = 2
 
+# Without yellow, which no thin line shows on white.
+LINE_COLOURS = (*CLASS_COLOURS[:3], *CLASS_COLOURS[4:])
+
 # Where it is, where the arm puts it, where the other arm does: colours and signs.
 PLACES = (('#009e73', '*', 12), ('#0072b2', 'o', 7), ('#d55e00', 'X', 7))
 
@@ -72,7 +75,7 @@ def plot_curves(outcome: Outcome) -> 'Figure':
     figure = Figure((6, 3.5), layout='constrained')
     axes = figure.subplots()
     for name, colour in zip(
-        outcome.tested, itertools.cycle(CLASS_COLOURS), strict=False
+        outcome.tested, itertools.cycle(LINE_COLOURS), strict=False
     ):
         curves = [run.curve for run in of_arm(outcome.tests, name)]
         steps = [point['step'] for point in curves[0]]
