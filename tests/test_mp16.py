@@ -6,6 +6,7 @@
 import json
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import open_clip
@@ -19,6 +20,7 @@ from torchgeo.main import main
 from torchgeo_concepts.cli import main as concepts_main
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.datasets import MP16, CachedFeatures
+from torchgeo_concepts.tasks import ConceptAlignment
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'docs' / 'configs'
@@ -243,6 +245,37 @@ def table(shown: str) -> list[float]:
     assert 'Among 100,000 candidates' in shown
     [row] = re.findall(r'^\| (\d.*) \| \d+ km \| \d+ \|$', shown, re.MULTILINE)
     return [float(value) for value in row.split(' | ')]
+
+
+def heads_beside_the_comparison() -> list[list[str]]:
+    """Return the options of the rivals that docs/mp16.md types, after the file's."""
+    page = (CONFIGS.parent / 'mp16.md').read_text(encoding='utf-8')
+    typed = page.replace('\\\n', '').splitlines()
+    file = '$ torchgeo fit --config docs/configs/mp16_grounded.yaml '
+    rivals = [line for line in typed if line.startswith(file) and 'heads' in line]
+    return [shlex.split(line.removeprefix(file)) for line in rivals]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('options', heads_beside_the_comparison())
+def test_heads_beside_the_comparison(
+    options: list[str], work: Path, weights: Path
+) -> None:
+    assert cache('MP16', weights) == cache('Im2GPS3k', weights) == 0
+    config = ['--config', str(CONFIGS / 'mp16_grounded.yaml')]
+    small = ['--data.init_args.num_workers=0', '--data.init_args.batch_size=1']
+    small += ['--trainer.max_steps=1', '--trainer.accelerator=cpu']
+    small += ['--model.init_args.gallery=data/im2gps3k/im2gps3k_places365.csv']
+    main(['fit', *config, *options, *small])
+    [checkpoint] = work.rglob('*.ckpt')
+    task = ConceptAlignment.load_from_checkpoint(checkpoint, weights_only=True)
+    assert (task.hparams['align'], task.hparams['reading']) == ('x', 'heads')
+    assert task.hparams['label_weight'] == float(options[-1])
+
+
+def test_both_weights_of_heads_are_typed() -> None:
+    weights = [options[-1] for options in heads_beside_the_comparison()]
+    assert weights == ['0.5', '1']
 
 
 @pytest.mark.slow
