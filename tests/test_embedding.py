@@ -15,7 +15,7 @@ import torch
 
 import torchgeo_concepts
 from torchgeo_concepts.embedding import embed_file, embed_points
-from torchgeo_concepts.models import GeoCLIPLocation
+from torchgeo_concepts.models import GeoCLIPLocation, concept_earth
 
 
 @pytest.fixture
@@ -127,6 +127,23 @@ class TestEmbedFile:
         geo = json.loads(schema.metadata[b'geo'])
         assert geo['version'] == '1.1.0'
         assert geo['columns']['geometry']['geometry_types'] == ['Point']
+
+    @pytest.mark.parametrize('features', ['z', 'xz'])
+    def test_metadata_names_concepts(
+        self, csv: Path, tmp_path: Path, features: Any
+    ) -> None:
+        output = tmp_path / 'out.parquet'
+        embed_file(csv, output, model='concept_earth', features=features)
+        known = json.loads(pq.read_schema(output).metadata[b'torchgeo_concepts'])
+        encoder = concept_earth('GROUNDED')
+        points = pd.read_csv(csv)[['lon', 'lat']]
+        scores = embed_points(encoder, points, features='z').numpy()
+        column = known['concepts'].index('annual-mean-temperature')
+        start = known['dim'] - len(known['concepts'])
+        stored = stacked(gpd.read_parquet(output))[:, start + column]
+        np.testing.assert_array_equal(
+            stored, scores[:, encoder.bank.index('annual mean temperature')]
+        )
 
     @pytest.mark.parametrize('encoding', ['WKB', 'geoarrow'])
     def test_geometries_keep_their_crs(

@@ -159,6 +159,9 @@ def embed_file(
         'column': column,
         'dim': _probe_dim(encode, model),
     }
+    bank = getattr(encoder, 'bank', None)
+    if features != 'x' and bank is not None:
+        info['concepts'] = bank.ids
     num_rows, num_bad = _check_rows(table, on_error)
     with ExitStack() as stack:
         bar = stack.enter_context(_progress_bar(num_rows - num_bad, progress))
