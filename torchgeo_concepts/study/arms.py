@@ -35,7 +35,7 @@ BEGINNINGS = (
 )
 
 # Files, banks and weights that not every machine has.
-NEEDS = (*FILES, 'image_weights')
+NEEDS = (*FILES, 'image_weights', 'location_weights')
 
 
 @dataclass(frozen=True)
@@ -103,16 +103,13 @@ class Arm:
         weight = float(own['label_weight'])
         return (weight, 2 * weight) if reading == 'both' else (weight,)
 
-    def begins_like(self, other: 'Arm') -> bool:
-        """Tell whether its encoders begin as those of another arm do.
+    @property
+    def beginning(self) -> tuple[Any, ...]:
+        """What its encoders begin with, and what of them stays."""
+        own = self.arguments('model')
+        return tuple(own.get(name) for name in BEGINNINGS)
 
-        Args:
-            other: The other arm.
-        """
-        own, others = self.arguments('model'), other.arguments('model')
-        return all(own.get(name) == others.get(name) for name in BEGINNINGS)
-
-    def is_taught_like(self, other: 'Arm') -> bool:
+    def is_taught_as_much_as(self, other: 'Arm') -> bool:
         """Tell whether maps teach as much, or one share of it, at the same points.
 
         Args:

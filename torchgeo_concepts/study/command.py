@@ -86,11 +86,12 @@ def study(
 ) -> StudyReport:
     """Compare ways to align imagery with places, with seeds and controls.
 
-    Each arm is trained with a few seeds. Those with concepts that locate patches of the
-    validation picture best, one in blocks that were trained in and one in blocks that
-    were held out, are then trained with fresh seeds, as are plain alignment and arms
-    with heads beside the comparison, and these are tested on other pictures. What was
-    measured of a run is kept, so that a study that is stopped goes on.
+    Each arm is trained with a few seeds. Of the arms that begin alike, those with
+    concepts that locate patches of the validation picture best, one in blocks that were
+    trained in and one in blocks that were held out, are then trained with fresh seeds,
+    as are plain alignment and arms with heads beside the comparison, and these are
+    tested on other pictures. What was measured of a run is kept, so that a study that
+    is stopped goes on.
 
     Args:
         output: Folder that gets the runs, study.md and figures.
@@ -244,8 +245,9 @@ def choose(arms: Mapping[str, Arm], runs: Sequence['Run']) -> tuple[str, ...]:
         runs: Their runs with the seeds that arms are chosen by.
 
     Returns:
-        Names of the arms of the smallest median error, on average over its seeds, in
-        blocks that were trained in and in those that were not, each once.
+        Of the arms that begin alike, for each such beginning, the names of those of the
+        smallest median error, on average over its seeds, in blocks that were trained in
+        and in those that were not, each once.
 
     Raises:
         ValueError: If no arm can be chosen.
@@ -255,7 +257,14 @@ def choose(arms: Mapping[str, Arm], runs: Sequence['Run']) -> tuple[str, ...]:
     def error(name: str, metric: str) -> float:
         return float(np.mean([run.metrics[metric] for run in of_arm(runs, name)]))
 
-    best = (min(names, key=lambda name: error(name, metric)) for metric in CHOSEN_BY)
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for name in names:
+        alike.setdefault(arms[name].beginning, []).append(name)
+    best = (
+        min(some, key=lambda name: error(name, metric))
+        for some in alike.values()
+        for metric in CHOSEN_BY
+    )
     return tuple(dict.fromkeys(best))
 
 
@@ -276,8 +285,8 @@ def rivals_of(chosen: str, arms: Mapping[str, Arm]) -> list[str]:
     return [
         name
         for name, arm in arms.items()
-        if arm.begins_like(own)
-        and (arm.is_plain or (arm.has_heads and arm.is_taught_like(own)))
+        if arm.beginning == own.beginning
+        and (arm.is_plain or (arm.has_heads and arm.is_taught_as_much_as(own)))
     ]
 
 

@@ -26,7 +26,7 @@ from ..datamodules.blue_marble import TEST_SEED, VAL_SEED, BlueMarbleDataModule
 from ..datasets import BlueMarble
 from ..datasets.grounded_points import Blocks
 from ..image_transforms import Normalize
-from ..models import EfficientNetLite0_Weights
+from ..models import EfficientNetLite0_Weights, GeoCLIPLocation_Weights
 from .arms import TEST, VALIDATION, Arm
 from .measures import Exam, Question
 from .runs import Settings, all_groundings
@@ -42,7 +42,7 @@ CANDIDATES = 'land:70'
 BANK = 'layers without imagery'
 BANKS = (32, 128, 512)
 TEXT = 'text.safetensors'
-IMAGE_WEIGHTS = EfficientNetLite0_Weights.IMAGENET1K
+WEIGHTS = (EfficientNetLite0_Weights.IMAGENET1K, GeoCLIPLocation_Weights.MP16)
 
 
 @dataclass(frozen=True)
@@ -212,12 +212,11 @@ def write_files(folder: Path) -> dict[str, str]:
         What arms cannot begin with, and the distribution that it takes.
     """
     missing = {}
-    try:
-        IMAGE_WEIGHTS.path()
-    except FileNotFoundError:
-        missing[str(IMAGE_WEIGHTS)] = (
-            f'image_weights of {IMAGE_WEIGHTS.meta["distribution"]}'
-        )
+    for weights in WEIGHTS:
+        try:
+            weights.path()
+        except FileNotFoundError:
+            missing[str(weights)] = f'weights of {weights.meta["distribution"]}'
     folder.mkdir(parents=True, exist_ok=True)
     bank = read_bank(BANK)
     for size in BANKS:
