@@ -100,6 +100,8 @@ class TestChoice:
         compared = rivals_of('grounded-0.5-heads', arms)
         assert set(compared) == {'plain', 'heads-0.5', 'heads-1', 'untaught-0.5-heads'}
         assert set(rivals_of('no-climate', arms)) == {'plain', 'heads-no-climate'}
+        less = rivals_of('grounded-0.5-heads-no-climate', arms)
+        assert set(less) == {'plain', 'heads-0.5-no-climate', 'heads-no-climate'}
         # Plain alignment and heads from the same weights, not from scratch.
         from_weights = rivals_of('geoclip-grounded', arms)
         assert set(from_weights) == {'geoclip-plain', 'geoclip-heads'}
