@@ -44,8 +44,8 @@ class Outcome:
     Attributes:
         arms: The arms, by name.
         choice: Runs that an arm was chosen by.
-        chosen: Names of the arms with concepts that were chosen, that of the blocks
-            that were trained in first.
+        chosen: Names of the arms with concepts that were chosen; of those that begin
+            alike, that of the blocks that were trained in first.
         rivals: Names of the arms that each of them must beat.
         tests: Runs with fresh seeds.
     """
