@@ -150,6 +150,19 @@ class TestBlueMarbleDataModule:
         assert train is not None
         assert not train[3]['image'].equal(train[3]['image'])
 
+    def test_images_of_other_points_are_for_training_alone(self, root: Path) -> None:
+        right, wrong = (
+            data(root, zoom_range=None, mislocated=share) for share in (0.0, 1.0)
+        )
+        for module in (right, wrong):
+            module.setup('fit')
+            module.setup('test')
+        for part in ('val_dataset', 'test_dataset'):
+            images = [getattr(module, part)[3]['image'] for module in (right, wrong)]
+            assert images[0].equal(images[1])
+        one, other = (m.train_dataset[range(48)]['image'] for m in (right, wrong))
+        assert (one != other).flatten(1).any(dim=1).all()
+
     def test_normalised(self, root: Path) -> None:
         module = data(root)
         grey = torch.tensor(blue_marble.MEAN)[None, :, None, None] * 255

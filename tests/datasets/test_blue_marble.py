@@ -281,6 +281,18 @@ class TestBlueMarble:
         assert plain.points.equal(dataset.points)
         assert dataset[3]['map_point'].shape == (2,)
 
+    def test_images_of_other_points(self, options: dict[str, Any]) -> None:
+        right = BlueMarble(number=200, **options)
+        part = BlueMarble(number=200, mislocated=0.25, **options)
+        expected, batch = right[range(200)], part[range(200)]
+        assert batch['point'].equal(expected['point'])
+        assert batch['concepts'].equal(expected['concepts'])
+        changed = (batch['image'] != expected['image']).flatten(1).any(dim=1)
+        assert changed.sum() == 50
+        known = {image.numpy().tobytes() for image in expected['image']}
+        assert {image.numpy().tobytes() for image in batch['image']} == known
+        assert batch['image'].equal(part[range(200)]['image'])
+
     def test_zooms(self, options: dict[str, Any]) -> None:
         points = torch.tensor([[10.0, 20.0]]).repeat(4, 1)
         zoomed = BlueMarble(points=points, zooms=(1, 2), **options)
@@ -374,6 +386,8 @@ class TestBlueMarble:
             ({'zoom_range': (0, 1)}, 'zoom_range must be positive'),
             ({'map_number': -1}, 'map_number must be 0 or'),
             ({'map_number': 9, 'concepts': False}, 'with concepts=True'),
+            ({'mislocated': -0.1}, 'mislocated must be from 0 to 1, not -0.1'),
+            ({'mislocated': 1.1}, 'mislocated must be from 0 to 1, not 1.1'),
             ({'zoom_range': (2, 1)}, 'zoom_range must begin with the least'),
             ({'blocks': 'val'}, "blocks must be one of .*not 'val'"),
             ({'imagery': 'my'}, "No picture 'my'. Did you mean 'may'"),

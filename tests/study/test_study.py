@@ -25,7 +25,13 @@ from torchgeo_concepts.study.runs import Run, Settings, read_run, run_arm
 from torchgeo_concepts.study.statistics import Comparison
 
 ASKED = ['plain', 'grounded-1', 'paper-1']
-SMALL: dict[str, Any] = {'steps': 2, 'number': 64, 'batch_size': 32, 'questions': 24}
+SMALL: dict[str, Any] = {
+    'steps': 2,
+    'number': 64,
+    'batch_size': 32,
+    'questions': 24,
+    'mislocated': 0.5,
+}
 
 
 def run(arm: str, seed: int, **metrics: float) -> Run:
@@ -44,6 +50,8 @@ class TestSettings:
             other = replace(settings, **changed)
             assert other.digest(arm) != digest, name
         assert replace(settings, truth='other').digest(arm) != digest
+        assert settings.data(arm, 0).mislocated == 0
+        assert replace(settings, mislocated=0.5).data(arm, 0).mislocated == 0.5
         assert settings.digest(load_arm('grounded-1')) != digest
 
     def test_runs_of_other_settings_are_not_read(self, tmp_path: Path) -> None:
@@ -386,6 +394,9 @@ class TestWhole:
         for arm in ('plain', 'grounded-1'):
             assert f'| {arm} | {load_arm(arm).remark} |' in page
         assert '- left out: paper-1: it needs directions of texts' in page
+        assert 'held out. 50% of these patches show another of the points.' in (
+            page.replace('\n', ' ')
+        )
         assert '| may/seen/median_km | grounded-1 | plain | ' in page
         assert '$ torchgeo-concepts study --output' in page
         assert str(report).startswith('grounded-1 beside plain: better in ')

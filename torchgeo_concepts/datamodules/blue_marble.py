@@ -57,6 +57,7 @@ class BlueMarbleDataModule(BatchedDataModule):
         exclude_groups: Sequence[str] = (),
         rotate_degrees: float = 0.0,
         map_number: int = 0,
+        mislocated: float = 0.0,
         seed: int = 0,
         download: bool = False,
         checksum: bool = False,
@@ -91,6 +92,8 @@ class BlueMarbleDataModule(BatchedDataModule):
             rotate_degrees: Take labels from so far east of each point, as a control.
             map_number: Number of further points to train on, in all blocks, that maps
                 tell of and no image shows.
+            mislocated: Share of the points to train on whose image shows another place,
+                as photos do whose place was noted wrongly.
             seed: Seed of the points to train on, and of their order.
             download: Download pictures that are not found.
             checksum: Check the MD5 of the pictures.
@@ -108,6 +111,7 @@ class BlueMarbleDataModule(BatchedDataModule):
         self.blocks = blocks
         self.concepts = concepts
         self.map_number = map_number
+        self.mislocated = mislocated
         self.zoom_range = zoom_range
         self.files: dict[str, Any] = {'download': download, 'checksum': checksum}
         self.options: dict[str, Any] = {
@@ -169,5 +173,6 @@ class BlueMarbleDataModule(BatchedDataModule):
             blocks=blocks,
             zoom_range=self.zoom_range if is_train else None,
             map_number=self.map_number if is_train else 0,
+            mislocated=self.mislocated if is_train else 0.0,
             **self.options,
         )

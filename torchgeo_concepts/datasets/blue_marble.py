@@ -82,6 +82,7 @@ class BlueMarble(NonGeoDataset):
         exclude_groups: Sequence[str] = (),
         rotate_degrees: float = 0.0,
         map_number: int = 0,
+        mislocated: float = 0.0,
         transforms: Callable[[Sample], Sample] | None = None,
         download: bool = False,
         checksum: bool = False,
@@ -116,6 +117,9 @@ class BlueMarble(NonGeoDataset):
                 labels that vary as these do, in the wrong place.
             map_number: Number of further points on land, in all blocks, that maps tell
                 of and no image shows. Samples have one each, in turn.
+            mislocated: Share of the points whose image shows another of them, always
+                the same, as photos do whose place was noted wrongly. Labels are those
+                of the point.
             transforms: Function that takes a sample, or several that are read at once,
                 and returns it changed.
             download: Download the picture if it is not found.
@@ -130,6 +134,8 @@ class BlueMarble(NonGeoDataset):
             raise ValueError(
                 f'map_number must be 0 or, with concepts=True, more, not {map_number}.'
             )
+        if not 0 <= mislocated <= 1:
+            raise ValueError(f'mislocated must be from 0 to 1, not {mislocated}.')
         _check_positive(
             number=number,
             size=size,
@@ -162,6 +168,7 @@ class BlueMarble(NonGeoDataset):
         else:
             given = as_points(points).detach().cpu().float()
             self.points = given[_in_blocks(given, blocks)]
+        self._shown = _exchanged(self.points, mislocated, seed)
         self._groundings: Groundings | None = None
         self.map_points = land_points(map_number, seed + 1)
         if concepts:
@@ -209,7 +216,9 @@ class BlueMarble(NonGeoDataset):
         several = torch.atleast_1d(rows)
         points = self.points[several]
         sample: Sample = {
-            'image': self._patches(points, self._heights(several), self.size),
+            'image': self._patches(
+                self._shown[several], self._heights(several), self.size
+            ),
             'point': points,
         }
         if self._groundings is not None:
@@ -278,6 +287,16 @@ def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
         if len(points) >= number:
             return points[:number]
         drawn *= 2
+
+
+def _exchanged(points: Tensor, share: float, seed: int) -> Tensor:
+    """Put others of the points in the place of a share of them."""
+    random = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(points), generator=random)
+    rows = order[: round(share * len(points))]
+    shown = points.clone()
+    shown[rows] = points[rows.roll(1)]
+    return shown
 
 
 def _without_sea(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

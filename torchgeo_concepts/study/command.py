@@ -79,6 +79,7 @@ def study(
     number: int = 60_000,
     batch_size: int = 512,
     questions: int = 4_000,
+    mislocated: float = 0.0,
     page: Path | None = None,
     figures: Path | None = None,
     download: bool = False,
@@ -108,6 +109,8 @@ def study(
         number: Number of points to train on.
         batch_size: Number of samples in a step.
         questions: Number of patches of each picture that are located.
+        mislocated: Share of the points to train on whose patch shows another place, as
+            photos do whose place was noted wrongly.
         page: Markdown file that also gets the text of study.md, as a section.
         figures: Folder of the figures. By default, that of the results.
         download: Download pictures that are not found.
@@ -142,7 +145,9 @@ def study(
     )
     tables = [table.sample(ROWS, 0) for table in found]
     truth = truth_digest(tables)
-    settings = Settings(Path(root), truth, steps, number, batch_size, questions)
+    settings = Settings(
+        Path(root), truth, steps, number, batch_size, questions, mislocated
+    )
     missing = write_files(output)
     runnable = {n: arm for n, arm in known.items() if not arm.needs & missing.keys()}
     left_out += [
@@ -303,10 +308,12 @@ def _setting(settings: 'Settings', exams: 'Exams', arms: Iterable[Arm]) -> str:
         f'{len(table.points):,} rows of {table.name}' for table in exams.tables
     )
     blocks = f'blocks of {BLOCK_DEGREES} degrees that are held out'
+    noise = f'{settings.mislocated:.0%} of these patches show another of the points. '
     return (
         f'Each run has {settings.steps} steps of {settings.batch_size} patches of '
         f'{windows} pixels and {degrees} degrees of one picture, around '
-        f'{settings.number:,} points on land outside of the {blocks}. It is asked for '
+        f'{settings.number:,} points on land outside of the {blocks}. '
+        f'{noise if settings.mislocated else ""}It is asked for '
         f'{settings.questions:,} patches of each of the pictures {pictures}, in blocks '
         'that were trained in and in those that were held out, whose places are searched '
         f'among {len(exams.candidates):,} points on land, one for every {spacing} x '

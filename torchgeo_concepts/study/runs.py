@@ -49,6 +49,7 @@ class Settings:
         number: Number of points to train on.
         batch_size: Number of samples in a step.
         questions: Number of patches of each picture that are located.
+        mislocated: Share of the points to train on whose image shows another place.
     """
 
     root: Path
@@ -57,6 +58,7 @@ class Settings:
     number: int = 60_000
     batch_size: int = 512
     questions: int = 4_000
+    mislocated: float = 0.0
 
     def data(self, arm: Arm, seed: int) -> BlueMarbleDataModule:
         """Return the patches that an arm is trained on.
@@ -69,6 +71,7 @@ class Settings:
             'root': self.root,
             'number': self.number,
             'batch_size': self.batch_size,
+            'mislocated': self.mislocated,
             # Runs are measured by exams instead.
             'val_number': 1,
         }
@@ -84,6 +87,9 @@ class Settings:
         """
         known = {'arm': arm.config, 'protocol': PROTOCOL, **asdict(self)}
         known.pop('root')
+        # What was measured before noise could be asked for stays known.
+        if not self.mislocated:
+            known.pop('mislocated')
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
