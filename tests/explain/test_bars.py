@@ -64,6 +64,13 @@ class TestExplanation:
                 assert 0 <= box.x0 < box.x1 <= figure.bbox.width
         assert figure.axes[0].get_xlim()[0] < -1
 
+    def test_numbers_on_either_side_stay_off_the_names(self) -> None:
+        figure = explanation((-0.00995, -0.00668, 0.00588)).plot()
+        figure.draw_without_rendering()
+        upper = figure.axes[0]
+        left = upper.get_window_extent().x0
+        assert all(text.get_window_extent().x0 > left for text in upper.texts)
+
     def test_nothing_contributes(self) -> None:
         figure = explanation((0.0, 0.0)).plot()
         assert lengths(figure) == [[], [0, 0]]

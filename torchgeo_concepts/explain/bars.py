@@ -28,8 +28,8 @@ NAME_WIDTH, TITLE_WIDTH = 28, 60
 # Digits of the largest number.
 DIGITS = 3
 
-# Room for numbers beside bars, in parts of all that the bars span.
-ROOM = 0.27
+# Room for numbers beside bars of either sign, in parts of the axis.
+ROOM = 0.25
 
 
 def plot_explanation(explanation: Explanation, number: int = SHOWN) -> 'Figure':
@@ -124,7 +124,8 @@ def _limits(values: Sequence[float]) -> tuple[float, float]:
     low, high = min([0.0, *values]), max([0.0, *values])
     if low == high:
         return -1.0, 1.0
-    room = ROOM * (high - low)
+    sides = (low < 0) + (high > 0)
+    room = ROOM / (1 - sides * ROOM) * (high - low)
     return (low - room if low < 0 else 0.0), (high + room if high > 0 else 0.0)
 
 
