@@ -33,6 +33,8 @@ def small_encoder() -> GeoCLIPLocation:
 @pytest.fixture(scope='module')
 def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Small pictures of the Earth in the place of all real ones, in a folder."""
+    from pictures import PackagedPicture
+
     from torchgeo_concepts.datasets import EARTH_PICTURES
 
     fake = runpy.run_path(str(Path(__file__).parent / 'data/bluemarble/data.py'))
@@ -41,7 +43,11 @@ def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name, picture in EARTH_PICTURES.items():
             # One is carried by a distribution, as large as it is.
-            real = picture if picture.url else EARTH_PICTURES['january']
+            real = (
+                picture
+                if isinstance(picture, PackagedPicture)
+                else EARTH_PICTURES['january']
+            )
             patch.setitem(EARTH_PICTURES, name, replace(real, shape=fake['SHAPE']))
         yield folder
 

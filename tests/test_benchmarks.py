@@ -13,8 +13,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from torchgeo_concepts.concepts.layers import get_layer
-from torchgeo_concepts.concepts.layers.koppen import ZONES
+from torchgeo_concepts.layers import get_layer
+from torchgeo_concepts.layers.koppen import ZONES
 from torchgeo_concepts.models import ConceptEarth, concept_earth
 
 FOLDER = Path(__file__).parents[1] / 'docs' / 'benchmarks'

@@ -29,17 +29,18 @@ from torch import Tensor, nn
 from torchgeo.models import get_model_weights
 from torchmetrics.functional import r2_score
 
-from torchgeo_concepts._pages import today_with, wrapped, write_lines
-from torchgeo_concepts.benchmark import benchmark
-from torchgeo_concepts.benchmark.inputs import unit_sphere
-from torchgeo_concepts.benchmark.report import PROTOCOL_IN_WORDS, target_lines
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.concepts.layers import get_layer
-from torchgeo_concepts.concepts.layers.grounding import Groundings, load_groundings
-from torchgeo_concepts.concepts.layers.sphere import RADIUS_KM
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 from torchgeo_concepts.datasets.point_sampling import land_points, sample_points
-from torchgeo_concepts.embedding import embed_points
+from torchgeo_concepts.embed.points import embed_points
+from torchgeo_concepts.evaluate.benchmark import benchmark
+from torchgeo_concepts.evaluate.benchmark.inputs import unit_sphere
+from torchgeo_concepts.evaluate.benchmark.report import PROTOCOL_IN_WORDS, target_lines
+from torchgeo_concepts.geo.points import wrap_longitude
+from torchgeo_concepts.geo.sphere import RADIUS_KM
+from torchgeo_concepts.io.pages import today_with, wrapped, write_lines
+from torchgeo_concepts.layers import get_layer
+from torchgeo_concepts.layers.grounding import Groundings, load_groundings
 from torchgeo_concepts.models import (
     ConceptEarth,
     ConceptEarth_Weights,
@@ -48,7 +49,6 @@ from torchgeo_concepts.models import (
 )
 from torchgeo_concepts.models.features import features
 from torchgeo_concepts.models.geoclip import equal_earth
-from torchgeo_concepts.points import wrap_longitude
 from torchgeo_concepts.tasks.concept_distillation import concept_quality
 
 # No point of these was drawn for training, which used seed 0.

@@ -22,23 +22,23 @@ from numpy.typing import NDArray
 from second_sources import sources
 from torch import Tensor, nn
 
-from torchgeo_concepts._linear_heads import (
+from torchgeo_concepts.datasets.grounded_points import held_out_blocks
+from torchgeo_concepts.datasets.point_sampling import sample_points
+from torchgeo_concepts.embed.points import embed_points
+from torchgeo_concepts.evaluate.autocorrelation import morans_i
+from torchgeo_concepts.evaluate.linear_heads import (
     fit_one_ridge,
     held_out_predictions,
     mean_r2,
     scale_of,
 )
-from torchgeo_concepts._pages import today_with, write_lines
-from torchgeo_concepts.concepts.layers import get_layer
-from torchgeo_concepts.concepts.layers.grounding import load_groundings
-from torchgeo_concepts.datasets.grounded_points import held_out_blocks
-from torchgeo_concepts.datasets.point_sampling import sample_points
-from torchgeo_concepts.embedding import embed_points
-from torchgeo_concepts.explain import MapScore, sample_area, score_map, us_states
-from torchgeo_concepts.explain.autocorrelation import morans_i
-from torchgeo_concepts.explain.regions import Regions
+from torchgeo_concepts.geo.splits import block_folds
+from torchgeo_concepts.io.pages import today_with, write_lines
+from torchgeo_concepts.layers import get_layer
+from torchgeo_concepts.layers.grounding import load_groundings
+from torchgeo_concepts.layers.regions import Regions, sample_area, us_states
+from torchgeo_concepts.maps import MapScore, score_map
 from torchgeo_concepts.models import ConceptEarth, concept_earth, geoclip_location
-from torchgeo_concepts.splits import block_folds
 
 # No training has used these.
 FRESH = 20_000_002

@@ -17,10 +17,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from torchgeo_concepts._pages import processor
-from torchgeo_concepts.concepts.layers.grounding import probe_points
 from torchgeo_concepts.datasets import CityClimate
 from torchgeo_concepts.explain import concept_head, contributions, fit_head
+from torchgeo_concepts.io.pages import processor
+from torchgeo_concepts.layers.grounding import probe_points
 from torchgeo_concepts.models import concept_earth, features
 from torchgeo_concepts.models.features import FeatureKind
 

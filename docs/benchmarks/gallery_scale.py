@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from torchgeo_concepts.candidates import candidate_points
-from torchgeo_concepts.gallery import Gallery
 from torchgeo_concepts.models import load_encoder
+from torchgeo_concepts.retrieval.candidates import candidate_points
+from torchgeo_concepts.retrieval.gallery import Gallery
 
 
 def peak_gb() -> float:

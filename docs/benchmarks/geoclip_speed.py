@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from torchgeo_concepts._pages import processor
+from torchgeo_concepts.io.pages import processor
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
 from torchgeo_concepts.models.geoclip import NEGLIGIBLE_WEIGHT, equal_earth
 

@@ -26,12 +26,12 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 
 import torchgeo_concepts
-from torchgeo_concepts._pages import processor, wrapped, write_lines
-from torchgeo_concepts.concepts.layers import get_layer
 from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble
 from torchgeo_concepts.datasets.earth_imagery import EarthPicture
 from torchgeo_concepts.datasets.patches import EarthPatches, area_average
 from torchgeo_concepts.datasets.point_sampling import land_points
+from torchgeo_concepts.io.pages import processor, wrapped, write_lines
+from torchgeo_concepts.layers import get_layer
 
 HEIGHT, WIDTH = 675, 1350
 LATITUDE = 60

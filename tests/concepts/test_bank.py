@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from torchgeo_concepts.concepts import CATEGORIES, REGIONS, Concept, ConceptBank
-from torchgeo_concepts.names import normalise, slug
+from torchgeo_concepts.utils.names import normalise, slug
 
 # Every concept that the main text of https://arxiv.org/abs/2509.01910 shows.
 PAPER = (

@@ -115,7 +115,7 @@ class TestGround:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            'torchgeo_concepts._distributions.installed_file', lambda *_: None
+            'torchgeo_concepts.utils.distributions.installed_file', lambda *_: None
         )
         with pytest.raises(ImportError, match=r'torchgeo-concepts\[layers\]'):
             build_bank(tmp_path / 'out', seeds=['koppen-geiger'])

@@ -14,17 +14,21 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from pictures.archives import extract_file
 from torchgeo.datasets import DatasetNotFoundError
 
-from torchgeo_concepts.concepts.layers.grounding import Groundings, load_groundings
 from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble, earth_picture
-from torchgeo_concepts.datasets._archives import extract_file
 from torchgeo_concepts.datasets._label_scale import MIN_STD, label_scale
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 from torchgeo_concepts.datasets.patches import EarthPatches, area_average
+from torchgeo_concepts.layers.grounding import Groundings, load_groundings
 
 FAKE = runpy.run_path(str(Path(__file__).parents[1] / 'data/bluemarble/data.py'))
-NAMES = [name for name, picture in EARTH_PICTURES.items() if picture.url]
+NAMES = [
+    name
+    for name, picture in EARTH_PICTURES.items()
+    if isinstance(picture, PackagedPicture)
+]
 
 
 def md5(path: Path) -> str:

@@ -14,14 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset, Subset
 from torchgeo.datasets.utils import Sample
 
-from torchgeo_concepts.datasets import (
-    CachedFeatures,
-    ImagePoints,
-    UnreadableImageError,
-    cache_features,
-)
-from torchgeo_concepts.image_transforms import CenterCrop, Normalize
+from torchgeo_concepts.datasets import CachedFeatures, ImagePoints, cache_features
+from torchgeo_concepts.io.images import UnreadableImageError
 from torchgeo_concepts.models import ImageTower
+from torchgeo_concepts.models.image_transforms import CenterCrop, Normalize
 
 
 class Counting(nn.Module):

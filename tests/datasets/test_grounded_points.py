@@ -12,10 +12,10 @@ import torch
 from matplotlib import pyplot as plt
 from shapely.geometry import box
 
-from torchgeo_concepts.concepts.layers import GROUPS, PolygonLayer, get_layer
 from torchgeo_concepts.datasets import GroundedPoints, grounded_points
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 from torchgeo_concepts.datasets.point_sampling import land_points, sample_points
+from torchgeo_concepts.layers import GROUPS, PolygonLayer, get_layer
 from torchgeo_concepts.models import GeoCLIPLocation
 
 

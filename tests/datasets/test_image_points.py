@@ -16,7 +16,8 @@ from PIL import ExifTags, Image
 from torch.utils.data import DataLoader
 from torchgeo.datasets.utils import Sample
 
-from torchgeo_concepts.datasets import ImagePoints, UnreadableImageError
+from torchgeo_concepts.datasets import ImagePoints
+from torchgeo_concepts.io.images import UnreadableImageError
 
 POINTS = [[2.35, 48.85], [151.2, -33.9], [-21.9, 64.1], [179.5, 0.0]]
 NAMES = ['a.jpg', 'b/c.JPG', 'b/d.png', 'e.webp']

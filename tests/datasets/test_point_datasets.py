@@ -13,7 +13,6 @@ import pytest
 import torch
 from torchgeo.datasets import DatasetNotFoundError
 
-from torchgeo_concepts._distributions import required_file
 from torchgeo_concepts.datasets import (
     CityClimate,
     CityPopulation,
@@ -24,6 +23,7 @@ from torchgeo_concepts.datasets import (
     PointTable,
     USCensusTracts,
 )
+from torchgeo_concepts.utils.distributions import required_file
 
 DATA = Path(__file__).parents[1] / 'data'
 NAMED = (GlobalAirTemperature, MOSAIKSLabels, USCensusTracts, CoordBench)
@@ -155,7 +155,7 @@ class TestCities:
             CityClimate()
 
     def test_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        module = 'torchgeo_concepts._distributions.installed_file'
+        module = 'torchgeo_concepts.utils.distributions.installed_file'
         monkeypatch.setattr(module, lambda *_: None)
         with pytest.raises(ImportError, match=r'torchgeo-concepts\[cities\]'):
             CityClimate()

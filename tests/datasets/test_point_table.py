@@ -432,7 +432,5 @@ class TestPlot:
     def test_coast(self) -> None:
         dataset = PointTable(STATIONS, 'rain')
         lines = len(dataset.plot().axes[0].collections)
-        with patch(
-            'torchgeo_concepts.concepts.layers.base.installed_file', return_value=None
-        ):
+        with patch('torchgeo_concepts.layers.base.installed_file', return_value=None):
             assert len(dataset.plot().axes[0].collections) == lines - 1

@@ -22,11 +22,8 @@ from torch.utils.data import DataLoader
 from torchgeo.datasets.utils import Sample
 from webdataset import TarWriter
 
-from torchgeo_concepts.datasets import (
-    ImagePointShards,
-    UnreadableImageError,
-    UnreadableShardError,
-)
+from torchgeo_concepts.datasets import ImagePointShards, UnreadableShardError
+from torchgeo_concepts.io.images import UnreadableImageError
 
 
 def picture(number: int, kind: str = 'JPEG') -> bytes:

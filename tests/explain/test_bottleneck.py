@@ -11,10 +11,10 @@ from torch import Tensor
 
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.datasets import CityClimate
-from torchgeo_concepts.embedding import embed_points
+from torchgeo_concepts.embed.points import embed_points
 from torchgeo_concepts.explain import Bottleneck, concept_bottleneck, smallest_change
+from torchgeo_concepts.geo.splits import block_folds
 from torchgeo_concepts.models import concept_earth
-from torchgeo_concepts.splits import block_folds
 
 
 def made_up(number: int = 300) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
+from torchgeo_concepts.evaluate.probes import LinearFit
 from torchgeo_concepts.explain import (
     alignment_contributions,
     concept_head,
@@ -26,7 +27,6 @@ from torchgeo_concepts.models import (
     ImageTower,
     concept_earth,
 )
-from torchgeo_concepts.probes import LinearFit
 
 SAHARA, ARABIA, TOKYO = (10.0, 24.0), (45.0, 24.0), (139.7, 35.7)
 PLACES = torch.tensor([SAHARA, ARABIA, TOKYO])

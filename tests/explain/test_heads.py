@@ -31,6 +31,8 @@ from torch import Tensor, nn
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.datamodules import PointTableDataModule
 from torchgeo_concepts.datasets import PointTable
+from torchgeo_concepts.embed.location_features import LocationFeatures
+from torchgeo_concepts.evaluate.probes import LinearFit, fit_ridge
 from torchgeo_concepts.explain import (
     LinearHead,
     NetworkHead,
@@ -38,10 +40,8 @@ from torchgeo_concepts.explain import (
     contributions,
     explain,
 )
-from torchgeo_concepts.location_features import LocationFeatures
 from torchgeo_concepts.models import coordinate_features, features
 from torchgeo_concepts.models.concept_earth import ConceptEarth
-from torchgeo_concepts.probes import LinearFit, fit_ridge
 from torchgeo_concepts.tasks import LocationClassification, LocationRegression
 
 pytestmark = [

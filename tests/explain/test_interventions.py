@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.explain import SmallestChange, intervene, rerank, smallest_change
-from torchgeo_concepts.gallery import Gallery
 from torchgeo_concepts.models import ConceptEarth, concept_earth
+from torchgeo_concepts.retrieval.gallery import Gallery
 
 # La Paz, Moscow, Singapore and Cairo.
 POINTS = torch.tensor([[-68.1, -16.5], [37.6, 55.8], [103.8, 1.3], [31.2, 30.0]])

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.losses import info_nce
 from torchgeo_concepts.models import ConceptAlignment, ConceptBasis
+from torchgeo_concepts.tasks.losses import info_nce
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import torchgeo.models
 from torchgeo.models import get_model_weights
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
-from torchgeo_concepts.concepts.layers import LAYERS, get_layer
 from torchgeo_concepts.concepts.text import OpenCLIPText, encode_text
+from torchgeo_concepts.layers import LAYERS, get_layer
 from torchgeo_concepts.models import (
     ConceptBasis,
     ConceptEarth,

@@ -13,9 +13,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from torch import Tensor
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
-from torchgeo_concepts.concepts.layers.grounding import Groundings, load_groundings
 from torchgeo_concepts.datamodules import BlueMarbleDataModule, ImagePointsDataModule
 from torchgeo_concepts.datasets import ImagePoints
+from torchgeo_concepts.layers.grounding import Groundings, load_groundings
 from torchgeo_concepts.tasks import ConceptAlignment
 
 pytestmark = [

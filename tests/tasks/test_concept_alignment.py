@@ -21,11 +21,11 @@ from torchgeo.main import main
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.datamodules import ImagePointsDataModule
 from torchgeo_concepts.datasets import CachedFeatures, ImagePoints, cache_features
-from torchgeo_concepts.geolocate import Geolocator
-from torchgeo_concepts.image_transforms import CenterCrop, Normalize
-from torchgeo_concepts.losses import InfoNCE
 from torchgeo_concepts.models import ConceptGeoCLIP, load_image_tower
+from torchgeo_concepts.models.image_transforms import CenterCrop, Normalize
+from torchgeo_concepts.retrieval.geolocator import Geolocator
 from torchgeo_concepts.tasks import ConceptAlignment
+from torchgeo_concepts.tasks.losses import InfoNCE
 
 TESTS = Path(__file__).parents[1]
 

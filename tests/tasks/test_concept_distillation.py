@@ -10,12 +10,12 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.concepts.layers import GROUPS
 from torchgeo_concepts.datamodules import GroundedPointsDataModule
-from torchgeo_concepts.losses import masked_mse
+from torchgeo_concepts.layers import GROUPS
 from torchgeo_concepts.models.concept_earth import ConceptEarth
 from torchgeo_concepts.tasks import ConceptDistillation
 from torchgeo_concepts.tasks.concept_distillation import concept_quality
+from torchgeo_concepts.tasks.losses import masked_mse
 
 pytestmark = [
     pytest.mark.filterwarnings('ignore:.*does not have many workers'),

@@ -29,9 +29,9 @@ from torchgeo.main import main
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.datamodules import ImagePointsDataModule, PointTableDataModule
 from torchgeo_concepts.datasets import ImagePoints, PointTable
+from torchgeo_concepts.evaluate.probes import ALPHAS
 from torchgeo_concepts.models import GeoCLIPLocation, coordinate_features
 from torchgeo_concepts.models.concept_earth import ConceptEarth
-from torchgeo_concepts.probes import ALPHAS
 from torchgeo_concepts.tasks import (
     LocationClassification,
     LocationRegression,
@@ -898,7 +898,7 @@ trainer:
   enable_model_summary: false
   log_every_n_steps: 1
   callbacks:
-  - class_path: torchgeo_concepts.callbacks.PredictionWriter
+  - class_path: torchgeo_concepts.tasks.prediction_writer.PredictionWriter
     init_args: {{output: {folder / 'predicted.parquet'}}}
 """)
         return str(folder / 'task.yaml')

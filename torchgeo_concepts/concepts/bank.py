@@ -20,9 +20,9 @@ from typing import Any, Literal, Self, overload
 import pandas as pd
 import yaml
 
-from .._files import atomic_path
-from ..names import near_matches, normalise, slug
-from .csv_rows import read_csv_rows, read_text
+from ..io.csv_rows import read_csv_rows, read_text
+from ..utils.files import atomic_path
+from ..utils.names import near_matches, normalise, slug
 
 __all__ = ('CATEGORIES', 'REGIONS', 'Concept', 'ConceptBank', 'ConceptKind')
 

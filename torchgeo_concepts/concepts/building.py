@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .._files import atomic_path
-from ..names import near_matches, normalise
+from ..io.csv_rows import read_csv_rows
+from ..utils.files import atomic_path
+from ..utils.names import near_matches, normalise
 from .bank import CATEGORIES, Concept, ConceptBank
-from .csv_rows import read_csv_rows
 from .duplicates import near_duplicates, same_names
 from .enrichment import apply_answers, enrichment_prompt, read_answers
 from .seeds import SEEDS, read_seeds

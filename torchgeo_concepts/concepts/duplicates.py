@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..names import normalise
+from ..utils.names import normalise
 from .bank import Concept
 
 __all__ = ('Duplicate', 'near_duplicates', 'same_names')

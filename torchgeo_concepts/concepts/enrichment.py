@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..names import near_matches, normalise
+from ..utils.names import near_matches, normalise
 from .bank import CATEGORIES, FIELDS, REGIONS, SEVERAL, Concept
 
 __all__ = ('AnswerError', 'apply_answers', 'enrichment_prompt', 'read_answers')

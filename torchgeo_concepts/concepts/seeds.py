@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import rasterio
 
-from .._distributions import required_file
+from ..io.csv_rows import read_csv_rows
+from ..utils.distributions import required_file
 from .bank import FIELDS, Concept, ConceptBank
-from .csv_rows import read_csv_rows
 
 __all__ = ('SEEDS', 'igbp', 'koppen_geiger', 'read_seeds')
 

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .._files import atomic_path
-from .._hashing import hash_state
-from .._modes import evaluating
-from .._open_clip import GEOCLIP_MODEL, hub_files, load_clip
+from ..utils.files import atomic_path
+from ..utils.hashing import hash_state
+from ..utils.modes import evaluating
+from ..utils.open_clip_weights import GEOCLIP_MODEL, hub_files, load_clip
 from .bank import ConceptBank
 
 __all__ = ('TEMPLATES', 'OpenCLIPText', 'TextEncoder', 'encode_text')

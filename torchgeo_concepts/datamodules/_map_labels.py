@@ -12,10 +12,10 @@ from torch.utils.data import IterableDataset, Subset
 from torchgeo.datasets.utils import Sample
 
 from ..concepts.bank import ConceptBank
-from ..concepts.layers.grounding import Groundings, load_groundings
 from ..datasets._label_scale import label_scale
+from ..geo.points import as_points
+from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import Scale
-from ..points import as_points
 
 __all__ = ('MapLabels',)
 

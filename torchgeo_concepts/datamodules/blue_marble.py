@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from ..concepts.layers.grounding import load_groundings
 from ..datasets.blue_marble import BlueMarble
 from ..datasets.earth_imagery import earth_picture
-from ..image_transforms import ColourJitter, Normalize
+from ..layers.grounding import load_groundings
+from ..models.image_transforms import ColourJitter, Normalize
 from ._epochs import BatchedDataModule
 
 __all__ = ('BlueMarbleDataModule',)

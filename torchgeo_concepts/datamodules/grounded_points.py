@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..concepts.layers import Layer
 from ..datasets.grounded_points import Blocks, GroundedPoints
+from ..layers import Layer
 from ._epochs import BatchedDataModule
 
 __all__ = ('GroundedPointsDataModule',)

@@ -24,8 +24,14 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 
 from ..datasets import CachedFeatures, ImagePoints
-from ..image_transforms import CLIP_MEAN, CLIP_STD, CenterCrop, Normalize, RandomCrop
-from ..points import check_points
+from ..geo.points import check_points
+from ..models.image_transforms import (
+    CLIP_MEAN,
+    CLIP_STD,
+    CenterCrop,
+    Normalize,
+    RandomCrop,
+)
 from ._epochs import ResumingDataModule, StreamEpochs, StreamLoader
 from ._map_labels import MapLabels
 

@@ -15,7 +15,7 @@ from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
 
 from ..datasets.point_table import PointTable
-from ..splits import (
+from ..geo.splits import (
     Fractions,
     Rows,
     Split,
@@ -26,9 +26,9 @@ from ..splits import (
     fold_splits,
     random_folds,
     random_split,
-    region_split,
     with_buffer,
 )
+from ..layers.region_split import region_split
 from ._epochs import ResumingDataModule
 
 __all__ = ('PointTableDataModule', 'SplitMethod')

@@ -10,7 +10,6 @@ from .city_population import CityPopulation
 from .coordbench import CoordBench
 from .country_of_city import CountryOfCity
 from .earth_imagery import EARTH_PICTURES, EarthPicture, earth_picture
-from .exif import read_exif_point
 from .global_air_temperature import GlobalAirTemperature
 from .grounded_points import GroundedPoints
 from .im2gps import Im2GPS
@@ -55,5 +54,4 @@ __all__ = (
     'YFCC26k',
     'cache_features',
     'earth_picture',
-    'read_exif_point',
 )

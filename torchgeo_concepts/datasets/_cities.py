@@ -6,7 +6,7 @@
 import numpy as np
 import pandas as pd
 
-from ..concepts.layers.settlements import COUNTRIES, GEONAMES, places
+from ..layers.settlements import COUNTRIES, GEONAMES, places
 
 
 def read_cities(min_population: int) -> pd.DataFrame:

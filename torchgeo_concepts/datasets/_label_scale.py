@@ -5,7 +5,7 @@
 
 from torch import Tensor
 
-from ..concepts.layers.grounding import Groundings
+from ..layers.grounding import Groundings
 from ..models.concept_earth import Scale
 
 # Rarer classes would count for much more than others once standardised.

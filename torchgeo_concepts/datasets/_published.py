@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, download_url, extract_archive
 
-from ._images import is_image
+from ..io.images import is_image
 from .image_points import ImagePoints, OnError
 
 

@@ -16,10 +16,10 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path, Sample
 
 from ..concepts.bank import ConceptBank
-from ..concepts.layers import get_layer
-from ..concepts.layers.grounding import Groundings, load_groundings
+from ..geo.points import as_points, wrap_longitude
+from ..layers import get_layer
+from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import Scale
-from ..points import as_points, wrap_longitude
 from ._label_scale import label_scale
 from .earth_imagery import earth_picture
 from .grounded_points import Blocks, held_out_blocks

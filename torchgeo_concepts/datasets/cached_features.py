@@ -21,11 +21,11 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 from tqdm import tqdm
 
-from .._files import atomic_path
-from .._hashing import hash_state
-from .._modes import evaluating
+from ..io.images import UnreadableImageError
 from ..models.image_towers import ImageTower
-from ._images import UnreadableImageError
+from ..utils.files import atomic_path
+from ..utils.hashing import hash_state
+from ..utils.modes import evaluating
 
 __all__ = ('CachedFeatures', 'cache_features')
 
@@ -176,7 +176,7 @@ def cache_features(
         tower: A tower with a frozen backbone, on the device where to compute.
         root: Folder to write to.
         prepare: Applied to each batch on that device, such as
-            :class:`~torchgeo_concepts.image_transforms.Normalize`.
+            :class:`~torchgeo_concepts.models.image_transforms.Normalize`.
         batch_size: Number of images to encode at a time.
         num_workers: Number of processes that read images; at most one reads a stream.
         part_size: Number of images in a file.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from .._distributions import required_file
-from ..names import near_matches
+from ..utils.distributions import required_file
+from ..utils.names import near_matches
 from .point_table import PointTable
 from .target_transforms import Transform
 

@@ -13,8 +13,8 @@ import pandas as pd
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path
 
-from ..names import near_matches
-from ._columns import Task
+from ..io.columns import Task
+from ..utils.names import near_matches
 from .point_table import PointTable
 from .target_transforms import Transform
 

@@ -3,7 +3,7 @@
 
 """Which country a city lies in."""
 
-from ..concepts.layers.settlements import COUNTRIES
+from ..layers.settlements import COUNTRIES
 from ._cities import read_cities
 from .point_table import PointTable
 

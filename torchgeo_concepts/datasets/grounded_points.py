@@ -17,14 +17,14 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 from tqdm import tqdm
 
-from .._files import atomic_path
-from .._hashing import hash_state
-from .._modes import evaluating
 from ..concepts.bank import ConceptBank
-from ..concepts.layers import Layer
-from ..concepts.layers.grounding import Groundings, installed_layers, load_groundings
+from ..layers import Layer
+from ..layers.grounding import Groundings, installed_layers, load_groundings
 from ..models.concept_earth import Scale
 from ..models.loading import load_encoder, resolve_weights
+from ..utils.files import atomic_path
+from ..utils.hashing import hash_state
+from ..utils.modes import evaluating
 from ._label_scale import label_scale
 from .point_sampling import sample_points
 

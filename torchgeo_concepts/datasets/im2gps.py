@@ -5,7 +5,7 @@
 
 from typing import Any, ClassVar
 
-from ._matching import by_suffix
+from ..io.file_names import by_suffix
 from ._published import PublishedImages
 
 __all__ = ('Im2GPS',)

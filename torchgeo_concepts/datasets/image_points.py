@@ -21,11 +21,11 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path, Sample
 from tqdm import tqdm
 
-from ._columns import Columns, class_numbers, sorted_classes
-from ._images import IMAGE_ERRORS, UnreadableImageError, read_image
-from ._matching import exact, list_images
-from ._rows import Rows, read_rows
-from .exif import read_exif_point
+from ..io.columns import Columns, class_numbers, sorted_classes
+from ..io.exif import read_exif_point
+from ..io.file_names import exact, list_images
+from ..io.file_rows import Rows, read_rows
+from ..io.images import IMAGE_ERRORS, UnreadableImageError, read_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

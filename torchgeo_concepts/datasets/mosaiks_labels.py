@@ -11,7 +11,7 @@ import pandas as pd
 from torchgeo.datasets import DatasetNotFoundError, USAVars
 from torchgeo.datasets.utils import Path
 
-from ..names import near_matches
+from ..utils.names import near_matches
 from ._published import find_file
 from .point_table import PointTable
 from .target_transforms import Transform

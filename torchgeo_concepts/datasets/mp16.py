@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torchgeo.datasets.utils import Path, Sample
 
-from ._matching import with_underscores
+from ..io.file_names import with_underscores
 from ._published import PublishedImages
 from .image_points import OnError
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, extract_archive
 
-from ._matching import by_stem
+from ..io.file_names import by_stem
 from ._published import PublishedImages
 from .image_points import OnError
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..concepts.layers import get_layer
-from ..concepts.layers.settlements import places
-from ..concepts.layers.sphere import RADIUS_KM, unit_vectors
+from ..geo.sphere import RADIUS_KM, unit_vectors
+from ..layers import get_layer
+from ..layers.settlements import places
 
 __all__ = ('SHARES', 'land_points', 'sample_points')
 

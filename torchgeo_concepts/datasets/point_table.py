@@ -19,10 +19,8 @@ from torch import Tensor
 from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path, Sample
 
-from .._point_maps import point_map, point_size
-from ..names import near_matches, with_unit
-from ..points import SWAPPED_HINT
-from ._columns import (
+from ..geo.points import SWAPPED_HINT
+from ..io.columns import (
     Columns,
     Task,
     as_numbers,
@@ -32,6 +30,8 @@ from ._columns import (
     read_columns,
     sorted_classes,
 )
+from ..plot.point_maps import point_map, point_size
+from ..utils.names import near_matches, with_unit
 from .image_points import OnError
 from .target_transforms import TargetTransform, Transform
 

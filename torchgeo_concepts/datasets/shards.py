@@ -29,9 +29,9 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 from torchgeo.datasets.utils import Path, Sample
 
-from ..points import as_points, find_coordinate_columns
-from ._images import ENDING, SUFFIXES, UnreadableImageError, read_image
-from ._rows import read_rows
+from ..geo.points import as_points, find_coordinate_columns
+from ..io.file_rows import read_rows
+from ..io.images import ENDING, SUFFIXES, UnreadableImageError, read_image
 from .image_points import OnError
 
 __all__ = ('ImagePointShards', 'UnreadableShardError')

@@ -10,7 +10,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from ..names import near_matches
+from ..utils.names import near_matches
 
 __all__ = ('TargetTransform', 'Transform')
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from torchgeo.datasets.utils import Path
 
-from ..names import near_matches
+from ..utils.names import near_matches
 from ._published import find_file
 from .point_table import PointTable
 from .target_transforms import Transform

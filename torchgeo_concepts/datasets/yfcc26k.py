@@ -5,7 +5,7 @@
 
 from typing import Any, ClassVar
 
-from ._matching import with_underscores
+from ..io.file_names import with_underscores
 from ._published import PublishedImages
 
 __all__ = ('YFCC26k',)

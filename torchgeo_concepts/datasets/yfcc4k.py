@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import pandas as pd
 
+from ..io.file_rows import Rows, read_rows
 from ._published import PublishedImages
-from ._rows import Rows, read_rows
 
 __all__ = ('YFCC4k',)
 

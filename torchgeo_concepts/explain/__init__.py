@@ -3,7 +3,6 @@
 
 """Why an encoder says what it says, in named concepts, and how well that holds."""
 
-from .atlas import concept_atlas
 from .bottleneck import Bottleneck, CurvePoint, concept_bottleneck
 from .contributions import (
     Contributions,
@@ -15,14 +14,7 @@ from .contributions import (
 from .curves import plot_concept_curves
 from .error_bins import ActivationByError, activation_by_error
 from .explanation import Contrast, Explanation, Parts
-from .faithfulness import (
-    ConceptCurve,
-    concept_curves,
-    fit_head,
-    rank_by_halves,
-    ranking_stability,
-    remove_and_retrain,
-)
+from .faithfulness import ConceptCurve, concept_curves, fit_head
 from .flows import concept_flows, plot_concept_flows
 from .groups import GroupComparison, compare_groups
 from .head_reading import concept_head
@@ -35,14 +27,9 @@ from .interventions import (
     rerank,
     smallest_change,
 )
-from .leakage import Impurity, label_leakage, oracle_impurity
+from .locations import explain_location
 from .networks import NetworkHead
-from .niches import NicheFit, NicheImpurity, niche_impurity
-from .regions import sample_area, us_states
-from .seed_stability import ModelPair, ModelStability, stability_over_models
 from .spaces import plot_clusters, plot_components, plot_modality_gap
-from .truth import MapScore, score_map
-from .weighted import Estimate
 
 __all__ = (
     'ActivationByError',
@@ -53,17 +40,10 @@ __all__ = (
     'Contrast',
     'Contributions',
     'CurvePoint',
-    'Estimate',
     'Explanation',
     'GroupComparison',
-    'Impurity',
     'LinearHead',
-    'MapScore',
-    'ModelPair',
-    'ModelStability',
     'NetworkHead',
-    'NicheFit',
-    'NicheImpurity',
     'Outputs',
     'Parts',
     'Reranked',
@@ -72,31 +52,21 @@ __all__ = (
     'activation_by_error',
     'alignment_contributions',
     'compare_groups',
-    'concept_atlas',
     'concept_bottleneck',
     'concept_curves',
     'concept_flows',
     'concept_head',
     'contributions',
     'explain',
+    'explain_location',
     'fit_head',
     'intervene',
-    'label_leakage',
-    'niche_impurity',
-    'oracle_impurity',
     'plot_clusters',
     'plot_components',
     'plot_concept_curves',
     'plot_concept_flows',
     'plot_modality_gap',
-    'rank_by_halves',
-    'ranking_stability',
-    'remove_and_retrain',
     'rerank',
-    'sample_area',
-    'score_map',
     'similarity_contributions',
     'smallest_change',
-    'stability_over_models',
-    'us_states',
 )

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._linear_heads import LASSO_STEPS, scale_of
 from ..concepts.bank import ConceptBank
-from ..names import with_unit
-from ..probes import NEVER
-from ..splits import Folds, block_folds
+from ..evaluate.linear_heads import LASSO_STEPS, scale_of
+from ..evaluate.probes import NEVER
+from ..geo.splits import Folds, block_folds
+from ..utils.names import with_unit
 from ._scores import check_scores
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Bottleneck:
         return figure
 
     def _draw_curve(self, axes: Any) -> None:
-        from ..plot import CLASS_COLOURS
+        from ..plot.maps import CLASS_COLOURS
 
         for points, name, colour, marker in (
             (self.curve, 'concepts', CLASS_COLOURS[4], 'o'),
@@ -231,7 +231,7 @@ class Bottleneck:
         return self.unit if self.classes is None else 'log-odds'
 
     def _draw_weights(self, axes: Any) -> None:
-        from ..plot import CLASS_COLOURS
+        from ..plot.maps import CLASS_COLOURS
 
         order = self.weight.abs().sum(dim=0).argsort(descending=True)
         order = order[: min(SHOWN, self.used)]

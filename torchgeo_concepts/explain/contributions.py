@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .._modes import evaluating
 from ..concepts.bank import ConceptBank
+from ..geo.points import PointsLike, as_points
 from ..models.alignment import Align, Alignment, ConceptAlignment
 from ..models.image_location import ImageLocationModel
-from ..points import PointsLike, as_points
+from ..utils.modes import evaluating
 from .explanation import Explanation, Parts
 from .head_reading import concept_head, is_head
 from .heads import ConceptHead, LinearHead, Outputs, bank_of, device_of
@@ -193,7 +193,7 @@ def contributions(
             ImageLocationModel. To predict, anything that
             :func:`~torchgeo_concepts.explain.concept_head` reads without further
             arguments, or the head that it returns.
-        points: Points in any form that :func:`~torchgeo_concepts.points.as_points`
+        points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
             takes.
         others: Points to compare them with: as many, or one for all.
         images: Preprocessed images to compare them with, or their cached features: as

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..plot import CLASS_COLOURS
+from ..plot.maps import CLASS_COLOURS
 from .faithfulness import ConceptCurve
 
 if TYPE_CHECKING:

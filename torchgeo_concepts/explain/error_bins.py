@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._block_bootstrap import BlockBootstrap, check_bootstrap, intervals
-from ..splits import block_numbers
+from ..evaluate.bootstrap import BlockBootstrap, check_bootstrap, intervals
+from ..geo.splits import block_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +88,7 @@ class ActivationByError:
         """
         from matplotlib import pyplot as plt
 
-        from ..plot import CLASS_COLOURS
+        from ..plot.maps import CLASS_COLOURS
 
         figure, axes = plt.subplots(figsize=(8, 3.8), layout='constrained')
         places = np.arange(len(self.number))

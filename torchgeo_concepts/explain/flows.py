@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..candidates import land_lattice
-from ..embedding import embed_points
-from ..map_bands import ConceptScores
-from ..plot import CLASS_COLOURS
-from ..splits import in_region
+from ..embed.points import embed_points
+from ..layers.region_split import in_region
+from ..maps.bands import ConceptScores
+from ..plot.maps import CLASS_COLOURS
+from ..retrieval.candidates import land_lattice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def concept_flows(
         concepts: Names, ids or aliases of classes that exclude each other, such as the
             zones of a climate.
         regions: Names of countries or continents, or whatever
-            :func:`~torchgeo_concepts.splits.in_region` takes.
+            :func:`~torchgeo_concepts.geo.splits.in_region` takes.
         spacing_km: Distance of the places on land that are counted.
 
     Returns:

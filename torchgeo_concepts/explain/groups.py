@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 from torch import Tensor, nn
 
-from .._block_bootstrap import BlockBootstrap, check_bootstrap, intervals
-from .._modes import evaluating
-from ..candidates import land_lattice
 from ..concepts.bank import ConceptBank
-from ..points import check_points
-from ..splits import Region, block_numbers, in_region
+from ..evaluate.bootstrap import BlockBootstrap, check_bootstrap, intervals
+from ..geo.points import check_points
+from ..geo.splits import block_numbers
+from ..layers.region_split import Region, in_region
+from ..retrieval.candidates import land_lattice
+from ..utils.modes import evaluating
 from ._scores import check_scores
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class GroupComparison:
         """
         from matplotlib import pyplot as plt
 
-        from ..plot import CLASS_COLOURS
+        from ..plot.maps import CLASS_COLOURS
 
         frame = self.to_frame()
         shown = pd.concat(
@@ -222,7 +223,7 @@ def compare_groups(
 
     Args:
         source: An encoder, or the scores of points, of shape ``(N, k)``.
-        a: A region, as :func:`~torchgeo_concepts.splits.in_region` takes it: names of
+        a: A region, as :func:`~torchgeo_concepts.geo.splits.in_region` takes it: names of
             continents or countries, polygons, also as WKT, files; or the points
             themselves, of shape ``(n, 2)`` as ``(longitude, latitude)`` in degrees.
             Of scores, a region or which rows, of shape ``(N,)``.

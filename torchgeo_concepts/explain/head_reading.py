@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .._modes import evaluating
 from ..concepts.bank import ConceptBank
+from ..evaluate.probes import LinearFit
+from ..geo.points import PointsLike
 from ..models.location_model import LocationModel
-from ..points import PointsLike
-from ..probes import LinearFit
+from ..utils.modes import evaluating
 from .heads import (
     ConceptHead,
     HeadFeatures,
@@ -59,10 +59,10 @@ def concept_head(
 
     Args:
         model: A fitted pipeline of scikit-learn that begins with
-            :class:`~torchgeo_concepts.location_features.LocationFeatures` and is linear
+            :class:`~torchgeo_concepts.embed.location_features.LocationFeatures` and is linear
             in the features, or a search over such pipelines; a trained
             LocationRegression or LocationClassification; a
-            :class:`~torchgeo_concepts.probes.LinearFit`; or a network that takes
+            :class:`~torchgeo_concepts.evaluate.probes.LinearFit`; or a network that takes
             features and returns outputs of shape ``(N, t)``.
         outputs: Names of targets or classes. By default those that the model knows.
         units: Unit of each target. By default those that the model knows.
@@ -145,7 +145,7 @@ def _read_pipeline(
     from sklearn.base import is_classifier
     from sklearn.utils.validation import check_is_fitted
 
-    from ..location_features import LocationFeatures
+    from ..embed.location_features import LocationFeatures
 
     located, rest = pipeline[0], pipeline[1:]
     if not isinstance(located, LocationFeatures) or not len(rest):

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
-from ..embedding import embed_points
-from ..names import near_matches, normalise
-from ..points import PointsLike, as_points
+from ..embed.points import embed_points
+from ..geo.points import PointsLike, as_points
+from ..utils.names import near_matches, normalise
 
 __all__ = (
     'ConceptHead',
@@ -79,7 +79,7 @@ class Source:
         """Compute features.
 
         Args:
-            points: Points in any form that :func:`~torchgeo_concepts.points.as_points`
+            points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
                 takes.
 
         Returns:

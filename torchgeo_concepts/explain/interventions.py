@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ..concepts.bank import ConceptBank
-from ..gallery import Gallery
-from ..geolocate import Locations
-from ..metrics import geodesic_km
+from ..evaluate.metrics import geodesic_km
 from ..models.concept_earth import ConceptEarth
-from ..names import near_matches, with_unit
+from ..retrieval.gallery import Gallery
+from ..retrieval.geolocator import Locations
+from ..utils.names import near_matches, with_unit
 from ._scores import check_scores
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ class Reranked:
         Returns:
             The figure.
         """
-        from .._point_maps import point_map
-        from ..plot import CLASS_COLOURS
+        from ..plot.maps import CLASS_COLOURS
+        from ..plot.point_maps import point_map
 
         old, new = self.before.points[query], self.after.points[query]
         figure, axes = point_map(torch.cat((old, new)))
@@ -345,7 +345,7 @@ class SmallestChange:
         """
         from matplotlib import pyplot as plt
 
-        from ..plot import CLASS_COLOURS
+        from ..plot.maps import CLASS_COLOURS
 
         rows = range(1, len(self.steps) + 1)
         figure, (moves, outcome) = plt.subplots(

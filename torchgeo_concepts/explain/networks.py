@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._modes import evaluating
+from ..utils.modes import evaluating
 from .heads import ConceptHead, device_of
 
 __all__ = ('NetworkHead',)

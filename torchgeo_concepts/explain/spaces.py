@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._point_maps import point_map, point_size
-from ..names import with_unit
-from ..plot import CLASS_COLOURS
+from ..plot.maps import CLASS_COLOURS
+from ..plot.point_maps import point_map, point_size
+from ..utils.names import with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.models._api import WeightsEnum
 
-from .._distributions import installed_file
+from ..utils.distributions import installed_file
 
 
 class NamedWeights(WeightsEnum):

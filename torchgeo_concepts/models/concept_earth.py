@@ -17,9 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .._files import atomic_path
 from ..concepts.bank import ConceptBank
-from ..points import check_points, wrap_longitude
+from ..geo.points import check_points, wrap_longitude
+from ..utils.files import atomic_path
 from ._chunks import in_chunks
 from .alignment import ConceptBasis
 from .earth_grid import EarthGrid, FourierFeatures

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .._files import atomic_path
 from ..concepts.bank import ConceptBank
+from ..utils.files import atomic_path
 from ._weights import DistributionWeights
 from .alignment import ConceptBasis
 from .geoclip import CONFIG, GeoCLIPLocation, GeoCLIPLocation_Weights

@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor
 from torchvision.models._api import Weights
 
-from ..image_transforms import Normalize
 from ._weights import DistributionWeights
+from .image_transforms import Normalize
 
 __all__ = ('EfficientNetLite0_Weights',)
 

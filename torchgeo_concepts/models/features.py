@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..points import check_points
+from ..geo.points import check_points
 
 __all__ = ('FeatureKind', 'InputKind', 'coordinate_features', 'features')
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models._api import Weights
 
-from ..points import check_points
+from ..geo.points import check_points
 from ._chunks import in_chunks
 from ._weights import DistributionWeights
 
@@ -180,7 +180,7 @@ class GeoCLIPLocation(nn.Module):
 
         Raises:
             ValueError: If a point is not on Earth; see
-                :func:`~torchgeo_concepts.points.check_points`.
+                :func:`~torchgeo_concepts.geo.points.check_points`.
         """
         return in_chunks(self._embed, check_points(points))
 

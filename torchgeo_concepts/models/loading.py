@@ -13,7 +13,7 @@ from torch import nn
 from torchgeo.models import get_model, get_model_weights, list_models
 from torchvision.models._api import WeightsEnum
 
-from ..names import near_matches
+from ..utils.names import near_matches
 from ._registry import find_builder
 
 __all__ = ('load_encoder', 'resolve_weights')

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .._modes import evaluating
-from .._open_clip import load_clip
-from ..names import near_matches
+from ..utils.modes import evaluating
+from ..utils.names import near_matches
+from ..utils.open_clip_weights import load_clip
 from .efficientnet import EfficientNetLite0_Weights
 from .geoclip import geoclip_image_mlp
 from .image_towers import ImageTower, image_tower

@@ -23,18 +23,18 @@ from torchgeo.datasets.utils import Sample
 from torchgeo.models import list_models
 from torchgeo.tasks import BaseTask
 
-from .._files import atomic_path
-from .._modes import evaluating
-from .._point_maps import point_map, point_size
 from ..datasets.point_table import PointTable
-from ..distributed import gather_objects
+from ..evaluate.probes import LinearFit
 from ..models.blueprints import RANDOM, build_encoder, encoder_blueprint, named_encoder
 from ..models.features import coordinate_features
 from ..models.loading import resolve_weights
 from ..models.location_model import LocationModel, make_head
 from ..models.tower_loading import load_image_tower
-from ..names import near_matches
-from ..probes import LinearFit
+from ..plot.point_maps import point_map, point_size
+from ..utils.distributed import gather_objects
+from ..utils.files import atomic_path
+from ..utils.modes import evaluating
+from ..utils.names import near_matches
 from ._feature_tables import FeatureTable, whole_dataset
 from ._search import cosine_factor, search_head
 

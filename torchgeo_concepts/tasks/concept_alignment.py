@@ -21,27 +21,27 @@ from torchgeo.tasks import BaseTask
 from torchmetrics import MetricCollection
 
 from .. import models
-from .._modes import evaluating
-from ..candidates import Candidates, candidate_points
 from ..concepts.bank import ConceptBank
-from ..concepts.named_banks import read_bank
 from ..datasets import CachedFeatures
-from ..distributed import gather_objects
-from ..gallery import Gallery
-from ..geolocate import Geolocator
-from ..losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue, masked_mse
-from ..metrics import (
+from ..evaluate.metrics import (
     ConceptEntropy,
     DistanceAccuracy,
     GeoScore,
     MedianDistance,
     RecallVersusArea,
 )
+from ..layers.named_banks import read_bank
 from ..models.alignment import Align, Alignment, ImageProjection
 from ..models.concept_earth import Scale
 from ..models.concept_reading import Reading
-from ..names import near_matches
+from ..retrieval.candidates import Candidates, candidate_points
+from ..retrieval.gallery import Gallery
+from ..retrieval.geolocator import Geolocator
+from ..utils.distributed import gather_objects
+from ..utils.modes import evaluating
+from ..utils.names import near_matches
 from ._schedules import warm_cosine
+from .losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue, masked_mse
 
 __all__ = ('ConceptAlignment',)
 
@@ -180,7 +180,7 @@ class ConceptAlignment(BaseTask):
                 epoch, ``'cosine'`` lets it fall along a cosine over all steps.
             warmup_steps: Steps until the learning rate of ``'cosine'`` is reached.
             gallery: Points to find images among in validation and testing, as
-                :func:`~torchgeo_concepts.candidates.candidate_points` names them.
+                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points` names them.
             drop_test_points: Leave out points of the gallery that equal the point of an
                 image they are tested on.
             download: Download weights that are not on this machine.

@@ -20,9 +20,9 @@ from torchmetrics import MeanMetric
 from torchmetrics.functional.classification import binary_auroc
 
 from ..concepts.bank import ConceptBank
-from ..losses import masked_mse
 from ..models.concept_earth import GRID_FEATURES, ROWS, ConceptEarth
 from ._schedules import warm_cosine
+from .losses import masked_mse
 
 __all__ = ('ConceptDistillation', 'concept_quality')
 

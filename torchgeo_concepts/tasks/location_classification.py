@@ -16,8 +16,8 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
+from ..evaluate.probes import LinearFit, fit_logistic
 from ..models.features import InputKind
-from ..probes import LinearFit, fit_logistic
 from ._location import LocationTask
 
 __all__ = ('ClassificationHead', 'LocationClassification', 'classification_scores')

@@ -14,10 +14,15 @@ from torchgeo.datasets.utils import Sample
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 
 from ..datasets.target_transforms import TargetTransform
-from ..intervals import check_quantiles, conformal_margin, coverage, pinball_loss
+from ..evaluate.intervals import (
+    check_quantiles,
+    conformal_margin,
+    coverage,
+    pinball_loss,
+)
+from ..evaluate.probes import LinearFit, fit_ridge
 from ..models.features import InputKind
-from ..names import with_unit
-from ..probes import LinearFit, fit_ridge
+from ..utils.names import with_unit
 from ._location import LocationTask
 
 __all__ = ('LocationRegression', 'RegressionHead', 'regression_scores')

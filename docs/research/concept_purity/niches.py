@@ -1,0 +1,192 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""How much scores tell of a concept that are not said to be about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, Floats, interval
+from torchgeo_concepts.evaluate.linear_heads import fit_one_ridge, scale_of
+from torchgeo_concepts.geo.splits import Rows
+
+from .leakage import check_classes, halves
+
+__all__ = ('NicheFit', 'NicheImpurity', 'niche_impurity')
+
+# Penalty of the squared weights of a head of standardised scores.
+RIDGE = 1.0
+
+type NicheFit = Callable[[Floats, Floats], Callable[[Floats], Floats]]
+
+
+@dataclass(frozen=True, eq=False)
+class NicheImpurity:
+    """How well labels are told from scores outside their niches.
+
+    Attributes:
+        score: The niche impurity score, the mean over concepts and thresholds; 0.5 is
+            what chance has, 1 the most.
+        low: Lower end of its interval.
+        high: Upper end.
+        thresholds: Absolute correlations above which a score is in the niche of a
+            concept, of shape ``(steps,)``.
+        area: AUC of shape ``(k, steps)``, from the scores outside the niche.
+        outside: How many these are, of the same shape.
+        names: Names of the concepts.
+    """
+
+    score: float
+    low: float
+    high: float
+    thresholds: Floats
+    area: Floats
+    outside: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each concept, those that leak most first.
+
+        Returns:
+            A table of ``concept`` and ``impurity``, the mean of its AUC over all
+            thresholds.
+        """
+        frame = pd.DataFrame(
+            {'concept': list(self.names), 'impurity': self.area.mean(axis=1)}
+        )
+        return frame.sort_values(
+            'impurity', ascending=False, kind='stable', ignore_index=True
+        )
+
+
+def linear_head(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
+    """Fit a ridge regression of a label, whose order is that of a linear discriminant.
+
+    Args:
+        x: Standardised scores of shape ``(N, d)``.
+        y: Labels of shape ``(N,)``.
+
+    Returns:
+        A function of scores that predicts.
+    """
+    head = fit_one_ridge(torch.from_numpy(x), torch.from_numpy(y), RIDGE)
+    weight = head.weight[0].numpy()
+    return lambda new: np.asarray(new @ weight)
+
+
+def niche_impurity(
+    scores: Tensor,
+    labels: Tensor,
+    points: Tensor,
+    names: Sequence[str] | None = None,
+    *,
+    fit: NicheFit = linear_head,
+    steps: int = 20,
+    samples: int = 200,
+    seed: int = 0,
+) -> NicheImpurity:
+    r"""Compute the niche impurity score of concept scores.
+
+    The niche of concept ``i`` at a threshold :math:`\beta` has the scores that go with its
+    label, :math:`N_i(\beta) = \{j : |\rho(\hat c_j, c_i)| > \beta\}` by Pearson's
+    correlation. What a head tells of the label from all other scores is impurity:
+
+    .. math::
+
+        \mathrm{NIS} = \int_0^1 \frac{1}{k} \sum_{i=1}^k
+        \mathrm{AUC}\bigl(f_{i, \beta}(\hat c_{\setminus N_i(\beta)}), c_i\bigr)
+        \, d\beta
+
+    It is 0.5 if a concept is told by no score outside its niche, and 1 if all are told
+    without theirs. Beyond the highest correlation a niche is empty, so that scores which
+    are right, but not alike to a label, have more than 0.5 in part for that reason:
+    compare with the score of the labels themselves, which also tells how much concepts
+    go together on Earth.
+
+    Correlations and heads are learned on half of the blocks of 10 degrees, and heads are
+    tried on the other. The paper fits one head to all scores and sets those of the niche
+    to 0; here a head is fitted for each niche, so that it may find what is there. The
+    integral is the mean of as many thresholds, in the middle of equal parts.
+
+    If you use this in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2301.10367
+
+    Args:
+        scores: Scores of shape ``(N, d)``; there may be more or fewer than concepts.
+        labels: 1 where a concept holds and 0 where not, of shape ``(N, k)``; NaN counts
+            as 0.
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        names: Names of the concepts, their numbers by default.
+        fit: Fits a head to standardised scores of shape ``(n, d)`` and labels of shape ``(n,)``, and
+            returns a function that predicts from scores. By default, a ridge regression.
+        steps: Number of thresholds.
+        samples: Number of draws of blocks that the interval is made of.
+        seed: Seed of halves and draws.
+
+    Returns:
+        The score, its interval, and what it is made of.
+
+    Raises:
+        ValueError: If numbers of rows differ, there is not one name for each concept, a
+            score is not finite, labels are others than 0 and 1, a concept does not vary
+            on either half, or there is no threshold.
+    """
+    if steps < 1:
+        raise ValueError(f'steps must be at least 1, not {steps}.')
+    titles, truth = check_classes(scores, labels, points, names)
+    train, test = halves(truth, points, titles, seed)
+    draws = BlockBootstrap.of_points(points[torch.from_numpy(test)], samples, seed=seed)
+    # Standardised by the half that is learned from, scores as well as labels.
+    x, y = (_standardised(values, train) for values in (scores.double().numpy(), truth))
+    thresholds = (np.arange(steps) + 0.5) / steps
+    correlation = np.abs(y[train].T @ x[train]) / len(train)
+    outside = correlation[:, None] <= thresholds[:, None]
+    found = np.stack(
+        [
+            _areas(x[train], x[test], label[train], label[test], own, fit, draws)
+            for label, own in zip(truth.T, outside, strict=True)
+        ]
+    )
+    # A concept may be missing in a draw, which is the mean of the others then.
+    each = np.nanmean(found, axis=(0, 1))
+    return NicheImpurity(
+        float(each[0]),
+        *interval(each[1:]),
+        thresholds,
+        found[..., 0],
+        outside.sum(axis=2),
+        titles,
+    )
+
+
+def _standardised(values: Floats, train: Rows) -> Floats:
+    mean, std = scale_of(torch.from_numpy(values[train]))
+    return np.asarray((values - mean.numpy()) / std.numpy())
+
+
+def _areas(
+    train: Floats,
+    test: Floats,
+    train_label: Floats,
+    test_label: Floats,
+    outside: NDArray[np.bool_],
+    fit: NicheFit,
+    draws: BlockBootstrap,
+) -> Floats:
+    """Return AUC at each threshold, in each draw, of shape ``(steps, draws)``."""
+    # Between two correlations the niche stays the same.
+    each, place = np.unique(outside, axis=0, return_inverse=True)
+    areas = []
+    for own in each:
+        predicted = np.zeros(len(test))
+        if own.any():
+            predicted = fit(train[:, own], train_label)(test[:, own])
+        areas.append(draws.auc(predicted, test_label))
+    return np.asarray(areas)[place.reshape(-1)]

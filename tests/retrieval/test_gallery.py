@@ -1,0 +1,198 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchgeo_concepts.concepts import ConceptBank
+from torchgeo_concepts.models import (
+    ConceptBasis,
+    ConceptGeoCLIP,
+    GeoCLIPLocation,
+    geoclip_gallery,
+)
+from torchgeo_concepts.retrieval.gallery import Gallery
+
+
+@pytest.fixture
+def points() -> Tensor:
+    unit = torch.rand(300, 2, generator=torch.Generator().manual_seed(0))
+    return unit * torch.tensor([360, 180]) - torch.tensor([180, 90])
+
+
+@pytest.fixture
+def gallery(small_encoder: GeoCLIPLocation, points: Tensor) -> Gallery:
+    return Gallery.build(small_encoder, points, dtype='float32')
+
+
+class TestSearch:
+    @pytest.mark.parametrize('block', [1, 7, 300, 65_536])
+    @pytest.mark.parametrize('top_k', [1, 5, 300])
+    def test_finds_what_a_full_comparison_finds(
+        self, gallery: Gallery, points: Tensor, block: int, top_k: int
+    ) -> None:
+        queries = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+        found, cosine = gallery.search(queries, top_k, block)
+        every = F.normalize(queries, dim=1) @ torch.from_numpy(gallery.vectors).T
+        expected, order = every.topk(top_k, dim=1)
+        torch.testing.assert_close(cosine, expected)
+        torch.testing.assert_close(found[:, 0], points[order[:, 0]])
+        assert found.shape == (4, top_k, 2)
+
+    def test_more_than_there_are(self, gallery: Gallery) -> None:
+        found, cosine = gallery.search(torch.randn(2, 6), 1000)
+        assert found.shape == (2, 300, 2)
+        assert cosine.shape == (2, 300)
+
+    def test_one_point(self, small_encoder: GeoCLIPLocation) -> None:
+        gallery = Gallery.build(small_encoder, [[2.0, 48.0]])
+        found, _ = gallery.search(torch.randn(3, 6), 5)
+        assert found.tolist() == [[[2, 48]]] * 3
+
+    def test_bad_queries(self, gallery: Gallery) -> None:
+        with pytest.raises(ValueError, match='vectors of 6 features'):
+            gallery.search(torch.randn(2, 5))
+        with pytest.raises(ValueError, match='top_k'):
+            gallery.search(torch.randn(2, 6), 0)
+
+    def test_points_of_geoclip_find_themselves(self, geoclip: GeoCLIPLocation) -> None:
+        points = geoclip_gallery()[:2000]
+        gallery = Gallery.build(geoclip, points)
+        with torch.no_grad():
+            found, _ = gallery.search(geoclip(points[:200]))
+        assert (found[:, 0] == points[:200]).all(dim=1).float().mean() > 0.95
+
+
+class TestFiles:
+    def test_round_trip(
+        self, small_encoder: GeoCLIPLocation, points: Tensor, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / 'gallery'
+        built = Gallery.build(small_encoder, points, folder, batch_size=64)
+        loaded = Gallery.load(folder)
+        in_memory = Gallery.build(small_encoder, points)
+        queries = torch.randn(4, 6)
+        for gallery in (built, loaded):
+            assert gallery.space == 'x'
+            assert len(gallery) == 300
+            for ours, theirs in zip(
+                gallery.search(queries, 3), in_memory.search(queries, 3), strict=True
+            ):
+                assert ours.equal(theirs)
+        assert {file.name for file in folder.iterdir()} == {
+            'gallery.json',
+            'points.npy',
+            'vectors.npy',
+        }
+
+    def test_half_replaced_gallery_does_not_open(
+        self,
+        small_encoder: GeoCLIPLocation,
+        points: Tensor,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError('No space left on device')
+
+        Gallery.build(small_encoder, points, tmp_path)
+        monkeypatch.setattr('numpy.save', full)
+        with pytest.raises(OSError, match='No space left'):
+            Gallery.build(small_encoder, points.flip(0), tmp_path)
+        with pytest.raises(FileNotFoundError, match='holds no gallery'):
+            Gallery.load(tmp_path)
+
+    def test_no_gallery(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match='holds no gallery'):
+            Gallery.load(tmp_path)
+
+
+class TestBuild:
+    def test_space_of_concepts(
+        self, small_encoder: GeoCLIPLocation, points: Tensor
+    ) -> None:
+        bank = ConceptBank.default()[:5]
+        model = ConceptGeoCLIP(small_encoder, ConceptBasis.random(bank, 6)).train()
+        gallery = Gallery.build(model, points, space='z', dtype='float32')
+        expected = F.normalize(model.project(points), dim=1)
+        torch.testing.assert_close(torch.from_numpy(gallery.vectors), expected.detach())
+        assert gallery.space == 'z'
+        assert model.training
+
+    def test_bad_arguments(
+        self, small_encoder: GeoCLIPLocation, points: Tensor
+    ) -> None:
+        with pytest.raises(ValueError, match='no projections onto concepts'):
+            Gallery.build(small_encoder, points, space='z')
+        with pytest.raises(ValueError, match='space must be one of'):
+            Gallery.build(small_encoder, points, space='y')  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match='at least one point'):
+            Gallery.build(small_encoder, [])
+        with pytest.raises(ValueError, match='a vector each'):
+            Gallery(points.numpy(), points[:3].numpy())
+
+    def test_without_the_points_of_a_test_set(
+        self, gallery: Gallery, points: Tensor
+    ) -> None:
+        rest = gallery.without(points[10:20])
+        assert len(rest) == 290
+        found, _ = rest.search(torch.randn(2, 6), 1000, block=7)
+        kept = torch.cat((points[:10], points[20:]))
+        for row in found:
+            assert set(map(tuple, row.tolist())) == set(map(tuple, kept.tolist()))
+        assert len(gallery.without(points[:1] + 0.01)) == 300
+
+
+class TestRanks:
+    def test_rank_of_the_nearest(self, gallery: Gallery, points: Tensor) -> None:
+        queries = torch.randn(5, 6, generator=torch.Generator().manual_seed(2))
+        truth = points[[3, 50, 120, 200, 299]] + 1e-3
+        every = F.normalize(queries, dim=1) @ torch.from_numpy(gallery.vectors).T
+        own = every.gather(1, torch.tensor([[3], [50], [120], [200], [299]]))
+        expected = (every >= own).sum(dim=1)
+        for block in (7, 65_536):
+            assert gallery.ranks(queries, truth, block).equal(expected)
+
+    def test_left_out_candidates_do_not_count(
+        self, gallery: Gallery, points: Tensor
+    ) -> None:
+        first, _ = gallery.search(torch.ones(1, 6))
+        rest = gallery.without(first[0])
+        second, _ = rest.search(torch.ones(1, 6))
+        assert rest.ranks(torch.ones(1, 6), second[0]).tolist() == [1]
+        assert gallery.ranks(torch.ones(1, 6), second[0]).tolist() == [2]
+
+    def test_none_left(self, gallery: Gallery, points: Tensor) -> None:
+        with pytest.raises(ValueError, match='no candidate left'):
+            gallery.without(points).search(torch.ones(1, 6))
+
+
+class TestManyQueries:
+    def test_blocks_of_queries(
+        self, gallery: Gallery, points: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queries = torch.randn(11, 6, generator=torch.Generator().manual_seed(3))
+        whole = gallery.search_probable(queries, 5.0, 4)
+        ranks = gallery.ranks(queries, points[:11])
+        monkeypatch.setattr('torchgeo_concepts.retrieval.gallery.QUERIES', 3)
+        for part, expected in zip(
+            gallery.search_probable(queries, 5.0, 4), whole, strict=True
+        ):
+            torch.testing.assert_close(part, expected)
+        assert gallery.ranks(queries, points[:11]).equal(ranks)
+
+    def test_no_queries(self, gallery: Gallery) -> None:
+        found, cosine = gallery.search(torch.empty(0, 6), 2)
+        assert found.shape == (0, 2, 2)
+        assert cosine.shape == (0, 2)
+        assert len(gallery.ranks(torch.empty(0, 6), torch.empty(0, 2))) == 0
+
+    def test_not_finite(self, gallery: Gallery) -> None:
+        queries = torch.ones(3, 6)
+        queries[1, 2] = torch.nan
+        with pytest.raises(ValueError, match='Query 1, counted from 0, is not finite'):
+            gallery.search(queries)

@@ -1,0 +1,200 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Maps and picture of what the quickstart found."""
+
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ...embed.points import embed_points
+from ...geo.raster_grid import RasterGrid
+from ...io.geotiff import Band
+from ...layers import get_layer
+from ...maps.bands import ConceptScores
+from ...maps.encoder_maps import map_values
+from ...models.concept_earth import ConceptEarth
+from ...models.features import features
+from ...plot.maps import draw_map
+from ...utils.files import atomic_path
+from .report import CREDITS, SHOWN, ExplainedCity, QuickstartReport, TargetScores
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+# The maps leave out Antarctica, of which cities tell nothing.
+AREA = (-180.0, -60.0, 180.0, 84.0)
+
+# Size in inches, and pixels to an inch: 1600 pixels wide.
+SIZE, DPI = (16.0, 12.6), 100
+
+# Colours of people with any colour vision: Okabe and Ito (2008),
+# https://jfly.uni-koeln.de/color/
+COLOURS = {'ConceptEarth': '#0072b2', 'GeoCLIP': '#e69f00', 'coordinates': '#7f7f7f'}
+OTHER_COLOUR = '#56b4e9'
+WARM, COLD = '#d55e00', '#0072b2'
+
+# Characters to a line of what stands below scores, and of names of concepts beside all
+# bars together.
+REMARK_WIDTH, NAMES_WIDTH = 80, 72
+
+
+class _Mapped(nn.Module):
+    """The calibrated value of a concept, and a prediction from features ``'xz'``."""
+
+    def __init__(self, encoder: ConceptEarth, concept: int, head: nn.Linear) -> None:
+        super().__init__()
+        self.encoder, self.concept, self.head = encoder, concept, head
+
+    def forward(self, points: Tensor) -> Tensor:
+        xz = features(self.encoder, points, 'xz')
+        z = xz[:, self.encoder.embed_dim :]
+        value = self.encoder.calibrate(z)[:, self.concept]
+        predicted: Tensor = self.head(xz)
+        return torch.stack((value, predicted[:, 0]), dim=1)
+
+
+def write_maps(
+    output: Path, encoder: ConceptEarth, concept: int, head: nn.Linear, width: int
+) -> None:
+    """Map a concept, and what a head predicts of temperature.
+
+    Args:
+        output: GeoTIFF file to write.
+        encoder: The encoder.
+        concept: Number of the concept.
+        head: Predicts from features ``'xz'``.
+        width: Number of columns.
+    """
+    [band] = ConceptScores(encoder, [encoder.bank.ids[concept]]).bands
+    map_values(
+        partial(embed_points, _Mapped(encoder, concept, head), progress=False),
+        output,
+        RasterGrid.over(AREA, width=width),
+        [band, Band('annual mean temperature, predicted', '°C')],
+        # Without the mask the sea is mapped too, and there is no coastline.
+        land_only=get_layer('land').is_installed,
+        tags={'encoder': 'concept_earth', 'weights': 'ConceptEarth_Weights.GROUNDED'},
+        progress=False,
+    )
+
+
+def draw_report(
+    report: QuickstartReport, marks: Sequence[tuple[str, float, float]]
+) -> None:
+    """Write the picture of a report.
+
+    Args:
+        report: The report.
+        marks: Name, longitude and latitude of places to mark on the maps.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, dpi=DPI)
+    figure.set_layout_engine('constrained', w_pad=0.1, h_pad=0.08)
+    parts = figure.subfigures(3, 1, height_ratios=(3.6, 3.4, 4.6), squeeze=False)
+    top, middle, bottom = parts[:, 0]
+    _draw_maps(top, report.maps, marks)
+    for axes, target in zip(
+        middle.subplots(1, len(report.targets)), report.targets, strict=True
+    ):
+        _draw_scores(axes, target)
+    middle.suptitle('Predictions for blocks of 10 degrees that were held out')
+    _draw_explanations(bottom, report)
+    figure.supxlabel(' '.join(CREDITS), fontsize=9, color='0.4')
+    with atomic_path(report.picture) as temporary:
+        figure.savefig(temporary, format='png')
+
+
+def _draw_maps(
+    figure: 'SubFigure', path: Path, marks: Sequence[tuple[str, float, float]]
+) -> None:
+    panels = figure.subplots(1, 2)
+    for number, axes in enumerate(panels, start=1):
+        draw_map(axes, path, number)
+    panels[0].set_title(f'concept: {panels[0].get_title()}')
+    for name, lon, lat in marks:
+        panels[-1].plot(lon, lat, 'o', color='white', markeredgecolor='black')
+        panels[-1].annotate(
+            name,
+            (lon, lat),
+            xytext=(0, 7),
+            textcoords='offset points',
+            ha='center',
+            bbox={'boxstyle': 'round', 'fc': 'white', 'ec': 'none', 'alpha': 0.75},
+        )
+
+
+def _draw_scores(axes: 'Axes', target: TargetScores) -> None:
+    names = [score.features for score in target.scores]
+    colours = [COLOURS.get(name.split(',')[0], OTHER_COLOUR) for name in names]
+    lengths = [max(0.0, score.r2) for score in target.scores]
+    axes.barh(range(len(names)), lengths, color=colours)
+    for place, score in enumerate(target.scores):
+        text = f'{score.r2:.3f}, error {score.error:.2f} {target.unit}'
+        axes.text(lengths[place] + 0.01, place, text, va='center')
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.5)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.set_xlabel(f'R²\n{textwrap.fill(target.remark, REMARK_WIDTH)}', fontsize=9)
+    axes.set_title(target.target)
+    _plain(axes)
+
+
+def _draw_explanations(figure: 'SubFigure', report: QuickstartReport) -> None:
+    cities = report.explained.cities
+    shown = [city.explanation.added(SHOWN) for city in cities]
+    limit = max((abs(value) for rows in shown for _, value in rows), default=1.0)
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, city in zip(panels, cities, strict=True):
+        _draw_explanation(axes, city, 1.55 * limit, NAMES_WIDTH // len(shown))
+    figure.suptitle(report.explained_title)
+
+
+def _draw_explanation(
+    axes: 'Axes', explained: ExplainedCity, limit: float, name_width: int
+) -> None:
+    explanation = explained.explanation
+    rows = explanation.added(SHOWN)
+    values = [value for _, value in rows]
+    axes.barh(range(len(rows)), values, color=[WARM if v > 0 else COLD for v in values])
+    for place, value in enumerate(values):
+        side: Any = 'left' if value > 0 else 'right'
+        axes.annotate(
+            _signed(value),
+            (value, place),
+            xytext=(4 if value > 0 else -4, 0),
+            textcoords='offset points',
+            va='center',
+            ha=side,
+        )
+    names = [textwrap.fill(name, name_width) for name, _ in rows]
+    axes.set_yticks(range(len(rows)), names)
+    axes.invert_yaxis()
+    axes.axvline(0, color='0.3', linewidth=0.8)
+    axes.set_xlim(-limit, limit)
+    axes.set_xlabel('contribution [°C]')
+    axes.set_title(
+        f'{explained.city}: {explanation.score:.1f} °C, by CHELSA '
+        f'{explained.truth:.1f} °C\naverage city {explanation.base:.1f} °C '
+        f'{_signed(sum(values))} °C',
+        fontsize=10,
+    )
+    _plain(axes)
+
+
+def _signed(value: float) -> str:
+    return f'{value:+.1f}'.replace('-', '\N{MINUS SIGN}')
+
+
+def _plain(axes: 'Axes') -> None:
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.grid(axis='x', color='0.9')
+    axes.set_axisbelow(True)

@@ -1,0 +1,187 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Features of the images of a published set or of a folder, cached by one command."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from ..models.image_towers import ImageTower
+from ..models.image_transforms import CenterCrop, Normalize
+from ..models.tower_loading import load_image_tower
+from ..utils.devices import Device, find_device
+from ..utils.open_clip_weights import GEOCLIP_MODEL
+from . import (
+    MP16,
+    CachedFeatures,
+    Im2GPS,
+    Im2GPS3k,
+    ImagePoints,
+    OnError,
+    YFCC4k,
+    YFCC26k,
+    cache_features,
+)
+
+__all__ = ('FeatureReport', 'ImageSet', 'cache_image_features')
+
+ImageSet = Literal['MP16', 'Im2GPS', 'Im2GPS3k', 'YFCC4k', 'YFCC26k', 'ImagePoints']
+
+_IMAGE_SETS: dict[str, Callable[..., ImagePoints]] = {
+    'MP16': MP16,
+    'Im2GPS': Im2GPS,
+    'Im2GPS3k': Im2GPS3k,
+    'YFCC4k': YFCC4k,
+    'YFCC26k': YFCC26k,
+    'ImagePoints': ImagePoints,
+}
+
+
+@dataclass(frozen=True)
+class FeatureReport:
+    """What :func:`cache_image_features` wrote.
+
+    Attributes:
+        output: Folder of the features.
+        num_images: Number of images that have features.
+        num_features: Number of features of each.
+        num_unreadable: Number of images that could not be read.
+        num_bytes: Size of the folder.
+    """
+
+    output: Path
+    num_images: int
+    num_features: int
+    num_unreadable: int
+    num_bytes: int
+
+    def __str__(self) -> str:
+        """Return the report in a line or two."""
+        text = (
+            f'{self.num_images:,} images, {self.num_features} features each in float16, '
+            f'{self.num_bytes / 1e6:.2f} MB: {self.output}'
+        )
+        if self.num_unreadable:
+            text += f'\n{self.num_unreadable:,} could not be read, and are left out'
+        return text
+
+
+def cache_image_features(
+    dataset: ImageSet,
+    root: Path,
+    output: Path,
+    table: Path | None = None,
+    tower: str = f'open_clip/{GEOCLIP_MODEL[0]}',
+    weights: str = GEOCLIP_MODEL[1],
+    fraction: float = 1.0,
+    seed: int = 0,
+    image_size: int = 224,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    on_error: OnError | None = None,
+    device: Device = 'auto',
+    download: bool = False,
+    progress: bool | None = None,
+) -> FeatureReport:
+    """Compute once what a frozen backbone makes of all images of a set.
+
+    The middle of each image is cropped and normalised as CLIP's images were. A run that
+    is interrupted goes on where it stopped when it is repeated.
+
+    Args:
+        dataset: A published set, or ImagePoints for a folder of photos.
+        root: Folder of the set, in the layout that its class states.
+        output: Folder to write to, which CachedFeatures reads.
+        table: Names and positions of the photos, for ImagePoints alone. Without it,
+            positions come from Exif data.
+        tower: Backbone: open_clip/NAME, timm/NAME or torchgeo/NAME.
+        weights: Weights of the backbone: a tag of open_clip, pretrained for timm, full
+            name of weights of TorchGeo, or a file of any of the three.
+        fraction: Share of the images to take, at random.
+        seed: Seed of which images these are.
+        image_size: Side of the squares that images are cropped to, in pixels.
+        batch_size: Number of images to encode at a time.
+        num_workers: Number of processes that read images.
+        on_error: raise for an error if an image is missing or cannot be read, skip to
+            leave it out. By default, skip for MP16 and raise for all others, so that
+            accuracies are those of whole test sets.
+        device: Where to compute. By default, on a GPU if there is one.
+        download: Download weights that are not on this machine, not images.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: If there is no such dataset, backbone or device, if the backbone
+            takes no images of that size, or if the folder has features of other images
+            or of another backbone.
+        OSError: If images or weights are not found, or an image cannot be read.
+    """
+    if dataset not in _IMAGE_SETS:
+        raise ValueError(
+            f'dataset must be one of {get_args(ImageSet)}, not {dataset!r}.'
+        )
+    if table is not None and dataset != 'ImagePoints':
+        raise ValueError(
+            f'{dataset} has a table of its own; table= is for ImagePoints.'
+        )
+    if not 0 < fraction <= 1:
+        raise ValueError(f'fraction must lie above 0 and at most at 1, not {fraction}.')
+    if tower.startswith('features/'):
+        raise ValueError(f'{tower} has no backbone that could make features.')
+    on_error = on_error or ('skip' if dataset == 'MP16' else 'raise')
+    place = find_device(device)
+    options: dict[str, Any] = {} if dataset != 'ImagePoints' else {'table': table}
+    images = _IMAGE_SETS[dataset](root, on_error=on_error, **options)
+    images = _part(images, fraction, seed)
+    images.transforms = CenterCrop(image_size)
+    backbone = load_image_tower(tower, weights, download=download).to(place)
+    _check_size(backbone, tower, image_size)
+    cached = cache_features(
+        images,
+        backbone,
+        output,
+        prepare=Normalize(),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        on_error=on_error,
+        progress=progress,
+    )
+    return _report(cached)
+
+
+def _part(images: ImagePoints, fraction: float, seed: int) -> ImagePoints:
+    if fraction == 1:
+        return images
+    number = max(round(fraction * len(images)), 1)
+    taken = np.zeros(len(images), bool)
+    taken[np.random.default_rng(seed).permutation(len(images))[:number]] = True
+    return images.select(taken)
+
+
+@torch.no_grad()
+def _check_size(tower: ImageTower, name: str, size: int) -> None:
+    device = next(tower.parameters()).device
+    try:
+        tower.features(torch.zeros(1, 3, size, size, device=device))
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f'{name} takes no images of {size} pixels. Choose another image_size= '
+            f'({error})'
+        ) from error
+
+
+def _report(cached: CachedFeatures) -> FeatureReport:
+    return FeatureReport(
+        cached.root,
+        len(cached),
+        cached.num_features,
+        int(cached.info['unreadable']),
+        sum(file.stat().st_size for file in cached.root.iterdir()),
+    )

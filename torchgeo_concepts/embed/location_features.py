@@ -1,0 +1,173 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Features of points for scikit-learn."""
+
+from functools import lru_cache
+from typing import Any, Self, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from ..geo.points import PointsLike, as_points
+from ..models.features import FeatureKind, InputKind, coordinate_features
+from ..models.loading import load_encoder
+from ..utils.devices import Device
+from .points import Precision, embed_points
+
+__all__ = ('LocationFeatures',)
+
+COORDINATES = ('sin_lon', 'cos_lon', 'sin_lat', 'cos_lat')
+
+
+class LocationFeatures(TransformerMixin, BaseEstimator):
+    """Turns points into features of a location encoder, in scikit-learn's pipelines.
+
+    .. code-block:: python
+
+       make_pipeline(LocationFeatures(features='xz'), StandardScaler(), RidgeCV())
+
+    Fitting learns nothing: it loads the encoder and says how many features there are.
+
+    Attributes:
+        encoder_: The encoder, None for coordinates.
+        n_features_in_: Number of columns of the points that it was fitted on.
+    """
+
+    def __init__(
+        self,
+        model: str | nn.Module = 'concept_earth',
+        weights: str | None = None,
+        features: InputKind = 'x',
+        *,
+        batch_size: int = 8192,
+        device: Device = 'auto',
+        precision: Precision = 'float32',
+        crs: Any = None,
+        download: bool = False,
+    ) -> None:
+        """Initialize a new LocationFeatures instance.
+
+        Args:
+            model: Name of a location encoder in TorchGeo's registry, or an encoder.
+            weights: Name of its weights. By default, the first weights of the model.
+            features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
+                for both side by side, ``'coordinates'`` for sines and cosines of
+                longitude and latitude.
+            batch_size: Number of points to embed at a time.
+            device: Where to compute; ``'auto'`` takes a GPU if there is one.
+            precision: ``'bfloat16'`` is faster, and less exact.
+            crs: Coordinate reference system of points that do not say, if not degrees
+                of longitude and latitude.
+            download: Download the weights if they are not on this machine.
+        """
+        self.model = model
+        self.weights = weights
+        self.features = features
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.crs = crs
+        self.download = download
+
+    def fit(self, X: PointsLike, y: Any = None) -> Self:
+        """Load the encoder.
+
+        Args:
+            X: Points, an array of shape ``(N, 2)`` as ``(longitude, latitude)`` in
+                degrees, a data frame with such columns, or geopandas points.
+            y: Not used.
+
+        Returns:
+            The transformer itself.
+
+        Raises:
+            ValueError: If there are no such points, features, model or weights.
+        """
+        if self.features not in get_args(InputKind):
+            raise ValueError(
+                f'features must be one of {get_args(InputKind)}, not {self.features!r}.'
+            )
+        as_points(X, crs=self.crs)
+        self.encoder_: nn.Module | None = None
+        if self.features != 'coordinates':
+            self.encoder_ = (
+                self.model
+                if isinstance(self.model, nn.Module)
+                else _load(self.model, self.weights, self.download)
+            )
+        shape: tuple[int, ...] = getattr(X, 'shape', ())
+        self.n_features_in_ = shape[1] if len(shape) == 2 else 2
+        self._names = self._feature_names()
+        return self
+
+    def transform(self, X: PointsLike) -> NDArray[np.float32]:
+        """Compute features.
+
+        Args:
+            X: Points in any form that :meth:`fit` takes.
+
+        Returns:
+            Features of shape ``(N, d)``.
+        """
+        check_is_fitted(self)
+        points = as_points(X, crs=self.crs)
+        if self.features == 'coordinates' or self.encoder_ is None:
+            plain: NDArray[np.float32] = coordinate_features(points).float().numpy()
+            return plain
+        if not len(points):
+            return np.empty((0, len(self._names)), np.float32)
+        computed: NDArray[np.float32] = embed_points(
+            self.encoder_,
+            points,
+            features=self.features,
+            device=self.device,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            progress=False,
+        ).numpy()
+        return computed
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the features.
+
+        Args:
+            input_features: Not used.
+
+        Returns:
+            ``'x0'``, ``'x1'`` and so on for the embedding, and the names of the concepts
+            for their scores; ``'z0'`` and so on of an encoder without a bank.
+        """
+        check_is_fitted(self)
+        return np.array(self._names, dtype=object)
+
+    def _feature_names(self) -> list[str]:
+        if self.features == 'coordinates' or self.encoder_ is None:
+            return list(COORDINATES)
+        kinds: tuple[FeatureKind, ...] = ('x', 'z')
+        names: list[str] = []
+        for kind in (kind for kind in kinds if kind in self.features):
+            computed = embed_points(
+                self.encoder_,
+                torch.zeros(1, 2),
+                features=kind,
+                device=self.device,
+                progress=False,
+            )
+            bank = getattr(self.encoder_, 'bank', None) if kind == 'z' else None
+            names += (
+                [f'{kind}{n}' for n in range(computed.shape[1])]
+                if bank is None
+                else list(bank.names)
+            )
+        return names
+
+
+@lru_cache(maxsize=2)
+def _load(model: str, weights: str | None, download: bool) -> nn.Module:
+    """Load an encoder once for all copies that a search makes of a transformer."""
+    return load_encoder(model, weights, download=download)

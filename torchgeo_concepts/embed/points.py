@@ -1,0 +1,381 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Embeddings in bulk: of points in memory, and of files of any size."""
+
+import csv
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torchgeo
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import torchgeo_concepts
+
+from ..geo.points import SWAPPED_HINT, PointsLike, as_points, is_lonlat, look_swapped
+from ..io.geoparquet import EmbeddingWriter
+from ..io.tables import GeometryCoordinates, OpenedTable, PointBatch, open_table
+from ..models.features import FeatureKind
+from ..models.features import features as compute_features
+from ..models.loading import load_encoder, resolve_weights
+from ..utils.devices import Device, find_device
+from ..utils.files import atomic_path, check_writable
+from ..utils.modes import evaluating
+
+__all__ = ('EmbedReport', 'embed_file', 'embed_points')
+
+Precision = Literal['float32', 'bfloat16']
+StoredType = Literal['float32', 'float16']
+OnError = Literal['raise', 'skip']
+
+# Bad rows that a message lists; the file of skipped rows lists them all.
+MAX_LISTED = 20
+SKIP_HINT = "on_error='skip' leaves them out and lists all of them in a file."
+
+
+def embed_points(
+    encoder: nn.Module,
+    points: PointsLike,
+    *,
+    features: FeatureKind = 'x',
+    device: Device = 'auto',
+    precision: Precision = 'float32',
+    batch_size: int = 8192,
+    progress: bool | None = None,
+) -> Tensor:
+    """Embed points in batches, without gradients.
+
+    Args:
+        encoder: A location encoder; it is moved to the device.
+        points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
+            takes.
+        features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
+            for both side by side.
+        device: Where to compute; ``'auto'`` takes a GPU if there is one.
+        precision: ``'bfloat16'`` computes matrix products in half precision, which is
+            faster and keeps about three digits.
+        batch_size: Number of points to embed at a time.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        Features of shape ``(N, d)`` in float32, on the CPU.
+    """
+    tensor = as_points(points)
+    encode = _Encode(encoder, features, device, precision, batch_size)
+    with _progress_bar(len(tensor), progress) as bar:
+        return encode(tensor, bar.update)
+
+
+def embed_file(
+    input: Path,
+    output: Path,
+    model: str = 'geoclip_location',
+    weights: str | None = None,
+    features: FeatureKind = 'x',
+    lon: str | None = None,
+    lat: str | None = None,
+    crs: str | None = None,
+    layer: str | None = None,
+    column: str = 'embedding',
+    dtype: StoredType = 'float32',
+    precision: Precision = 'float32',
+    device: Device = 'auto',
+    batch_size: int = 8192,
+    on_error: OnError = 'raise',
+    download: bool = False,
+    progress: bool | None = None,
+) -> 'EmbedReport':
+    """Embed the points of a file of any size.
+
+    Writes a GeoParquet file with the columns of the input and one column of
+    embeddings. Rows stream through, so memory does not grow with the file. The output
+    appears when it is complete, and not at all if anything fails before.
+
+    Args:
+        input: CSV (also compressed), Parquet, GeoParquet, GeoPackage, GeoJSON,
+            Shapefile or FlatGeobuf file with a point in every row.
+        output: GeoParquet file to write, ending in .parquet or .geoparquet.
+        model: Name of a location encoder in TorchGeo's registry.
+        weights: Name of its weights. By default, the first weights of the model.
+        features: x for the embedding, z for the concept scores, xz for both.
+        lon: Column of longitudes, or of eastings if crs is given. Found if not given.
+        lat: Column of latitudes, or of northings if crs is given. Found if not given.
+        crs: Coordinate reference system of the points, such as EPSG:3857, if the file
+            does not say.
+        layer: Layer of a file that has several.
+        column: Name of the column of embeddings.
+        dtype: Type in which embeddings are stored. Half the size in float16.
+        precision: Type of the matrix products. Faster and less exact in bfloat16.
+        device: Where to compute. By default, on a GPU if there is one.
+        batch_size: Number of points to embed at a time.
+        on_error: What to do with a row that has no valid point: stop before any work
+            is done, or leave it out and list it in a file beside the output.
+        download: Download the weights if they are not on this machine.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        What was done.
+
+    Raises:
+        OSError: If the input does not exist or the output cannot be written.
+        ValueError: If the input cannot be read, if a row has no valid point, or if a
+            model, weights or column cannot be found; the message says which.
+    """
+    input, output = Path(input), Path(output)
+    skipped = output.with_name(f'{output.stem}.skipped.csv')
+    _check_choices(features, dtype, precision, device, on_error)
+    _check_output(input, output)
+    if on_error == 'skip':
+        _check_target(input, skipped)
+    start = time.perf_counter()
+    table = open_table(
+        input,
+        lon=lon,
+        lat=lat,
+        crs=crs,
+        layer=layer,
+        batch_rows=max(16_384, batch_size),
+    )
+    _check_columns(table, column)
+    member = resolve_weights(model, weights)
+    encoder = load_encoder(model, weights, download=download)
+    encode = _Encode(encoder, features, device, precision, batch_size)
+    info = {
+        'model': model,
+        'weights': str(member),
+        'features': features,
+        'precision': precision,
+        'torchgeo_concepts': torchgeo_concepts.__version__,
+        'torchgeo': torchgeo.__version__,
+        'column': column,
+        'dim': _probe_dim(encode, model),
+    }
+    bank = getattr(encoder, 'bank', None)
+    if features != 'x' and bank is not None:
+        info['concepts'] = bank.ids
+    num_rows, num_bad = _check_rows(table, on_error)
+    with ExitStack() as stack:
+        bar = stack.enter_context(_progress_bar(num_rows - num_bad, progress))
+        list_skipped = (
+            stack.enter_context(_skipped_rows(skipped)) if on_error == 'skip' else None
+        )
+        writer = stack.enter_context(
+            EmbeddingWriter.open(output, table, column, dtype, info)
+        )
+        for batch in table:
+            if batch.problems and list_skipped is None:
+                raise ValueError(f'{input} changed while it was read.')
+            if list_skipped is not None:
+                list_skipped(batch)
+            good = ~np.isnan(batch.points[:, 0])
+            points = batch.points[good]
+            embeddings = encode(torch.from_numpy(points), bar.update)
+            writer.write(batch.rows.filter(pa.array(good)), points, embeddings)
+    return EmbedReport(
+        input=input,
+        output=output,
+        model=model,
+        weights=str(member),
+        num_points=num_rows - num_bad,
+        num_skipped=num_bad,
+        dim=info['dim'],
+        dtype=dtype,
+        seconds=time.perf_counter() - start,
+        skipped=skipped if on_error == 'skip' else None,
+    )
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What :func:`embed_file` did.
+
+    Attributes:
+        input: The file that was read.
+        output: The file that was written.
+        model: Name of the encoder.
+        weights: Name of its weights.
+        num_points: Number of rows written.
+        num_skipped: Number of rows left out.
+        dim: Length of an embedding.
+        dtype: Type in which embeddings are stored.
+        seconds: Wall-clock time of everything.
+        skipped: The file that lists the rows left out, if that was asked for.
+    """
+
+    input: Path
+    output: Path
+    model: str
+    weights: str
+    num_points: int
+    num_skipped: int
+    dim: int
+    dtype: str
+    seconds: float
+    skipped: Path | None
+
+    def __str__(self) -> str:
+        """Return the report in a few lines."""
+        size = self.output.stat().st_size / 1e6
+        rate = self.num_points / self.seconds
+        made_by = f'{self.model} ({self.weights})'
+        lines = [
+            f'{_count(self.num_points, "point")} embedded by {made_by}',
+            f'{self.dim} numbers each in {self.dtype}, {size:,.2f} MB: {self.output}',
+            f'{self.seconds:.1f} s, {rate:,.0f} points/s with reading and writing',
+        ]
+        if self.skipped is not None:
+            lines.append(f'{_count(self.num_skipped, "row")} skipped: {self.skipped}')
+        return '\n'.join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f'{number:,} {what}' + ('' if number == 1 else 's')
+
+
+class _Encode:
+    """Features of points on a device, a batch at a time."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        kind: FeatureKind,
+        device: Device,
+        precision: Precision,
+        batch_size: int,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
+        self.device = find_device(device)
+        self.encoder = encoder.to(self.device)
+        self.kind = kind
+        self.half = precision == 'bfloat16'
+        self.batch_size = batch_size
+
+    # Not inference mode: nobody could train on its tensors.
+    @torch.no_grad()
+    def __call__(
+        self, points: Tensor, update: Callable[[int], object] = lambda _: None
+    ) -> Tensor:
+        """Return features of shape ``(N, d)`` in float32, on the CPU."""
+        parts = []
+        with (
+            evaluating(self.encoder),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.half),
+        ):
+            for batch in torch.split(points, self.batch_size):
+                part = compute_features(self.encoder, batch.to(self.device), self.kind)
+                parts.append(part.float().cpu())
+                update(len(batch))
+        return torch.cat(parts)
+
+
+def _probe_dim(encode: _Encode, model: str) -> int:
+    """Embed a point to learn how many features there are."""
+    try:
+        return encode(torch.zeros(1, 2)).shape[1]
+    except (IndexError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{model} is no location encoder: it cannot embed a point ({error}).'
+        ) from error
+
+
+def _progress_bar(total: int, progress: bool | None) -> 'tqdm[Any]':
+    # tqdm takes None for: show on a terminal only.
+    disable = None if progress is None else not progress
+    return tqdm(total=total, unit='point', unit_scale=True, disable=disable)
+
+
+def _check_choices(
+    features: str, dtype: str, precision: str, device: str, on_error: str
+) -> None:
+    """Check what types alone promise, as not everybody checks types."""
+    for name, value, choices in (
+        ('features', features, get_args(FeatureKind)),
+        ('dtype', dtype, get_args(StoredType)),
+        ('precision', precision, get_args(Precision)),
+        ('device', device, get_args(Device)),
+        ('on_error', on_error, get_args(OnError)),
+    ):
+        if value not in choices:
+            raise ValueError(f'{name} must be one of {choices}, not {value!r}.')
+
+
+def _check_output(input: Path, output: Path) -> None:
+    if output.suffix.lower() not in ('.parquet', '.geoparquet'):
+        raise ValueError(
+            f'The output is GeoParquet: {output} must end in .parquet or .geoparquet.'
+        )
+    _check_target(input, output)
+
+
+def _check_target(input: Path, target: Path) -> None:
+    check_writable(target)
+    if target.exists() and input.exists() and target.samefile(input):
+        raise ValueError(f'{target} is the input; write to another file.')
+
+
+def _check_columns(table: OpenedTable, column: str) -> None:
+    adds_geometry = not isinstance(table.coordinates, GeometryCoordinates)
+    if column in table.schema.names or (adds_geometry and column == 'geometry'):
+        raise ValueError(
+            f'The output has a column {column!r} already. Name that of the '
+            'embeddings with column=.'
+        )
+    if adds_geometry and 'geometry' in table.schema.names:
+        raise ValueError(
+            f"{table.path} has a column 'geometry' beside its coordinates, where the "
+            'output has the geometry made of them. Rename it.'
+        )
+
+
+def _check_rows(table: OpenedTable, on_error: OnError) -> tuple[int, int]:
+    """Read all coordinates once, so that a bad row stops the work before it starts."""
+    num_rows = num_bad = 0
+    first: list[str] = []
+    swapped = False
+    for batch in table.batches():
+        num_rows += len(batch.points)
+        num_bad += len(batch.problems)
+        for row in sorted(batch.problems)[: MAX_LISTED - len(first)]:
+            first.append(f'row {batch.first_row + row}: {batch.problems[row]}')
+        if batch.problems and not swapped:
+            x, y, _ = table.coordinates(batch.rows)
+            swapped = is_lonlat(table.crs) and look_swapped(x, y)
+    if num_bad and (on_error == 'raise' or num_bad == num_rows):
+        more = f'\n  and {num_bad - len(first):,} more' if num_bad > len(first) else ''
+        raise ValueError(
+            f'{num_bad:,} of {num_rows:,} rows of {table.path} have no valid point '
+            '(rows are counted from 0):\n  '
+            + '\n  '.join(first)
+            + more
+            + (f'\n{SWAPPED_HINT}' if swapped else '')
+            + (f'\n{SKIP_HINT}' if num_bad < num_rows else '')
+        )
+    if swapped:
+        warnings.warn(f'{table.path}: {SWAPPED_HINT}', stacklevel=3)
+    return num_rows, num_bad
+
+
+@contextmanager
+def _skipped_rows(path: Path) -> Iterator[Callable[[PointBatch], None]]:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open('w', encoding='utf-8', newline='') as stream,
+    ):
+        writer = csv.writer(stream)
+        writer.writerow(('row', 'reason'))
+
+        def write(batch: PointBatch) -> None:
+            for row in sorted(batch.problems):
+                writer.writerow((batch.first_row + row, batch.problems[row]))
+
+        yield write

@@ -1,0 +1,56 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""How alike neighbours are on a map."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..geo.sphere import unit_vectors
+
+__all__ = ('morans_i',)
+
+
+def morans_i(
+    points: Tensor, values: NDArray[np.float64], neighbours: int = 8
+) -> NDArray[np.float64]:
+    """Compute Moran's I of maps at points, by the nearest neighbours on the sphere.
+
+    If you use this in your research, please cite the following paper:
+
+    * https://doi.org/10.1093/biomet/37.1-2.17
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        values: Values of shape ``(m, N)`` of m maps.
+        neighbours: How many neighbours each point has, with equal weights.
+
+    Returns:
+        Moran's I of each map, of shape ``(m,)``: near 1 if neighbours are alike, and
+        -1 / (N - 1) on average if values are shuffled; NaN for a map that does not vary.
+
+    Raises:
+        ImportError: If esda and libpysal are not installed.
+        ValueError: If there are not more points than neighbours.
+    """
+    try:
+        from esda.moran import Moran
+        from libpysal.weights import KNN
+    except ImportError as error:
+        raise ImportError(
+            "Moran's I needs esda and libpysal: pip install torchgeo-concepts[explain]"
+        ) from error
+    if len(points) <= neighbours:
+        raise ValueError(
+            f"Moran's I of {neighbours} neighbours needs more points than "
+            f'{len(points)}.'
+        )
+    places = unit_vectors(*points.detach().cpu().double().numpy().T)
+    weights = KNN.from_array(places, k=neighbours, silence_warnings=True)
+    return np.array(
+        [
+            Moran(some, weights, permutations=0).I if np.ptp(some) > 0 else np.nan
+            for some in values
+        ]
+    )

@@ -1,0 +1,53 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Why an image was located at one place rather than at another."""
+
+from ..geo.points import PointsLike
+from ..retrieval.geolocator import Geolocator, ImageLike
+from .contributions import contributions
+from .explanation import Contrast
+
+__all__ = ('explain_location',)
+
+
+def explain_location(
+    geolocator: Geolocator,
+    image: ImageLike,
+    top_k: int = 2,
+    points: PointsLike | None = None,
+) -> Contrast:
+    """Explain why an image was taken at the best place rather than at another.
+
+    Similarities are computed anew, so they differ from those of
+    :meth:`~torchgeo_concepts.retrieval.geolocator.Geolocator.predict` by the rounding of
+    the vectors that the gallery keeps.
+
+    Args:
+        geolocator: Model and gallery.
+        image: One image, in any form that the geolocator takes.
+        top_k: Number of candidates; the best is compared with each of the others.
+        points: Places to compare instead of the best candidates. The first is compared
+            with each of the others.
+
+    Returns:
+        The contribution of each concept to the similarity with each place. Differences
+        of contributions sum to the differences of similarities.
+
+    Raises:
+        ValueError: If the gallery compares embeddings alone, which no concept names,
+            there is more than one image, or there are less than two places.
+    """
+    prepared = geolocator.prepare(image)
+    if len(prepared) != 1:
+        raise ValueError(f'Expected one image to explain, got {len(prepared)}.')
+    if points is None:
+        points = geolocator.predict(image, top_k, progress=False).points[0]
+    found = contributions(
+        geolocator.model,
+        points,
+        images=prepared,
+        space=geolocator.gallery.space,
+        other_names=['the image'],
+    )
+    return Contrast(tuple(found))

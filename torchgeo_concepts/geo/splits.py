@@ -1,0 +1,449 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Which points train, which validate and which test, the same for the same seed.
+
+Points near each other have similar values, so that a random split tells how well a model
+fills gaps. Blocks, regions and a buffer around the test points tell how well it does away
+from everything that it has seen.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from ..utils.names import near_matches
+from .points import check_points
+from .sphere import RADIUS_KM, chord, unit_vectors
+
+__all__ = (
+    'Folds',
+    'Fractions',
+    'Rows',
+    'Split',
+    'block_folds',
+    'block_numbers',
+    'block_split',
+    'check_fractions',
+    'column_split',
+    'fold_splits',
+    'random_folds',
+    'random_split',
+    'with_buffer',
+)
+
+# Makes one number of the row and the column of a block.
+ROW_STRIDE = 100_003
+
+# Names that columns of splits use, in lower case.
+TRAIN_NAMES = ('train', 'training', 'trainval', 'train_val')
+VAL_NAMES = ('val', 'valid', 'validation', 'dev')
+TEST_NAMES = ('test', 'testing', 'holdout')
+
+type Rows = NDArray[np.int64]
+type Folds = Sequence[Rows]
+type Fractions = tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Numbers of the rows for each purpose, in ascending order.
+
+    Attributes:
+        train: Rows to train on.
+        val: Rows to validate on, of which there may be none.
+        test: Rows to test on, of which there may be none.
+    """
+
+    train: Rows
+    val: Rows
+    test: Rows
+
+    def __str__(self) -> str:
+        """Return how many rows there are for each purpose."""
+        return ', '.join(
+            f'{len(getattr(self, f.name)):,} {f.name}' for f in fields(self)
+        )
+
+
+# At random -----------------------------------------------------------------------------
+
+
+def random_folds(number: int, folds: int = 5, seed: int = 0) -> Folds:
+    """Split rows at random.
+
+    Args:
+        number: Number of rows.
+        folds: Number of folds.
+        seed: Seed of the split.
+
+    Returns:
+        The rows of each fold.
+    """
+    order = np.random.default_rng(seed).permutation(number)
+    return [order[fold::folds] for fold in range(folds)]
+
+
+def random_split(
+    number: int, fractions: Fractions = (0.8, 0.1, 0.1), seed: int = 0
+) -> Split:
+    """Split rows at random.
+
+    Args:
+        number: Number of rows.
+        fractions: Shares to train on, to validate on and to test on; the latter two may
+            be 0.
+        seed: Seed of the split.
+
+    Returns:
+        The split.
+
+    Raises:
+        ValueError: If the shares do not add up to 1, or leave a part without rows.
+    """
+    check_fractions(fractions)
+    order = np.random.default_rng(seed).permutation(number)
+    num_test, num_val = (round(fractions[part] * number) for part in (2, 1))
+    test, val, train = np.split(order, [num_test, num_test + num_val])
+    split = _sorted(train, val, test)
+    _check_parts(split, fractions, f'{number} rows')
+    return split
+
+
+# By blocks -----------------------------------------------------------------------------
+
+
+def block_folds(
+    points: Tensor,
+    folds: int = 5,
+    seed: int = 0,
+    degrees: float = 10,
+    km: float | None = None,
+) -> Folds:
+    """Split points by blocks, each of which stays whole.
+
+    Blocks of degrees end at the antimeridian, as the protocol of CoordBench has them;
+    those of kilometres reach across.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        folds: Number of folds.
+        seed: Seed of the split.
+        degrees: Side of a block of longitude and latitude.
+        km: Side of a block, all of which have the same area then.
+
+    Returns:
+        The rows of each fold.
+    """
+    block = block_numbers(points, degrees, km)
+    order = np.random.default_rng(seed).permutation(block.max() + 1)
+    fold_of_row = order[block] % folds
+    return [np.flatnonzero(fold_of_row == fold) for fold in range(folds)]
+
+
+def block_split(
+    points: Tensor,
+    fractions: Fractions = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    degrees: float = 10,
+    km: float | None = None,
+    buffer_km: float = 0,
+) -> Split:
+    """Split points by blocks, each of which stays whole.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        fractions: Shares to train on, to validate on and to test on, which are met as
+            nearly as whole blocks allow; the latter two may be 0.
+        seed: Seed of the split.
+        degrees: Side of a block of longitude and latitude.
+        km: Side of a block, all of which have the same area then.
+        buffer_km: Training points nearer to a test point are left out.
+
+    Returns:
+        The split.
+
+    Raises:
+        ValueError: If the shares do not add up to 1, or there are fewer blocks than
+            parts.
+    """
+    check_fractions(fractions)
+    block = block_numbers(points, degrees, km)
+    sizes = np.bincount(block)
+    parts = sum(fraction > 0 for fraction in fractions)
+    if len(sizes) < parts:
+        side = f'{km:g} km' if km is not None else f'{degrees:g} degrees'
+        raise ValueError(
+            f'All {len(block)} points lie in {len(sizes)} block{"s"[: len(sizes) - 1]} of '
+            f'{side}, too few for {parts} parts. Take smaller blocks, or split at random.'
+        )
+    free = list(np.random.default_rng(seed).permutation(len(sizes)))
+    part_of_block = np.zeros(len(sizes), int)
+    # Whole blocks are left for the parts that come later, of which training is last.
+    later = parts
+    for part in (2, 1):
+        if fractions[part] > 0:
+            later -= 1
+            chosen = _choose(sizes, free, fractions[part] * len(block), later)
+            part_of_block[chosen] = part
+            taken = set(chosen)
+            free = [number for number in free if number not in taken]
+    split = _by_part(part_of_block[block])
+    return with_buffer(points, split, buffer_km)
+
+
+def block_numbers(
+    points: Tensor,
+    degrees: float = 10.0,
+    km: float | None = None,
+    origin: tuple[float, float] = (0.0, 0.0),
+) -> Rows:
+    """Number the blocks that have points, and say in which each point lies.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        degrees: Side of a block.
+        km: Side of a block instead, all of which have the same area.
+        origin: Corner of a block of degrees, as ``(longitude, latitude)``.
+
+    Returns:
+        Numbers of shape ``(N,)``, from 0 to the number of blocks.
+
+    Raises:
+        ValueError: If there are no points, or the side is not positive.
+    """
+    side = degrees if km is None else km
+    if not (side > 0 and math.isfinite(side)):
+        raise ValueError(f'The side of a block must be positive, not {side}.')
+    if not len(points):
+        raise ValueError('There are no points to split.')
+    lonlat = check_points(points).detach().cpu().double().numpy()
+    if km is None:
+        lon, lat = np.floor((lonlat - origin) / degrees).T
+        key = lat * ROW_STRIDE + lon
+    else:
+        key = _equal_area_cells(lonlat[:, 0], lonlat[:, 1], km)
+    blocks: Rows = np.unique(key, return_inverse=True)[1].reshape(-1)
+    return blocks
+
+
+def _equal_area_cells(
+    lon: NDArray[np.float64], lat: NDArray[np.float64], km: float
+) -> NDArray[np.float64]:
+    """Number cells of one area, nearly square, in rows between parallels."""
+    rows = max(1, round(math.pi * RADIUS_KM / km))
+    edges = (
+        2 * math.pi * (RADIUS_KM / km) ** 2 * np.cos(np.linspace(0, np.pi, rows + 1))
+    )
+    columns = np.maximum(1, np.round(edges[:-1] - edges[1:]))
+    before = np.concatenate(([0], np.cumsum(columns)))
+    # A row gets the part of the sphere that its whole number of cells stands for.
+    depth = (1 - np.sin(np.deg2rad(lat))) / 2 * before[-1]
+    row = np.clip(np.searchsorted(before, depth, 'right') - 1, 0, rows - 1)
+    # Both ends of a row meet at the antimeridian.
+    column = np.floor((lon + 180) / 360 * columns[row]) % columns[row]
+    cells: NDArray[np.float64] = before[row] + column
+    return cells
+
+
+def _choose(
+    sizes: NDArray[np.int64], free: Sequence[int], wanted: float, later: int
+) -> list[int]:
+    """Choose blocks that have about as many points as are wanted."""
+    chosen, number = list[int](), 0
+    for block in free:
+        # A block that would lead farther from what is wanted is left to others.
+        if len(chosen) < len(free) - later and sizes[block] < 2 * (wanted - number):
+            chosen.append(block)
+            number += int(sizes[block])
+    return chosen or [min(free, key=lambda block: int(sizes[block]))]
+
+
+# By a column, and by folds -------------------------------------------------------------
+
+
+def column_split(
+    names: Sequence[Any] | NDArray[Any],
+    points: Tensor,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    buffer_km: float = 0,
+) -> Split:
+    """Split rows as a column of their table says.
+
+    Args:
+        names: What each row is for, such as ``'train'``, ``'val'`` and ``'test'``, in
+            letters of any case; rows without a name are left out.
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        val_fraction: Share of the training rows, taken at random, to validate on if
+            the column names none for that.
+        seed: Seed of what validates.
+        buffer_km: Training points nearer to a test point are left out.
+
+    Returns:
+        The split.
+
+    Raises:
+        ValueError: If a name is not known, or none is for training or for testing.
+    """
+    if len(names) != len(points):
+        raise ValueError(f'{len(names)} names for {len(points)} points.')
+    known = (*TRAIN_NAMES, *VAL_NAMES, *TEST_NAMES)
+    words = ['' if pd.isna(n) else str(n).strip().lower() for n in names]
+    for row, word in enumerate(words):
+        if word and word not in known:
+            raise ValueError(
+                f'Row {row}, counted from 0, is for {names[row]!r}. '
+                f'{near_matches(word, known)}'
+            )
+    train, val, test = (
+        np.flatnonzero(np.isin(words, among))
+        for among in (TRAIN_NAMES, VAL_NAMES, TEST_NAMES)
+    )
+    split = Split(train, val, test)
+    for part in ('train', 'test'):
+        if not len(getattr(split, part)):
+            raise ValueError(f'The column names no row {part!r}, only {_most(words)}.')
+    if not len(val):
+        split = _with_validation(split, val_fraction, seed)
+    return with_buffer(points, split, buffer_km)
+
+
+def _most(words: Sequence[str]) -> list[str]:
+    return sorted(set(words) - {''})[:10]
+
+
+def fold_splits(
+    points: Tensor,
+    folds: Folds,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    buffer_km: float = 0,
+) -> list[Split]:
+    """Test on each fold in turn, and train and validate on the others.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        folds: Rows of each fold.
+        val_fraction: Share of the rows of the others, taken at random, to validate on.
+        seed: Seed of what validates.
+        buffer_km: Training points nearer to a test point are left out.
+
+    Returns:
+        A split for each fold.
+
+    Raises:
+        ValueError: If a fold is empty or has all points.
+    """
+    splits = []
+    for number, fold in enumerate(folds):
+        test = np.zeros(len(points), bool)
+        test[fold] = True
+        if test.all() or not test.any():
+            raise ValueError(
+                f'Fold {number} of {len(folds)} has {int(test.sum())} of the '
+                f'{len(test)} points. Take fewer folds, or smaller blocks.'
+            )
+        splits.append(with_test(points, test, val_fraction, seed, buffer_km))
+    return splits
+
+
+def with_test(
+    points: Tensor,
+    test: NDArray[np.bool_],
+    val_fraction: float,
+    seed: int,
+    buffer_km: float,
+) -> Split:
+    none = np.empty(0, np.int64)
+    split = Split(np.flatnonzero(~test), none, np.flatnonzero(test))
+    return with_buffer(points, _with_validation(split, val_fraction, seed), buffer_km)
+
+
+def _with_validation(split: Split, fraction: float, seed: int) -> Split:
+    """Take a share of the training rows to validate on."""
+    if not 0 <= fraction < 1:
+        raise ValueError(
+            f'val_fraction must be at least 0 and less than 1, not {fraction}.'
+        )
+    if fraction == 0:
+        return split
+    part = random_split(len(split.train), (1 - fraction, fraction, 0.0), seed)
+    return replace(split, train=split.train[part.train], val=split.train[part.val])
+
+
+# What all of them share ----------------------------------------------------------------
+
+
+def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
+    """Leave out training points that are near a test point.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        split: The split.
+        buffer_km: Distance on the sphere at which training points may stay. 0 keeps
+            all of them, also those at the place of a test point.
+
+    Returns:
+        The split of those that are left.
+
+    Raises:
+        ValueError: If no training point is left, or the distance is negative.
+    """
+    if not (buffer_km >= 0 and math.isfinite(buffer_km)):
+        raise ValueError(f'buffer_km must be 0 or more, not {buffer_km}.')
+    if buffer_km == 0 or not len(split.test):
+        return split
+    lon, lat = check_points(points).detach().cpu().double().numpy().T
+    vectors = unit_vectors(lon, lat)
+    distance, _ = cKDTree(vectors[split.test]).query(
+        vectors[split.train], distance_upper_bound=chord(buffer_km)
+    )
+    far = np.isinf(distance)
+    if not far.any():
+        raise ValueError(
+            f'All {len(far)} training points lie within {buffer_km:g} km of a test point. '
+            'Take a smaller buffer, or larger blocks.'
+        )
+    return replace(split, train=split.train[far])
+
+
+def check_fractions(fractions: Fractions) -> None:
+    """Refuse shares that are none.
+
+    Args:
+        fractions: Shares to train on, to validate on and to test on.
+
+    Raises:
+        ValueError: If they do not add up to 1, or none is for training.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or fractions[0] <= 0:
+        raise ValueError(
+            'fractions are three shares, to train on, to validate on and to test on, '
+            f'the first of them more than 0; not {fractions}.'
+        )
+    if abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(f'fractions must add up to 1, not {sum(fractions):g}.')
+
+
+def _check_parts(split: Split, fractions: Fractions, what: str) -> None:
+    for part, fraction in zip(fields(split), fractions, strict=True):
+        if fraction > 0 and not len(getattr(split, part.name)):
+            raise ValueError(
+                f'{what} leave none for {part.name!r} at a share of {fraction:g}.'
+            )
+
+
+def _by_part(parts: NDArray[np.int_]) -> Split:
+    return Split(*(np.flatnonzero(parts == part) for part in range(3)))
+
+
+def _sorted(*rows: Rows) -> Split:
+    return Split(*(np.sort(part) for part in rows))

@@ -1,0 +1,69 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Arrays that are made once a machine and mapped into memory after that."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..utils.files import atomic_path
+
+__all__ = ('cache_folder', 'cached_array')
+
+# Raise it whenever the arithmetic behind a cached array changes.
+RECIPE = 1
+
+
+def cache_folder() -> Path:
+    """Return the folder of arrays that layers have made.
+
+    Returns:
+        What ``TORCHGEO_CONCEPTS_CACHE`` names, else ``~/.cache/torchgeo-concepts/layers``.
+    """
+    folder = os.environ.get('TORCHGEO_CONCEPTS_CACHE')
+    if folder:
+        return Path(folder).expanduser()
+    return Path.home() / '.cache' / 'torchgeo-concepts' / 'layers'
+
+
+def cached_array(name: str, key: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """Map an array into memory, after making it if this machine has not yet.
+
+    Args:
+        name: What it is, in words joined by hyphens.
+        key: What changes whenever the data do, such as version and size of their file.
+        make: Makes it.
+
+    Returns:
+        The array, read-only. It is held in memory if the folder cannot be written.
+    """
+    digest = hashlib.sha256(f'{RECIPE} {key}'.encode())
+    file = cache_folder() / f'{name}-{digest.hexdigest()[:12]}.npy'
+    mapped = _mapped(file)
+    if mapped is not None:
+        return mapped
+    array = np.ascontiguousarray(make())
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as temporary, temporary.open('wb') as stream:
+            np.save(stream, array, allow_pickle=False)
+    except OSError:
+        # A full or read-only disk costs time, not the result.
+        return array
+    mapped = _mapped(file)
+    return array if mapped is None else mapped
+
+
+def _mapped(file: Path) -> NDArray[Any] | None:
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode='r', allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        # Not there, or damaged: then it is made again.
+        return None
+    return np.asarray(array)

@@ -1,0 +1,146 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Height of the ground, and what follows from it: relief and slope."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..geo.sphere import KM_PER_DEGREE
+from .base import Layer, RasterLayer, Source
+from .neighbourhood import disc_mean, disc_rows
+from .rasters import read_npz, read_raster
+
+__all__ = (
+    'TOPOGRAPHY',
+    'coarse_elevation',
+    'elevation',
+    'heights',
+    'relative_height',
+    'relief',
+    'slope',
+)
+
+TOPOGRAPHY = Source(
+    distribution='itur',
+    files=('itur/data/1511/v2_topo.npz',),
+    terms='The package is under the MIT licence; ITU-R publishes its digital maps with '
+    'its Recommendations, whose terms could not be verified offline.',
+    citation='Recommendation ITU-R P.1511-2 (2019)',
+)
+
+MAPZEN = Source(
+    distribution='pvlib',
+    files=('pvlib/data/Altitude.h5',),
+    terms='The package is under BSD-3-Clause; the heights are aggregated from open data '
+    'that ask for attribution (listed at github.com/tilezen/joerd), some of them with '
+    'rights reserved.',
+    citation='Mapzen terrain tiles, as resampled by pvlib',
+)
+
+ROWS, COLUMNS = 2160, 4320
+CELL_KM = KM_PER_DEGREE / 12
+
+
+def heights() -> NDArray[np.float32]:
+    """Read heights in m on cells of 5 minutes, 0 at sea, of shape (2160, 4320)."""
+    # Two cells more on each side than the Earth has.
+    grid = read_npz(TOPOGRAPHY.paths()[0], (ROWS + 4, COLUMNS + 4))
+    return grid[2:-2, 2:-2].astype(np.float32)
+
+
+def elevation() -> Layer:
+    """Return the height of the ground above mean sea level, 0 at sea."""
+    return _terrain('elevation', heights, 'height above sea level', 'm')
+
+
+def relief(radius_km: int) -> Layer:
+    """Return the difference in height between the highest and lowest ground around.
+
+    Args:
+        radius_km: How far from a point ground counts.
+    """
+    title = f'relief within {radius_km} km'
+    make = partial(_relief, radius_km)
+    return _terrain(f'relief-{radius_km}-km', make, title, 'm')
+
+
+def relative_height(radius_km: int) -> Layer:
+    """Return the height above the mean of what lies around, negative in valleys.
+
+    Args:
+        radius_km: How far from a point ground, or the sea, counts.
+    """
+    title = f'height above the mean within {radius_km} km'
+    make = partial(_relative_height, radius_km)
+    return _terrain(f'height-above-{radius_km}-km', make, title, 'm')
+
+
+def slope() -> Layer:
+    """Return the slope between cells of 5 minutes, much gentler than that underfoot."""
+    return _terrain('slope', _slope, 'slope over about 20 km', 'degree')
+
+
+def _terrain(name: str, make: Callable[[], Any], title: str, unit: str) -> Layer:
+    return RasterLayer(
+        name,
+        make,
+        title=title,
+        group='terrain',
+        unit=unit,
+        resolution_km=9.3,
+        source=TOPOGRAPHY,
+    )
+
+
+def coarse_elevation() -> Layer:
+    """Return heights in steps of 28 m from other data, unknown at sea."""
+    return RasterLayer(
+        'elevation-mapzen',
+        _coarse_heights,
+        title='height above sea level in steps of 28 m (Mapzen)',
+        group='terrain',
+        unit='m',
+        resolution_km=9.3,
+        source=MAPZEN,
+    )
+
+
+def _coarse_heights() -> NDArray[np.float32]:
+    steps = read_raster(MAPZEN.paths()[0], (1, ROWS, COLUMNS))[0]
+    metres = steps.astype(np.float32) * 28 - 450
+    return np.where(steps == 255, np.float32(np.nan), metres)
+
+
+def _relief(radius_km: int) -> NDArray[np.float32]:
+    grid = heights()
+    highest, lowest = grid.copy(), grid.copy()
+    for row, near, size in disc_rows((ROWS, COLUMNS), radius_km):
+        maximum = ndimage.maximum_filter1d(grid[near], size, mode='wrap')
+        minimum = ndimage.minimum_filter1d(grid[near], size, mode='wrap')
+        np.maximum(highest[row], maximum, out=highest[row])
+        np.minimum(lowest[row], minimum, out=lowest[row])
+    return highest - lowest
+
+
+def _relative_height(radius_km: int) -> NDArray[np.float32]:
+    grid = heights()
+    return (grid - disc_mean(grid, radius_km)).astype(np.float32)
+
+
+def _slope() -> NDArray[np.float32]:
+    grid = heights().astype(np.float64)
+    lat = np.deg2rad(90 - (np.arange(ROWS) + 0.5) / 12)
+    # Towards the poles columns crowd: reach for one about as far away as a row.
+    steps = np.maximum(1, np.rint(1 / np.cos(lat)).astype(np.int64))
+    east = np.empty_like(grid)
+    for row, step in enumerate(np.minimum(steps, COLUMNS // 4)):
+        rise = np.roll(grid[row], -step) - np.roll(grid[row], step)
+        east[row] = rise / (2 * step * CELL_KM * np.cos(lat[row]))
+    north = np.gradient(grid, CELL_KM, axis=0)
+    return np.rad2deg(np.arctan(np.hypot(east, north) / 1000)).astype(np.float32)

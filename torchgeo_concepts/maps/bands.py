@@ -1,0 +1,223 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""What of an encoder can be mapped: scores of concepts, and embeddings as colours."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..concepts.bank import Concept, ConceptBank
+from ..embed.points import Precision, embed_points
+from ..geo.raster_grid import RasterGrid
+from ..io.geotiff import Band
+from ..utils.devices import Device
+
+__all__ = ('ConceptScores', 'PrincipalColours')
+
+# Points that principal components are fitted on, and how they are drawn.
+SAMPLE_SIZE, MIN_SAMPLE = 4096, 32
+SAMPLE_SEED = 0
+
+# Percentiles of a component that have no red, green or blue, and all of it.
+DARK, BRIGHT = 2.0, 98.0
+
+
+@runtime_checkable
+class _Grounded(Protocol):
+    """An encoder with concept scores."""
+
+    @property
+    def bank(self) -> ConceptBank: ...
+
+    def concepts(self, points: Tensor, calibrated: bool = False) -> Tensor: ...
+
+
+class ConceptScores(nn.Module):
+    """Scores of some of an encoder's concepts."""
+
+    def __init__(
+        self, encoder: nn.Module, names: Sequence[str], calibrated: bool = True
+    ) -> None:
+        """Initialize a new ConceptScores instance.
+
+        Args:
+            encoder: An encoder with concept scores.
+            names: Names, ids or aliases of concepts, in the order of the outputs.
+            calibrated: Give probabilities of classes, and quantities in their units,
+                instead of standardised scores.
+
+        Raises:
+            ValueError: If the encoder has no concept scores or no such concept; the
+                message lists near matches.
+        """
+        super().__init__()
+        if not isinstance(encoder, _Grounded):
+            raise ValueError(
+                f'{type(encoder).__name__} has no concept scores, so no concept= can '
+                'be mapped. Take one that has some, such as concept_earth, or weights= '
+                'of a safetensors file that ConceptEarth.save wrote.'
+            )
+        self.encoder = encoder
+        self.calibrated = calibrated
+        self.indices = [encoder.bank.index(name) for name in names]
+
+    @property
+    def bands(self) -> list[Band]:
+        """What the outputs mean."""
+        bank = self.encoder.bank
+        return [self._band(bank[index]) for index in self.indices]
+
+    def _band(self, concept: Concept) -> Band:
+        if not self.calibrated:
+            return Band(concept.name, kind='score', id=concept.id)
+        if concept.kind == 'class':
+            return Band(concept.name, kind='probability', id=concept.id)
+        return Band(concept.name, unit=concept.unit, id=concept.id)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Forward pass.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+        Returns:
+            Scores of shape ``(N, k)``.
+        """
+        scores = self.encoder.concepts(points, calibrated=self.calibrated)
+        return scores[:, self.indices]
+
+
+class PrincipalColours(nn.Module):
+    """The first three principal components of embeddings as red, green and blue.
+
+    A component is 0 and 1 at the 2nd and 98th percentile of the embeddings that it was
+    fitted on; colours beyond are not clipped, so that they stay linear in the embedding.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, encoder: nn.Module, embedding: Tensor) -> None:
+        """Initialize a new PrincipalColours instance.
+
+        Args:
+            encoder: A location encoder.
+            embedding: Embeddings of shape ``(N, d)`` that components are fitted on.
+
+        Raises:
+            ValueError: If there are fewer than three embeddings or features.
+        """
+        super().__init__()
+        if min(embedding.shape) < 3:
+            raise ValueError(
+                'Three colours need three principal components, of embeddings of at '
+                f'least shape (3, 3), not {tuple(embedding.shape)}.'
+            )
+        embedding = embedding.double()
+        mean = embedding.mean(dim=0)
+        _, spread, axes = torch.linalg.svd(embedding - mean, full_matrices=False)
+        axes = axes[:3].T
+        # The sign of a component is arbitrary: its largest entry shall be positive.
+        largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+        axes = axes * torch.where(largest < 0, -1.0, 1.0)
+        values = ((embedding - mean) @ axes).numpy()
+        low, high = torch.from_numpy(np.percentile(values, [DARK, BRIGHT], axis=0))
+        self.encoder = encoder
+        self.variance: list[float] = (spread[:3] ** 2 / (spread**2).sum()).tolist()
+        for name, value in (('mean', mean), ('axes', axes), ('low', low)):
+            self.register_buffer(name, value.float())
+        # What does not vary is dark, not infinite.
+        self.register_buffer('high', torch.where(high > low, high, low + 1).float())
+
+    @classmethod
+    def fit(
+        cls,
+        encoder: nn.Module,
+        grid: RasterGrid,
+        is_wanted: Callable[[NDArray[np.float64]], NDArray[np.bool_]] | None = None,
+        *,
+        device: Device = 'auto',
+        precision: Precision = 'float32',
+        batch_size: int = 8192,
+    ) -> Self:
+        """Fit components on points of an area, equally dense on the Earth everywhere.
+
+        They depend on the area and not on the pixels, so that maps of one area have the
+        same colours at any resolution.
+
+        Args:
+            encoder: A location encoder.
+            grid: The grid over the area.
+            is_wanted: Tells which points count, such as those on land.
+            device: Where to compute.
+            precision: Type of the matrix products.
+            batch_size: Number of points to embed at a time.
+
+        Returns:
+            The colours.
+
+        Raises:
+            ValueError: If hardly any points of the area count.
+        """
+        points = _sample(grid, is_wanted)
+        if len(points) < MIN_SAMPLE:
+            raise ValueError(
+                f'Of the area {grid.area} only {len(points)} points of a sample are on '
+                'the map, too few to fit colours on. Take a larger area.'
+            )
+        embedding = embed_points(
+            encoder,
+            points,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            progress=False,
+        )
+        return cls(encoder, embedding)
+
+    @property
+    def bands(self) -> list[Band]:
+        """What the outputs mean."""
+        return [
+            Band(f'principal component {i}, {share:.0%} of variance', kind='colour')
+            for i, share in enumerate(self.variance, start=1)
+        ]
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Forward pass.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+        Returns:
+            Red, green and blue of shape ``(N, 3)``.
+        """
+        centred = self.encoder(points).float() - self.mean
+        colours: Tensor = (centred @ self.axes - self.low) / (self.high - self.low)
+        return colours
+
+
+def _sample(
+    grid: RasterGrid,
+    is_wanted: Callable[[NDArray[np.float64]], NDArray[np.bool_]] | None,
+) -> Tensor:
+    rng = np.random.default_rng(SAMPLE_SEED)
+    west, south, east, north = grid.area
+    low, high = np.sin(np.deg2rad([south, north]))
+    parts: list[NDArray[np.float64]] = []
+    # Most of an area is on its grid; islands in an ocean may need many draws.
+    for _ in range(50):
+        lat = np.rad2deg(np.arcsin(rng.uniform(low, high, SAMPLE_SIZE)))
+        points = np.column_stack((rng.uniform(west, east, SAMPLE_SIZE), lat))
+        points = points[grid.contains(points)]
+        parts.append(points if is_wanted is None else points[is_wanted(points)])
+        if sum(map(len, parts)) >= SAMPLE_SIZE:
+            break
+    return torch.from_numpy(np.concatenate(parts)[:SAMPLE_SIZE])

@@ -1,0 +1,359 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Maps of what an encoder, or any function of points, says about an area."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import torchgeo_concepts
+
+from ..embed.points import Precision, embed_points
+from ..geo.raster_grid import RasterGrid
+from ..io.geotiff import BLOCK, Band, open_geotiff
+from ..layers import get_layer
+from ..models.concept_earth import ConceptEarth
+from ..models.concept_geoclip import ConceptGeoCLIP
+from ..models.loading import load_encoder, resolve_weights
+from ..utils.devices import Device
+from ..utils.files import check_writable
+from ..utils.hashing import hash_state
+from ..utils.names import with_unit
+from .bands import ConceptScores, PrincipalColours
+from .predictions import Predictions, load_predictions
+
+__all__ = (
+    'ConceptScores',
+    'MapReport',
+    'PrincipalColours',
+    'map_encoder',
+    'map_values',
+)
+
+DEFAULT_ENCODER = 'concept_earth'
+
+# Files that say what they hold, by the name that their metadata give.
+FILES: dict[str, Callable[[Path], nn.Module]] = {
+    'concept_earth': ConceptEarth.load,
+    'concept_geoclip': ConceptGeoCLIP.load,
+}
+
+type PointFunction = Callable[[Tensor], Tensor | ArrayLike]
+
+
+def _on_land() -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
+    land = get_layer('land')
+    # Says what to install, before any work is done, if the mask is not there.
+    land.source.paths()
+    return lambda points: land(points) == 1
+
+
+def map_values(
+    function: PointFunction,
+    output: Path | str,
+    grid: RasterGrid,
+    bands: Sequence[Band],
+    *,
+    land_only: bool = False,
+    batch_size: int = 8192,
+    tags: Mapping[str, str] | None = None,
+    progress: bool | None = None,
+) -> Path:
+    """Map any function of points, such as the predictions of a trained model.
+
+    Writes a cloud-optimised GeoTIFF file, block by block, so memory does not grow with
+    the map. A pixel has the value at its centre; one that is not on Earth, or not on
+    land if only land is asked for, has NaN. The file appears when it is complete, and
+    not at all if anything fails before.
+
+    Args:
+        function: Takes points of shape ``(N, 2)`` as ``(longitude, latitude)`` in
+            degrees, in float64, and returns values of shape ``(N, bands)``, or ``(N,)``
+            for a single band.
+        output: GeoTIFF file to write, ending in .tif or .tiff.
+        grid: Its pixels.
+        bands: What the function returns.
+        land_only: Leave out the sea; needs the extra ``cities`` or ``layers``.
+        batch_size: Most points to call the function with at a time.
+        tags: What made the map; kept in its metadata beside date and version.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: If the output cannot be written.
+        ValueError: If the function does not return a value a band for each point.
+    """
+    output = Path(output)
+    _check_output(output)
+    if batch_size < 1:
+        raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
+    if not bands:
+        raise ValueError('A map needs at least one band.')
+    is_wanted = _on_land() if land_only else None
+    about = {
+        **(tags or {}),
+        'date': datetime.now(UTC).isoformat(timespec='seconds'),
+        'torchgeo_concepts': torchgeo_concepts.__version__,
+    }
+    with (
+        tqdm(
+            total=grid.width * grid.height,
+            unit='pixel',
+            unit_scale=True,
+            # tqdm takes None for: show on a terminal only.
+            disable=None if progress is None else not progress,
+        ) as bar,
+        open_geotiff(output, grid, bands, about) as writer,
+    ):
+        for window in grid.windows(BLOCK):
+            points, chosen = grid.points(window)
+            if is_wanted is not None:
+                chosen[chosen] = is_wanted(points[chosen])
+            bar.update(int((~chosen).sum()))
+            values = np.full((len(points), len(bands)), np.nan, dtype=np.float32)
+            wanted = torch.from_numpy(points[chosen])
+            parts = [
+                _call(function, batch, len(bands), bar.update)
+                for batch in torch.split(wanted, batch_size)
+                if len(batch)
+            ]
+            if parts:
+                values[chosen] = np.concatenate(parts)
+            shape = len(bands), window.height, window.width
+            writer.write(values.T.reshape(shape), window)
+    return output
+
+
+def _call(
+    function: PointFunction,
+    points: Tensor,
+    num_bands: int,
+    update: Callable[[int], object],
+) -> NDArray[np.float32]:
+    with torch.no_grad():
+        values = torch.as_tensor(function(points)).detach().cpu().float()
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.shape != (len(points), num_bands):
+        raise ValueError(
+            f'For {len(points)} points and {num_bands} bands the function must return '
+            f'shape {(len(points), num_bands)}, not {tuple(values.shape)}.'
+        )
+    update(len(points))
+    return values.numpy()
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix.lower() not in ('.tif', '.tiff'):
+        raise ValueError(f'The map is a GeoTIFF: {output} must end in .tif or .tiff.')
+    check_writable(output)
+
+
+def _load(
+    model: str | None, weights: str | None, download: bool
+) -> tuple[nn.Module, dict[str, str]]:
+    """Load an encoder by the names of it and its weights, and say which it is."""
+    if weights is not None and weights.endswith('.safetensors'):
+        path = Path(weights)
+        name = _model_of(path)
+        if model not in (None, name):
+            raise ValueError(f'{path} holds {name}, not {model}; omit model=.')
+        encoder = FILES[name](path)
+        digest = hash_state(encoder.state_dict())
+        return encoder, {
+            'encoder': name,
+            'weights': path.name,
+            'weights_sha256': digest,
+        }
+    name = model or DEFAULT_ENCODER
+    member = resolve_weights(name, weights)
+    encoder = load_encoder(name, weights, download=download)
+    return encoder, {'encoder': name, 'weights': str(member)}
+
+
+def _model_of(path: Path) -> str:
+    """Read which model a file holds."""
+    if not path.is_file():
+        raise FileNotFoundError(f'There are no weights {path}.')
+    try:
+        with safe_open(path, 'pt') as file:
+            name: str = (file.metadata() or {}).get('model', '')
+    except SafetensorError as error:
+        raise ValueError(f'{path} cannot be read as safetensors: {error}.') from error
+    if name not in FILES:
+        known = ' or '.join(FILES)
+        raise ValueError(f'{path} says of no model that it holds; {known} would do.')
+    return name
+
+
+def _check_embeds(model: nn.Module, name: str) -> None:
+    """Check that a registered model is a location encoder, by embedding a point."""
+    try:
+        embed_points(model, [[0.0, 0.0]], device='cpu', progress=False)
+    except (IndexError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{name} is no location encoder: it cannot embed a point ({error}).'
+        ) from error
+
+
+def map_encoder(
+    output: Path,
+    model: str | None = None,
+    weights: str | None = None,
+    checkpoint: Path | None = None,
+    concept: Sequence[str] = (),
+    calibrated: bool = True,
+    bounds: Sequence[float] | None = None,
+    crs: str = 'EPSG:4326',
+    resolution: float | None = None,
+    width: int | None = None,
+    land_only: bool = False,
+    png: bool = True,
+    precision: Precision = 'float32',
+    device: Device = 'auto',
+    batch_size: int = 8192,
+    download: bool = False,
+    progress: bool | None = None,
+) -> 'MapReport':
+    """Map what an encoder says, or a trained task predicts, about an area.
+
+    Writes a cloud-optimised GeoTIFF file of any size, and a figure of it.
+
+    Args:
+        output: GeoTIFF file to write, ending in .tif or .tiff.
+        model: Name of a location encoder in TorchGeo's registry. By default,
+            concept_earth, or that of the file given as weights.
+        weights: Name of its weights, or a safetensors file of this package. By default,
+            the first weights of the encoder.
+        checkpoint: Checkpoint of LocationRegression or LocationClassification, whose
+            predictions are mapped instead: each target with the bounds of its
+            interval, if it has one, or the likeliest class.
+        concept: Names or ids of concepts, one for each band. By default, the first
+            three principal components of the embedding, as colours.
+        calibrated: Map probabilities of classes, and quantities in their units, instead
+            of standardised scores.
+        bounds: West, south, east and north of the area in degrees; it crosses the
+            antimeridian if west > east. By default, the area that the CRS is for.
+        crs: Coordinate reference system of the map, such as EPSG:6933.
+        resolution: Size of a pixel in units of the CRS.
+        width: Number of columns instead; if neither is given, there are 720 pixels
+            along the longer side.
+        land_only: Leave out the sea.
+        png: Write a figure beside the map.
+        precision: Type of the matrix products. Faster and less exact in bfloat16.
+        device: Where to compute. By default, on a GPU if there is one.
+        batch_size: Number of points to compute at a time.
+        download: Download the weights if they are not on this machine.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        What was done.
+
+    Raises:
+        OSError: If the output cannot be written.
+        ValueError: If there is no such encoder, weights, concept, area or CRS, or the
+            checkpoint needs more than points; the message says which.
+    """
+    start = time.perf_counter()
+    output = Path(output)
+    figure = output.with_suffix('.png') if png else None
+    _check_output(output)
+    if figure is not None:
+        check_writable(figure)
+    grid = RasterGrid.over(bounds, crs, resolution=resolution, width=width)
+    settings: dict[str, Any] = {
+        'device': device,
+        'precision': precision,
+        'batch_size': batch_size,
+    }
+    mapped: ConceptScores | PrincipalColours | Predictions
+    if checkpoint is not None:
+        if model or weights or concept or not calibrated:
+            raise ValueError(
+                'Predictions of a checkpoint= are mapped as they are: omit model=, '
+                'weights= and concept=, and standardised scores.'
+            )
+        mapped, about = load_predictions(Path(checkpoint))
+    else:
+        encoder, about = _load(model, weights, download)
+        _check_embeds(encoder, about['encoder'])
+        if concept:
+            mapped = ConceptScores(encoder, concept, calibrated)
+            kind = 'calibrated' if calibrated else 'standardised'
+            about['feature'] = f'concepts, {kind}'
+        else:
+            is_wanted = _on_land() if land_only else None
+            mapped = PrincipalColours.fit(encoder, grid, is_wanted, **settings)
+            about['feature'] = 'embedding, first three principal components'
+    map_values(
+        partial(embed_points, mapped, **settings, progress=False),
+        output,
+        grid,
+        mapped.bands,
+        land_only=land_only,
+        batch_size=batch_size,
+        tags=about,
+        progress=progress,
+    )
+    if figure is not None:
+        from ..plot.maps import save_figure
+
+        save_figure(output, figure)
+    return MapReport(
+        output, figure, grid, tuple(mapped.bands), about, time.perf_counter() - start
+    )
+
+
+@dataclass(frozen=True)
+class MapReport:
+    """What :func:`map_encoder` did.
+
+    Attributes:
+        output: The map that was written.
+        figure: The figure of it, if one was asked for.
+        grid: Its pixels.
+        bands: What they hold.
+        about: What made them.
+        seconds: Wall-clock time of everything.
+    """
+
+    output: Path
+    figure: Path | None
+    grid: RasterGrid
+    bands: tuple[Band, ...]
+    about: Mapping[str, str]
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return the report in a few lines."""
+        grid, size = self.grid, self.output.stat().st_size / 1e6
+        names = [with_unit(b.name, b.unit) for b in self.bands]
+        if self.bands[0].kind == 'colour':
+            names = [self.about['feature']]
+        keys = ('encoder', 'task', 'weights', 'checkpoint')
+        maker, file = (self.about[key] for key in keys if key in self.about)
+        made_by = f'{maker} ({file})'
+        rate = grid.width * grid.height / self.seconds
+        pixels = f'{grid.width:,} x {grid.height:,} pixels'
+        lines = [
+            f'{"; ".join(names)} by {made_by}',
+            f'{pixels} in {grid.crs.name}, {size:,.2f} MB: {self.output}',
+            f'{self.seconds:.1f} s, {rate:,.0f} pixels/s with writing',
+        ]
+        if self.figure is not None:
+            lines.insert(2, f'figure: {self.figure}')
+        return '\n'.join(lines)

@@ -1,0 +1,115 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Predictions of trained tasks, as bands of a map."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..io.geotiff import Band
+from ..utils.hashing import hash_state
+from ..utils.modes import evaluating
+
+# What regression says of a target beside its prediction.
+BOUNDS = {'lower': 'lower bound', 'upper': 'upper bound'}
+
+
+class Predictions(nn.Module):
+    """What a task predicts at points."""
+
+    def __init__(self, task: Any) -> None:
+        """Initialize a new Predictions instance.
+
+        Args:
+            task: A trained LocationRegression or LocationClassification.
+        """
+        super().__init__()
+        self.task = task
+        with torch.no_grad(), evaluating(task):
+            found = task.predict_step({'point': torch.zeros(1, 2)}, 0)
+        self.keys = [key for key in ('prediction', *BOUNDS) if key in found]
+
+    @property
+    def bands(self) -> list[Band]:
+        """What the outputs mean."""
+        classes: tuple[str, ...] = getattr(self.task, 'classes', ())
+        if classes:
+            return [Band('class', kind='class', classes=classes)]
+        return [
+            Band(f'{name}, {BOUNDS[key]}' if key in BOUNDS else name, unit)
+            for name, unit in zip(self.task.target_names, self.task.units, strict=True)
+            for key in self.keys
+        ]
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Forward pass.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+        Returns:
+            Predictions of each target and the bounds of its interval, or numbers of
+            classes, of shape ``(N, bands)``.
+        """
+        found = self.task.predict_step({'point': points}, 0)
+        parts = [found[key].float() for key in self.keys]
+        return torch.stack(parts, dim=-1).reshape(len(points), -1)
+
+
+def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
+    """Load the task of a checkpoint, and say which it is.
+
+    Args:
+        path: A checkpoint of LocationRegression or LocationClassification.
+
+    Returns:
+        Its predictions, and what the metadata of a map say of it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds something else, or a task that needs more than points.
+    """
+    from ..tasks import LocationClassification, LocationRegression
+
+    saved = _read(path)
+    location = saved.get('location')
+    if location is None:
+        raise ValueError(
+            f'{path} is no checkpoint of LocationRegression or LocationClassification.'
+        )
+    extra = ', '.join(map(repr, location['extra_names']))
+    if extra:
+        raise ValueError(
+            f'The model of {path} needs the columns {extra} besides points, and a map '
+            'has none.'
+        )
+    if saved['hyper_parameters']['image_model'] is not None:
+        raise ValueError(
+            f'The model of {path} needs images besides points, and a map has none.'
+        )
+    kind = (
+        LocationClassification
+        if 'classes' in location['targets']
+        else LocationRegression
+    )
+    task = kind.load_from_checkpoint(path, map_location='cpu', weights_only=True)
+    return Predictions(task), {
+        'task': kind.__name__,
+        'checkpoint': path.name,
+        'checkpoint_sha256': hash_state(saved['state_dict']),
+        'feature': 'predictions',
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f'There is no checkpoint {path}.')
+    try:
+        saved: Any = torch.load(path, map_location='cpu', weights_only=True)
+    except (EOFError, RuntimeError, UnpicklingError) as error:
+        raise ValueError(f'{path} cannot be read as a checkpoint.') from error
+    return saved if isinstance(saved, dict) else {}

@@ -1,0 +1,9 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Figures that several rooms draw."""
+
+from .maps import plot_map, save_figure
+from .splits import plot_split
+
+__all__ = ('plot_map', 'plot_split', 'save_figure')

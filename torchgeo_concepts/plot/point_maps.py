@@ -1,0 +1,72 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Maps that points are drawn on."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from ..layers import get_layer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Room around the points, in parts of their extent and at least so many degrees.
+MARGIN, MIN_MARGIN = 0.05, 1.0
+
+# Cells along the longer side of the grid that the coastline is drawn from.
+COAST_CELLS = 720
+
+
+def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
+    """Make a map of longitude and latitude that has room for points.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+    Returns:
+        The figure and its axes, with the coastline if global-land-mask is installed.
+    """
+    from matplotlib import pyplot as plt
+
+    low, high = points.double().min(dim=0).values, points.double().max(dim=0).values
+    margin = (MARGIN * (high - low)).clamp(min=MIN_MARGIN)
+    limit = points.new_tensor([180.0, 90.0]).double()
+    west, south = (low - margin).maximum(-limit).tolist()
+    east, north = (high + margin).minimum(limit).tolist()
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout='constrained')
+    axes.set_xlim(west, east)
+    axes.set_ylim(south, north)
+    axes.set_xlabel('longitude [°]')
+    axes.set_ylabel('latitude [°]')
+    # Degrees of longitude are as long as they are in the middle of the map.
+    axes.set_aspect(1 / max(0.2, np.cos(np.deg2rad((south + north) / 2))))
+    draw_coast(axes)
+    return figure, axes
+
+
+def draw_coast(axes: 'Axes') -> None:
+    """Draw the coastline in a map of longitudes and latitudes, if it is installed.
+
+    Args:
+        axes: The map; longitudes may go on beyond 180.
+    """
+    land = get_layer('land')
+    if not land.is_installed:
+        return
+    (west, east), (south, north) = axes.get_xlim(), axes.get_ylim()
+    step = max(east - west, north - south) / COAST_CELLS
+    lon = np.arange(west + step / 2, east, step)
+    lat = np.arange(south + step / 2, north, step)
+    x, y = np.meshgrid(lon, lat)
+    is_land = land.at((x.ravel() + 180) % 360 - 180, y.ravel()).reshape(x.shape)
+    if is_land.min() < is_land.max():
+        axes.contour(lon, lat, is_land, [0.5], colors='0.6', linewidths=0.5, zorder=0)
+
+
+def point_size(number: int) -> float:
+    """Return the area of a dot, in points², at which so many can be told apart."""
+    return float(np.clip(20_000 / max(number, 1), 0.5, 20))

@@ -1,0 +1,10 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Search for the place where an image was taken."""
+
+from .candidates import Candidates, candidate_points
+from .gallery import Gallery
+from .geolocator import Geolocator, Locations
+
+__all__ = ('Candidates', 'Gallery', 'Geolocator', 'Locations', 'candidate_points')

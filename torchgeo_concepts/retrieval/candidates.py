@@ -1,0 +1,138 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Points that may be the answer to where an image was taken."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pyproj import Geod, Proj
+from torch import Tensor
+
+from ..geo.points import check_points
+from ..io.tables import open_table
+from ..layers import get_layer
+from ..models.geoclip import geoclip_gallery
+
+__all__ = ('Candidates', 'candidate_points', 'land_lattice', 'read_points')
+
+# Longitudes of consecutive points of a Fibonacci lattice differ by this turn.
+GOLDEN_TURN = (math.sqrt(5) - 1) / 2
+
+# Points to look up on the land mask at a time.
+LATTICE_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Candidate points.
+
+    Attributes:
+        points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
+        area_km2: Area that each of them stands for, if they all stand for the same.
+    """
+
+    points: Tensor
+    area_km2: float | None = None
+
+
+def candidate_points(source: str, *, download: bool = False) -> Candidates:
+    """Get candidate points by the name that a configuration gives them.
+
+    Args:
+        source: ``'geoclip'`` for GeoCLIP's 100,000 points of MP-16, ``'land:KM'`` for
+            an equal-area lattice over land with one point in each square of that many
+            kilometres, or the path of a table with points.
+        download: Download GeoCLIP's gallery if it is not on this machine.
+
+    Returns:
+        The points.
+
+    Raises:
+        ValueError: If the source is none of these.
+        FileNotFoundError: If there is no such table, or GeoCLIP's gallery is not on
+            this machine.
+    """
+    if source == 'geoclip':
+        return Candidates(geoclip_gallery(download=download))
+    if source.startswith('land:'):
+        try:
+            spacing_km = float(source.removeprefix('land:'))
+        except ValueError:
+            raise ValueError(
+                f"'land:' needs a spacing in kilometres, such as 'land:25', not "
+                f'{source!r}.'
+            ) from None
+        return Candidates(land_lattice(spacing_km), spacing_km**2)
+    if not Path(source).exists():
+        raise FileNotFoundError(
+            f"{source!r} is neither 'geoclip', 'land:KM' nor a table of points."
+        )
+    return Candidates(read_points(Path(source)))
+
+
+def read_points(path: Path | str) -> Tensor:
+    """Read all points of a table.
+
+    Args:
+        path: Any file that :func:`~torchgeo_concepts.io.tables.open_table` reads.
+
+    Returns:
+        Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees, in float32.
+
+    Raises:
+        ValueError: If a row has no point on Earth; the message names the first.
+    """
+    batches = []
+    for batch in open_table(Path(path)).batches():
+        for row, problem in sorted(batch.problems.items()):
+            raise ValueError(f'{path}, row {batch.first_row + row}: {problem}')
+        batches.append(batch.points)
+    if not batches:
+        raise ValueError(f'{path} has no points.')
+    return torch.from_numpy(np.concatenate(batches)).float()
+
+
+def land_lattice(spacing_km: float) -> Tensor:
+    """Spread points over all land, each for the same area of WGS84.
+
+    They are those points of a Fibonacci lattice that the mask of global-land-mask has
+    as land, to about a kilometre. It needs the extra ``layers``.
+
+    Args:
+        spacing_km: Side of a square of the area that a point stands for. Land has
+            about 149 million square kilometres: 3.9 km make 10 million points.
+
+    Returns:
+        Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
+
+    Raises:
+        ValueError: If the spacing is not positive.
+        ImportError: If global-land-mask is not installed.
+    """
+    if not spacing_km > 0:
+        raise ValueError(f'spacing_km must be positive, not {spacing_km}.')
+    land = get_layer('land')
+    number = max(1, round(_earth_area_km2() / spacing_km**2))
+    # Its height is the authalic latitude's sine, so that equal steps are equal areas.
+    equal_area = Proj(proj='cea', ellps='WGS84')
+    top = equal_area(0, 90)[1]
+    parts = []
+    for start in range(0, number, LATTICE_BLOCK):
+        index = np.arange(start, min(start + LATTICE_BLOCK, number))
+        height = top * (1 - (2 * index + 1) / number)
+        _, lat = equal_area(np.zeros(len(index)), height, inverse=True)
+        lon = 360 * np.mod(index * GOLDEN_TURN, 1) - 180
+        points = np.column_stack((lon, lat))[land.at(lon, lat) == 1]
+        parts.append(points.astype(np.float32))
+    return check_points(torch.from_numpy(np.concatenate(parts)))
+
+
+def _earth_area_km2() -> float:
+    geod = Geod(ellps='WGS84')
+    equatorial, eccentricity = geod.a / 1000, math.sqrt(geod.es)
+    flattening = (1 - geod.es) / eccentricity * math.atanh(eccentricity)
+    return 2 * math.pi * equatorial**2 * (1 + flattening)

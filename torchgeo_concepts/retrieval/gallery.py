@@ -1,0 +1,396 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Galleries of candidate points, encoded once, that images are matched against."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from torch import Tensor, nn
+from tqdm import tqdm
+
+import torchgeo_concepts
+
+from ..geo.points import PointsLike, as_points, check_points
+from ..geo.sphere import chord, unit_vectors
+from ..models.image_location import ImageLocationModel
+from ..utils.files import atomic_path
+from ..utils.hashing import hash_state
+from ..utils.modes import evaluating
+
+__all__ = ('Gallery', 'Space', 'encoder_hash')
+
+Space = Literal['x', 'z', 'both']
+
+# Queries to compare with a block of candidates at a time.
+QUERIES = 1024
+
+# Candidates to look up in a tree at a time.
+TREE_BLOCK = 1_000_000
+
+
+class Gallery:
+    """Candidate points, encoded once.
+
+    A gallery in a folder is mapped into memory, so that it may be larger than that, and
+    opens at once.
+    """
+
+    def __init__(
+        self,
+        points: NDArray[Any],
+        vectors: NDArray[Any],
+        space: Space = 'x',
+        candidates: NDArray[np.bool_] | None = None,
+        area_km2: float | None = None,
+        unit: bool = True,
+        made_by: str | None = None,
+    ) -> None:
+        """Initialize a new Gallery instance; :meth:`build` and :meth:`load` do it.
+
+        Args:
+            points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
+            vectors: Vectors of shape ``(M, d)``.
+            space: Where the vectors are: embeddings ``'x'``, projections ``'z'``, or both
+                side by side.
+            candidates: Which of the points may be found. By default, all.
+            area_km2: Area that each point stands for, if all stand for the same.
+            unit: Compare by cosine. If false, by the dot product, for vectors that are
+                not of unit length.
+            made_by: Hash of the encoder, as :func:`encoder_hash` makes it, if known.
+
+        Raises:
+            ValueError: If there is not one vector for each point, or no point at all.
+        """
+        if len(points) != len(vectors) or not len(points):
+            raise ValueError(
+                f'A gallery needs points with a vector each, not {len(points)} points '
+                f'and {len(vectors)} vectors.'
+            )
+        self.points = points
+        self.vectors = vectors
+        self.space = space
+        self.area_km2 = area_km2
+        self.unit = unit
+        self.made_by = made_by
+        everything = np.ones(len(points), dtype=bool)
+        self.candidates = everything if candidates is None else candidates
+
+    def __len__(self) -> int:
+        """Return the number of points that may be found."""
+        return int(self.candidates.sum())
+
+    @classmethod
+    def build(
+        cls,
+        encoder: nn.Module,
+        points: PointsLike,
+        folder: Path | str | None = None,
+        *,
+        space: Space = 'x',
+        area_km2: float | None = None,
+        dtype: Literal['float32', 'float16'] = 'float16',
+        batch_size: int = 8192,
+        progress: bool | None = None,
+    ) -> 'Gallery':
+        """Encode points.
+
+        Args:
+            encoder: A location encoder, or a model of images and locations, on the
+                device where to compute.
+            points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
+                takes.
+            folder: Where to write the gallery. In memory if not given.
+            space: ``'x'`` for embeddings, ``'z'`` for projections onto concepts, of
+                encoders that have ``project``, ``'both'`` for the two side by side.
+            area_km2: Area that each point stands for, if all stand for the same, as
+                those of :func:`~torchgeo_concepts.retrieval.candidates.land_lattice` do.
+            dtype: Type in which vectors are kept.
+            batch_size: Number of points to encode at a time.
+            progress: Show a progress bar. By default, on a terminal only.
+
+        Returns:
+            The gallery.
+
+        Raises:
+            ValueError: If the encoder has no projections, or there are no points.
+        """
+        if space not in get_args(Space):
+            raise ValueError(f'space must be one of {get_args(Space)}, not {space!r}.')
+        tensor = as_points(points, dtype=torch.float32)
+        if not len(tensor):
+            raise ValueError('A gallery needs at least one point.')
+        first = _encode(encoder, tensor[:1], space)
+        shape = (len(tensor), first.shape[1])
+        unit = space == 'x' or _is_unit(encoder)
+        if folder is None:
+            vectors = np.empty(shape, dtype)
+            _fill(vectors, encoder, tensor, space, batch_size, progress)
+            made_by = encoder_hash(encoder)
+            return cls(tensor.numpy(), vectors, space, None, area_km2, unit, made_by)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Without it the folder holds no gallery until all parts of the new one are there.
+        (folder / 'gallery.json').unlink(missing_ok=True)
+        with atomic_path(folder / 'vectors.npy') as temporary:
+            vectors = np.lib.format.open_memmap(temporary, 'w+', dtype, shape)
+            _fill(vectors, encoder, tensor, space, batch_size, progress)
+            vectors.flush()
+        with (
+            atomic_path(folder / 'points.npy') as temporary,
+            temporary.open('wb') as file,
+        ):
+            np.save(file, tensor.numpy())
+        info = {
+            'space': space,
+            'area_km2': area_km2,
+            'unit': unit,
+            'encoder': encoder_hash(encoder),
+            'version': torchgeo_concepts.__version__,
+        }
+        with atomic_path(folder / 'gallery.json') as temporary:
+            temporary.write_text(json.dumps(info))
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> 'Gallery':
+        """Open a gallery that :meth:`build` wrote.
+
+        Args:
+            folder: The folder.
+
+        Returns:
+            The gallery, mapped into memory.
+
+        Raises:
+            FileNotFoundError: If the folder holds no gallery.
+        """
+        folder = Path(folder)
+        if not (folder / 'gallery.json').is_file():
+            raise FileNotFoundError(f'{folder} holds no gallery.')
+        info = json.loads((folder / 'gallery.json').read_text())
+        points, vectors = (
+            np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
+            for name in ('points', 'vectors')
+        )
+        kept = (info.get(name) for name in ('area_km2', 'unit', 'encoder'))
+        return cls(points, vectors, info['space'], None, *kept)
+
+    def without(self, points: Tensor, within_km: float = 0.002) -> 'Gallery':
+        """Leave out candidates where other points are, such as those of a test set.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+            within_km: Distance up to which candidates are left out. The default makes
+                up for rounding to 32 bits.
+
+        Returns:
+            A gallery of the other candidates, which shares the vectors of this one.
+        """
+        others = KDTree(_on_sphere(check_points(points).cpu().numpy()))
+        limit = chord(within_km)
+        candidates = self.candidates.copy()
+        for start in range(0, len(candidates), TREE_BLOCK):
+            block = slice(start, start + TREE_BLOCK)
+            near, _ = others.query(
+                _on_sphere(self.points[block]), distance_upper_bound=limit
+            )
+            candidates[block] &= np.isinf(near)
+        return Gallery(
+            self.points,
+            self.vectors,
+            self.space,
+            candidates,
+            self.area_km2,
+            self.unit,
+            self.made_by,
+        )
+
+    def search(
+        self, queries: Tensor, top_k: int = 1, block: int = 65_536
+    ) -> tuple[Tensor, Tensor]:
+        """Find the candidates that are most similar to each query.
+
+        Args:
+            queries: Vectors of shape ``(N, d)`` in the space of the gallery.
+            top_k: Number of candidates for each query; all, if there are fewer.
+            block: Number of candidates to compare at a time.
+
+        Returns:
+            Points of shape ``(N, top_k, 2)`` and cosines of shape ``(N, top_k)``, the
+            most similar first.
+
+        Raises:
+            ValueError: If the queries have another number of features, or *top_k* is
+                less than 1.
+        """
+        points, cosine, _ = self.search_probable(queries, 1.0, top_k, block)
+        return points, cosine
+
+    @torch.no_grad()
+    def search_probable(
+        self, queries: Tensor, scale: float, top_k: int = 1, block: int = 65_536
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Find the most similar candidates, and how probable each of them is.
+
+        Args:
+            queries: Vectors of shape ``(N, d)`` in the space of the gallery.
+            scale: Factor of the cosines, the inverse of a temperature.
+            top_k: Number of candidates for each query; all, if there are fewer.
+            block: Number of candidates to compare at a time.
+
+        Returns:
+            What :meth:`search` returns, and probabilities of shape ``(N, top_k)``: the
+            softmax over all candidates.
+
+        Raises:
+            ValueError: As :meth:`search` does.
+        """
+        if top_k < 1:
+            raise ValueError(f'top_k must be at least 1, not {top_k}.')
+        parts = [
+            self._best(some, scale, top_k, block) for some in queries.split(QUERIES)
+        ]
+        if not parts:
+            parts = [self._best(queries, scale, top_k, block)]
+        points, cosine, probability = (
+            torch.cat(part) for part in zip(*parts, strict=True)
+        )
+        return points, cosine, probability
+
+    def _best(
+        self, queries: Tensor, scale: float, top_k: int, block: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        best = queries.new_empty(len(queries), 0, dtype=torch.float32)
+        index = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
+        total = torch.full_like(best.sum(dim=1), -torch.inf)
+        for cosine, number in self._compare(queries, block):
+            total = torch.logaddexp(total, (scale * cosine).logsumexp(dim=1))
+            cosine, order = cosine.topk(min(top_k, cosine.shape[1]), dim=1)
+            best = torch.cat((best, cosine), dim=1)
+            index = torch.cat((index, number[order]), dim=1)
+            best, order = best.topk(min(top_k, best.shape[1]), dim=1)
+            index = index.gather(1, order)
+        points = torch.from_numpy(self.points[index.cpu().numpy()])
+        probability = (scale * best - total[:, None]).exp()
+        return points, best.cpu(), probability.cpu()
+
+    @torch.no_grad()
+    def ranks(self, queries: Tensor, points: Tensor, block: int = 65_536) -> Tensor:
+        """Tell how far down the list the candidate nearest to each true point comes.
+
+        Args:
+            queries: Vectors of shape ``(N, d)`` in the space of the gallery.
+            points: True points of shape ``(N, 2)`` as ``(longitude, latitude)``.
+            block: Number of candidates to compare at a time.
+
+        Returns:
+            Number of candidates at least as similar as the one nearest to the truth, of
+            shape ``(N,)``: 1 if that comes first.
+        """
+        which = np.flatnonzero(self.candidates)
+        tree = KDTree(_on_sphere(self.points[which]))
+        nearest = which[tree.query(_on_sphere(check_points(points).cpu().numpy()))[1]]
+        target = torch.from_numpy(nearest).to(queries.device)[:, None]
+        parts = [
+            self._ranks(some, nodes, block)
+            for some, nodes in zip(
+                queries.split(QUERIES), target.split(QUERIES), strict=True
+            )
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
+
+    def _ranks(self, queries: Tensor, target: Tensor, block: int) -> Tensor:
+        # The similarity of the nearest, from the same products as all others.
+        own = torch.zeros(len(queries), 1, device=queries.device)
+        for cosine, number in self._compare(queries, block):
+            own += (cosine * (number == target)).sum(dim=1, keepdim=True)
+        rank = torch.zeros(len(queries), dtype=torch.long, device=queries.device)
+        for cosine, _ in self._compare(queries, block):
+            rank += (cosine >= own).sum(dim=1)
+        return rank.cpu()
+
+    def _compare(self, queries: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield cosines with some candidates at a time, and the rows of these."""
+        dim = self.vectors.shape[1]
+        if queries.ndim != 2 or queries.shape[1] != dim:
+            raise ValueError(
+                f'The gallery has vectors of {dim} features, the queries have shape '
+                f'{tuple(queries.shape)}.'
+            )
+        if not len(self):
+            raise ValueError('The gallery has no candidate left.')
+        if not queries.isfinite().all():
+            bad = int((~queries.isfinite().all(dim=1)).nonzero()[0])
+            raise ValueError(f'Query {bad}, counted from 0, is not finite.')
+        queries = F.normalize(queries.float(), dim=1) if self.unit else queries.float()
+        for start in range(0, len(self.points), block):
+            chosen = np.flatnonzero(self.candidates[start : start + block])
+            if len(chosen):
+                vectors = self.vectors[start : start + block][chosen]
+                part = torch.from_numpy(vectors.astype(np.float32)).to(queries.device)
+                number = torch.from_numpy(start + chosen).to(queries.device)
+                yield queries @ part.T, number
+
+
+def _on_sphere(points: NDArray[Any]) -> NDArray[np.float64]:
+    lon, lat = points.astype(np.float64).T
+    return unit_vectors(lon, lat)
+
+
+def encoder_hash(encoder: nn.Module) -> str:
+    """Compute a text that changes with the weights that turn points into vectors.
+
+    Args:
+        encoder: A location encoder, or a model of images and locations.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    if isinstance(encoder, ImageLocationModel):
+        state = encoder.encoder.state_dict()
+        basis = encoder.alignment.basis.state_dict()
+        return hash_state(state | {f'basis.{name}': v for name, v in basis.items()})
+    return hash_state(encoder.state_dict())
+
+
+def _is_unit(encoder: nn.Module) -> bool:
+    return not isinstance(encoder, ImageLocationModel) or encoder.alignment.basis.unit
+
+
+def _encode(encoder: nn.Module, points: Tensor, space: Space) -> Tensor:
+    parameter = next(encoder.parameters(), None)
+    points = points if parameter is None else points.to(parameter.device)
+    with torch.no_grad(), evaluating(encoder):
+        if isinstance(encoder, ImageLocationModel):
+            return encoder.embed_points(points, space).float().cpu()
+        encode: Any = encoder if space == 'x' else getattr(encoder, 'project', None)
+        if encode is None or space == 'both':
+            raise ValueError(
+                f'{type(encoder).__name__} has no projections onto concepts; use '
+                "space='x'."
+            )
+        return F.normalize(encode(points).float(), dim=1).cpu()
+
+
+def _fill(
+    vectors: NDArray[Any],
+    encoder: nn.Module,
+    points: Tensor,
+    space: Space,
+    batch_size: int,
+    progress: bool | None,
+) -> None:
+    disable = None if progress is None else not progress
+    with tqdm(total=len(points), unit='point', unit_scale=True, disable=disable) as bar:
+        for start in range(0, len(points), batch_size):
+            batch = points[start : start + batch_size]
+            vectors[start : start + batch_size] = _encode(encoder, batch, space).numpy()
+            bar.update(len(batch))

@@ -1,0 +1,240 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Where on Earth images were taken, found in a gallery of candidate points."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from ..io.images import read_image, to_tensor
+from ..models.image_location import ImageLocationModel
+from ..models.image_transforms import CenterCrop, Normalize
+from ..utils.modes import evaluating
+from .candidates import Candidates
+from .gallery import Gallery, Space, encoder_hash
+
+__all__ = ('Geolocator', 'ImagesLike', 'Locations', 'clip_preprocess')
+
+type ImageLike = str | Path | Image.Image | Tensor
+type ImagesLike = ImageLike | Sequence[ImageLike]
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Where each of some images may have been taken, the best first.
+
+    Attributes:
+        points: Points of shape ``(N, top_k, 2)`` as ``(longitude, latitude)``.
+        similarity: Similarity of the image to each, of shape ``(N, top_k)``.
+        probability: Softmax of the similarities over the whole gallery, of shape
+            ``(N, top_k)``.
+    """
+
+    points: Tensor
+    similarity: Tensor
+    probability: Tensor
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each image and candidate."""
+        number, top_k = self.similarity.shape
+        lon, lat = self.points.reshape(-1, 2).T.numpy()
+        return pd.DataFrame(
+            {
+                'image': np.repeat(np.arange(number), top_k),
+                'rank': np.tile(np.arange(1, top_k + 1), number),
+                'lon': lon,
+                'lat': lat,
+                'similarity': self.similarity.flatten().numpy(),
+                'probability': self.probability.flatten().numpy(),
+            }
+        )
+
+
+def clip_preprocess(size: int = 224) -> Callable[[Tensor], Tensor]:
+    """Make the function that prepares an image the way CLIP and GeoCLIP take it.
+
+    Args:
+        size: Side of the square that is cropped, in pixels.
+
+    Returns:
+        Function from an image of shape ``(3, H, W)`` in 0..255 to ``(3, size, size)``.
+    """
+    crop, normalize = CenterCrop(size), Normalize()
+
+    def prepare(image: Tensor) -> Tensor:
+        prepared: Tensor = normalize(crop({'image': image}))['image']
+        return prepared
+
+    return prepare
+
+
+class Geolocator:
+    """Finds where images were taken.
+
+    The gallery is encoded once, so that each further image costs one pass of the image
+    tower and one search.
+    """
+
+    def __init__(
+        self,
+        model: ImageLocationModel,
+        gallery: Gallery,
+        preprocess: Callable[[Tensor], Tensor] | None = None,
+        scale: float = 100.0,
+    ) -> None:
+        """Initialize a new Geolocator instance.
+
+        Args:
+            model: Embeds the images.
+            gallery: Candidates in the space of the model that the images are compared
+                in, such as :meth:`build` makes.
+            preprocess: Prepares an image of shape ``(C, H, W)`` in 0..255 for the
+                model. By default, that of CLIP.
+            scale: Factor of the similarities in the probabilities. A higher one makes
+                the first more probable. It changes no order.
+
+        Raises:
+            ValueError: If another model made the gallery.
+        """
+        if gallery.made_by not in (None, encoder_hash(model)):
+            raise ValueError(
+                'Another model made the gallery. Make one with Geolocator.build.'
+            )
+        self.model = model
+        self.gallery = gallery
+        self.preprocess = preprocess or clip_preprocess()
+        self.scale = scale
+
+    @classmethod
+    def build(
+        cls,
+        model: ImageLocationModel,
+        candidates: Candidates | Tensor,
+        folder: Path | str | None = None,
+        *,
+        space: Space | None = None,
+        preprocess: Callable[[Tensor], Tensor] | None = None,
+        scale: float = 100.0,
+        progress: bool | None = None,
+    ) -> 'Geolocator':
+        """Encode candidate points, and search them.
+
+        Args:
+            model: Embeds images and points.
+            candidates: Candidate points, such as those of
+                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points`.
+            folder: Where to keep the gallery. In memory if not given.
+            space: ``'x'`` to compare embeddings, ``'z'`` to compare by concepts. By
+                default, what the model was trained to compare.
+            preprocess: As for the class.
+            scale: As for the class.
+            progress: Show a progress bar. By default, on a terminal only.
+
+        Returns:
+            The geolocator.
+        """
+        if isinstance(candidates, Tensor):
+            candidates = Candidates(candidates)
+        gallery = Gallery.build(
+            model,
+            candidates.points,
+            folder,
+            space=space or model.alignment.align,
+            area_km2=candidates.area_km2,
+            progress=progress,
+        )
+        return cls(model, gallery, preprocess, scale)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        images: ImagesLike,
+        top_k: int = 5,
+        batch_size: int = 32,
+        progress: bool | None = None,
+    ) -> Locations:
+        """Find where images were taken.
+
+        Args:
+            images: One image or several: paths, PIL images, or tensors of shape
+                ``(C, H, W)`` or ``(N, C, H, W)`` with values in 0..255.
+            top_k: Number of candidates for each image; all, if there are fewer.
+            batch_size: Number of images to embed at a time.
+            progress: Show a progress bar. By default, on a terminal only.
+
+        Returns:
+            The best candidates of each image, in the order of the images.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            UnreadableImageError: If a file is no image, or a damaged one.
+            ValueError: If there are no images.
+        """
+        several = _as_list(images)
+        if not several:
+            raise ValueError('There are no images to locate.')
+        parts = []
+        disable = None if progress is None else not progress
+        with (
+            evaluating(self.model),
+            tqdm(total=len(several), unit='image', disable=disable) as bar,
+        ):
+            for batch in _batches(several, batch_size):
+                queries = self.model.embed_images(
+                    self.prepare(batch), self.gallery.space
+                )
+                parts.append(self.gallery.search_probable(queries, self.scale, top_k))
+                bar.update(len(batch))
+        return Locations(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def prepare(self, images: ImagesLike) -> Tensor:
+        """Prepare images for the model, on its device.
+
+        Args:
+            images: Images in any form that :meth:`predict` takes.
+
+        Returns:
+            Their pixels as the model takes them, of shape ``(N, C, H, W)``.
+        """
+        prepared = [self.preprocess(_as_tensor(image)) for image in _as_list(images)]
+        return torch.stack(prepared).to(next(self.model.parameters()).device)
+
+
+def _as_list(images: ImagesLike) -> list[ImageLike]:
+    if isinstance(images, Tensor) and images.ndim == 4:
+        return list(images)
+    if isinstance(images, (str, Path, Image.Image, Tensor)):
+        return [images]
+    return list(images)
+
+
+def _batches(images: list[ImageLike], size: int) -> Iterator[list[ImageLike]]:
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+def _as_tensor(image: ImageLike) -> Tensor:
+    if isinstance(image, Tensor):
+        if image.ndim != 3:
+            raise ValueError(
+                f'An image must have shape (C, H, W), not {tuple(image.shape)}.'
+            )
+        if image.is_floating_point() and 0 < image.max() <= 1:
+            raise ValueError(
+                'An image must have values in 0..255. Multiply one in 0..1 by 255.'
+            )
+        return image.float()
+    if isinstance(image, Image.Image):
+        return to_tensor(image, 'the image')
+    path = Path(image)
+    if not path.is_file():
+        raise FileNotFoundError(f'No image {path}.')
+    return read_image(path, str(path))

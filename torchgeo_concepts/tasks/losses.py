@@ -1,0 +1,337 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Losses that align images with locations, and both in concept space."""
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..geo.points import check_points
+from ..utils.distributed import gather, global_rank
+
+__all__ = (
+    'ConceptDivergence',
+    'DivergenceKind',
+    'InfoNCE',
+    'PointQueue',
+    'concept_divergence',
+    'info_nce',
+    'masked_mse',
+)
+
+DivergenceKind = Literal['paper', 'cauchy_schwarz', 'mmd']
+
+EARTH_RADIUS_KM = 6371.0
+
+
+def info_nce(
+    query: Tensor,
+    key: Tensor,
+    scale: Tensor | float = 1.0,
+    negatives: Tensor | None = None,
+    symmetric: bool = False,
+) -> Tensor:
+    r"""Contrast each query's own key with all other keys.
+
+    .. math::
+        -\frac{1}{N} \sum_i \log \frac{\exp(s \, q_i \cdot k_i)}
+        {\sum_j \exp(s \, q_i \cdot k_j) + \sum_m \exp(s \, q_i \cdot n_m)}
+
+    In data-parallel training, keys come from the batches of all processes. The mean of
+    the losses of all processes is then the loss of the global batch.
+
+    If you use this loss in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.1807.03748
+
+    Args:
+        query: Queries of shape ``(N, d)``, images here. Unit vectors make cosines.
+        key: Keys of shape ``(N, d)``, locations here, in the order of the queries.
+        scale: Factor of the similarities, the inverse of a temperature.
+        negatives: Further keys of shape ``(M, d)`` that belong to no query.
+        symmetric: Average with the loss in the other direction, where each key looks
+            for its query. The further keys take no part in that.
+
+    Returns:
+        The loss, a scalar.
+    """
+    query, key = _in_full(query), _in_full(key)
+    negatives = negatives if negatives is None else _in_full(negatives)
+    with torch.autocast(query.device.type, enabled=False):
+        return _info_nce(query, key, scale, negatives, symmetric)
+
+
+def _info_nce(
+    query: Tensor,
+    key: Tensor,
+    scale: Tensor | float,
+    negatives: Tensor | None,
+    symmetric: bool,
+) -> Tensor:
+    keys = gather(key)
+    target = torch.arange(len(query), device=query.device) + global_rank() * len(query)
+    candidates = keys if negatives is None else torch.cat((keys, negatives))
+    loss = F.cross_entropy(scale * query @ candidates.T, target)
+    if symmetric:
+        back = F.cross_entropy(scale * key @ gather(query).T, target)
+        loss = (loss + back) / 2
+    return loss
+
+
+class InfoNCE(nn.Module):
+    """InfoNCE with a trained temperature.
+
+    If you use this loss in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.1807.03748
+    """
+
+    def __init__(
+        self,
+        logit_scale: float = 2.6593,
+        max_scale: float = 100.0,
+        symmetric: bool = False,
+    ) -> None:
+        """Initialize a new InfoNCE instance.
+
+        Args:
+            logit_scale: Natural logarithm of the initial factor of the similarities.
+                The default is that of CLIP and GeoCLIP, a temperature of 0.07.
+            max_scale: Largest factor. Higher values sharpen the contrast and may make
+                training unstable.
+            symmetric: Contrast in both directions, not from images to locations alone.
+        """
+        super().__init__()
+        self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
+        self.max_scale = max_scale
+        self.symmetric = symmetric
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor of the similarities."""
+        scale = self.logit_scale.exp()
+        # The gradient is that without the bound, so that training finds the way back.
+        return scale + (scale.clamp(max=self.max_scale) - scale).detach()
+
+    def forward(
+        self, query: Tensor, key: Tensor, negatives: Tensor | None = None
+    ) -> Tensor:
+        """Forward pass.
+
+        Args:
+            query: Queries of shape ``(N, d)``.
+            key: Keys of shape ``(N, d)``, in the order of the queries.
+            negatives: Further keys of shape ``(M, d)``.
+
+        Returns:
+            The loss, a scalar.
+        """
+        return info_nce(query, key, self.scale, negatives, self.symmetric)
+
+
+class PointQueue(nn.Module):
+    """Points of earlier batches, for use as further negatives.
+
+    The queue starts empty and keeps the latest points of the batches of all processes.
+    Points are displaced by Gaussian noise whenever they are used, so that the queue
+    does not teach the same few places to be wrong.
+
+    If you use this queue in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2309.16020
+    """
+
+    points: Tensor
+    pushed: Tensor
+
+    def __init__(self, size: int = 4096, noise_km: float = 1.0) -> None:
+        """Initialize a new PointQueue instance.
+
+        Args:
+            size: Most points to keep; more are more negatives and more work. May be 0.
+            noise_km: Standard deviation of the displacement to the east and to the
+                north, in kilometres.
+        """
+        super().__init__()
+        self.size = size
+        self.noise_km = noise_km
+        self.register_buffer('points', torch.zeros(size, 2))
+        self.register_buffer('pushed', torch.zeros((), dtype=torch.long))
+
+    def __len__(self) -> int:
+        """Return the number of points in the queue."""
+        return min(int(self.pushed), self.size)
+
+    @torch.no_grad()
+    def push(self, points: Tensor) -> None:
+        """Add the points of a batch; the oldest make room.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        """
+        points = check_points(points).to(self.points)
+        # Samples are dealt out to processes in turn: this is the order before that.
+        everywhere = gather(points).view(-1, len(points), 2).transpose(0, 1)
+        everywhere = everywhere.reshape(-1, 2)
+        latest = everywhere[len(everywhere) - min(self.size, len(everywhere)) :]
+        if self.size:
+            start = self.pushed + len(everywhere) - len(latest)
+            slots = torch.arange(len(latest), device=latest.device) + start
+            self.points[slots % self.size] = latest
+        self.pushed += len(everywhere)
+
+    @torch.no_grad()
+    def forward(self) -> Tensor:
+        """Return the queued points, displaced.
+
+        Returns:
+            Points of shape ``(len(self), 2)`` as ``(longitude, latitude)`` in degrees.
+        """
+        lon, lat = torch.deg2rad(self.points[: len(self)]).unbind(dim=1)
+        unit = torch.stack(
+            (lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1
+        )
+        # The same in each process, and again when training resumes.
+        generator = torch.Generator().manual_seed(int(self.pushed))
+        noise = torch.randn(unit.shape, generator=generator).to(unit)
+        # In space, where poles and antimeridian are places like any other.
+        noise *= self.noise_km / EARTH_RADIUS_KM
+        x, y, z = F.normalize(unit + noise, dim=1).unbind(dim=1)
+        moved = torch.stack((torch.atan2(y, x), torch.asin(z.clamp(-1, 1))), dim=1)
+        return torch.rad2deg(moved)
+
+
+def concept_divergence(
+    z_image: Tensor,
+    z_location: Tensor,
+    kind: DivergenceKind = 'paper',
+    sigma: float = 1.0,
+) -> Tensor:
+    r"""Tell how the concept projections of images differ from those of their locations.
+
+    With the Gaussian kernel :math:`K(a, b) = \exp(-|a - b|^2 / 2 \sigma^2)`:
+
+    .. math::
+        \text{paper:} \quad \frac{1}{N^2} \sum_{ij}
+        \log K(u_i, u_j) + \log K(v_i, v_j) - 2 \log K(u_i, v_j)
+
+        \text{cauchy\_schwarz:} \quad \log \frac{1}{N^2} \sum_{ij} K(u_i, u_j)
+        + \log \frac{1}{N^2} \sum_{ij} K(v_i, v_j)
+        - 2 \log \frac{1}{N^2} \sum_{ij} K(u_i, v_j)
+
+        \text{mmd:} \quad \frac{1}{N^2} \sum_{ij}
+        K(u_i, u_j) + K(v_i, v_j) - 2 K(u_i, v_j)
+
+    The logarithm of the kernel is a squared distance, so the first, Eq. 6 of the paper,
+    is :math:`|\bar u - \bar v|^2 / \sigma^2`: it sees the means alone. The other two are
+    zero only if the distributions are the same.
+
+    In data-parallel training, the batches of all processes make one.
+
+    If you use this loss in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2509.01910
+
+    Args:
+        z_image: Projections of images, of shape ``(N, k)``.
+        z_location: Projections of their locations, of shape ``(N, k)``.
+        kind: Which divergence.
+        sigma: Width of the kernel. Distances far below it count little, those far
+            above it all alike.
+
+    Returns:
+        The divergence, a scalar, 0 at best.
+    """
+    if kind not in get_args(DivergenceKind):
+        raise ValueError(
+            f'kind must be one of {get_args(DivergenceKind)}, not {kind!r}.'
+        )
+    images, locations = gather(_in_full(z_image)), gather(_in_full(z_location))
+    with torch.autocast(images.device.type, enabled=False):
+        logs = [
+            -_squared_distances(a, b) / (2 * sigma**2)
+            for a, b in ((images, images), (locations, locations), (images, locations))
+        ]
+    if kind == 'paper':
+        own, other, cross = (log.mean() for log in logs)
+    elif kind == 'mmd':
+        own, other, cross = (log.exp().mean() for log in logs)
+    else:
+        # The numbers of pairs cancel.
+        own, other, cross = (log.flatten().logsumexp(dim=0) for log in logs)
+    return own + other - 2 * cross
+
+
+def _in_full(vectors: Tensor) -> Tensor:
+    """Leave half precision, whose differences of near numbers are noise."""
+    half = vectors.dtype in (torch.float16, torch.bfloat16)
+    return vectors.float() if half else vectors
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    # Not torch.cdist, whose gradient at distance 0 is that of a root.
+    return (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
+
+
+class ConceptDivergence(nn.Module):
+    """Divergence between the concept projections of images and of their locations.
+
+    If you use this loss in your research, please cite the following paper:
+
+    * https://doi.org/10.48550/arXiv.2509.01910
+    """
+
+    def __init__(self, kind: DivergenceKind = 'paper', sigma: float = 1.0) -> None:
+        """Initialize a new ConceptDivergence instance.
+
+        Args:
+            kind: Which divergence, see :func:`concept_divergence`.
+            sigma: Width of the kernel.
+        """
+        super().__init__()
+        if kind not in get_args(DivergenceKind):
+            raise ValueError(
+                f'kind must be one of {get_args(DivergenceKind)}, not {kind!r}.'
+            )
+        self.kind = kind
+        self.sigma = sigma
+
+    def forward(self, z_image: Tensor, z_location: Tensor) -> Tensor:
+        """Forward pass.
+
+        Args:
+            z_image: Projections of images, of shape ``(N, k)``.
+            z_location: Projections of their locations, of shape ``(N, k)``.
+
+        Returns:
+            The divergence, a scalar.
+        """
+        return concept_divergence(z_image, z_location, self.kind, self.sigma)
+
+
+def masked_mse(
+    prediction: Tensor, target: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """Compute the mean squared error where the target is known.
+
+    Args:
+        prediction: Predictions of any shape.
+        target: Targets of the same shape, NaN where unknown.
+        weight: Weights of the errors, of a shape that broadcasts to theirs. By default,
+            all count alike.
+
+    Returns:
+        The loss, a scalar; 0 if nothing is known.
+
+    Example:
+        >>> masked_mse(torch.tensor([1.0, 2.0]), torch.tensor([3.0, torch.nan]))
+        tensor(4.)
+    """
+    known = ~target.isnan()
+    error = torch.where(known, prediction - target.nan_to_num(), 0).square()
+    if weight is not None:
+        error = error * weight
+    return error.sum() / known.sum().clamp(min=1)

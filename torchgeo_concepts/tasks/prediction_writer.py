@@ -1,0 +1,261 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Callbacks of Lightning."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import Tensor
+from torchgeo.datasets.utils import Sample
+
+import torchgeo_concepts
+
+from ..io.geoparquet import METADATA_KEY, point_geometry, point_metadata
+from ..utils.files import atomic_path, check_writable
+
+__all__ = ('PredictionWriter',)
+
+# Rows that are kept in memory, by a process and when all are put in order.
+SHARD_ROWS, MERGE_ROWS = 65_536, 1_048_576
+
+# Columns that the table itself has.
+OWN_COLUMNS = ('row', 'geometry')
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes what ``torchgeo predict`` predicts to a GeoParquet file.
+
+    .. code-block:: yaml
+
+       trainer:
+         callbacks:
+           - class_path: torchgeo_concepts.tasks.prediction_writer.PredictionWriter
+             init_args: {output: predictions.parquet}
+
+    Each process writes a file of its own beside the output. At the end they become one,
+    in which each row is once and in the order of the table, however many processes there
+    are. The output appears when it is complete. Pass ``--return_predictions=false`` to
+    keep predictions of many points out of memory.
+
+    Columns are the ``row`` of the point in its table, the predictions, and the
+    ``geometry``. Predictions of several numbers are named by the targets of the task,
+    with ``_lower`` and ``_upper`` for the bounds of intervals, and with a further ``_``
+    if that is the name of another target.
+    """
+
+    def __init__(self, output: str = 'predictions.parquet') -> None:
+        """Initialize a new PredictionWriter instance.
+
+        Args:
+            output: The file, ending in .parquet or .geoparquet. One that is there is
+                replaced. All processes must see the same folder.
+
+        Raises:
+            ValueError: If it has another ending.
+        """
+        super().__init__('batch')
+        self.output = Path(output)
+        if self.output.suffix.lower() not in ('.parquet', '.geoparquet'):
+            raise ValueError(
+                f'Predictions are GeoParquet: {output} must end in .parquet or '
+                '.geoparquet.'
+            )
+        self._pending: list[pa.Table] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    @property
+    def _folder(self) -> Path:
+        output = self.output.resolve()
+        return output.with_name(f'.{output.name}.shards')
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Fail before any work is done if the output cannot be written.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            OSError: If there is no such folder, or no permission to write to it.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage == 'predict':
+            check_writable(self.output)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make room for the files of all processes.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
+        if trainer.is_global_zero:
+            # What a run that was killed left behind is no part of this one.
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir()
+        trainer.strategy.barrier()
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Sample,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write the predictions of a batch.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            prediction: Tensors and lists by name, or a tensor.
+            batch_indices: Numbers of the samples in their dataset.
+            batch: The batch, with its ``'point'``, and its ``'row'`` if samples know it.
+            batch_idx: Number of the batch.
+            dataloader_idx: Number of the loader.
+
+        Raises:
+            ValueError: If there are several loaders, or no points or rows are known.
+        """
+        if dataloader_idx:
+            raise ValueError('PredictionWriter writes predictions of one loader only.')
+        found = prediction if isinstance(prediction, Mapping) else {
+            'prediction': prediction
+        }  # fmt: skip
+        rows = batch.get('row', batch_indices)
+        points = found.get('point', batch.get('point'))
+        if rows is None or points is None:
+            missing = "'point'" if points is None else "'row'"
+            raise ValueError(f'Batches need a {missing} to write their predictions.')
+        names = tuple(getattr(pl_module, 'target_names', ()))
+        columns = {
+            'row': pa.array(torch.as_tensor(rows).cpu().numpy(), pa.int64()),
+            **_columns(found, names),
+            'geometry': point_geometry(points.detach().cpu().double().numpy()),
+        }
+        self._pending.append(pa.table(columns))
+        if sum(map(len, self._pending)) >= SHARD_ROWS:
+            self._flush(trainer, pl_module)
+
+    def _flush(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self._pending:
+            return
+        table = pa.concat_tables(self._pending)
+        self._pending.clear()
+        if self._writer is None:
+            info = {
+                'task': type(pl_module).__name__,
+                'torchgeo_concepts': torchgeo_concepts.__version__,
+            }
+            schema = table.schema.with_metadata(
+                {b'geo': json.dumps(point_metadata()), METADATA_KEY: json.dumps(info)}
+            )
+            path = self._folder / f'{trainer.global_rank:05}.parquet'
+            self._writer = pq.ParquetWriter(path, schema, compression='zstd')
+        self._writer.write_table(table.cast(self._writer.schema))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make one file of those of all processes.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+        """
+        self._flush(trainer, pl_module)
+        self._close()
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            _merge(sorted(self._folder.glob('*.parquet')), self.output)
+            shutil.rmtree(self._folder)
+        trainer.strategy.barrier()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave nothing behind.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The task.
+            exception: What ended the run.
+        """
+        self._pending.clear()
+        self._close()
+        if trainer.predicting and trainer.is_global_zero:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _columns(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, pa.Array]:
+    """Make columns of predictions, one for each number of a point."""
+    columns: dict[str, pa.Array] = {}
+
+    def add(name: str, values: Any) -> None:
+        while name in columns or name in OWN_COLUMNS:
+            name += '_'
+        columns[name] = pa.array(values)
+
+    for key, value in found.items():
+        if key in ('row', 'point'):
+            continue
+        if not isinstance(value, Tensor):
+            add(key, value)
+            continue
+        array = value.detach().cpu()
+        numbers = (array.float() if array.is_floating_point() else array).numpy()
+        if numbers.ndim == 1:
+            add(key, numbers)
+            continue
+        for place, column in enumerate(numbers.reshape(len(numbers), -1).T):
+            add(_column_name(key, place, numbers.shape[1], names), column)
+    return columns
+
+
+def _column_name(key: str, place: int, number: int, names: Sequence[str]) -> str:
+    if len(names) != number:
+        return f'{key}_{place}'
+    name = names[place]
+    if key == 'prediction' and name not in OWN_COLUMNS:
+        return name
+    name = f'{name}_{key}'
+    # Whatever comes first, a target has its own name.
+    while name in names:
+        name += '_'
+    return name
+
+
+def _merge(shards: Sequence[Path], output: Path) -> None:
+    """Put the rows of files in order, and leave out those that are there already."""
+    source = ds.dataset(list(shards))
+    rows = np.unique(source.to_table(columns=['row'])['row'].to_numpy())
+    with (
+        atomic_path(output) as temporary,
+        pq.ParquetWriter(temporary, source.schema, compression='zstd') as writer,
+    ):
+        for start in range(0, len(rows), MERGE_ROWS):
+            some = rows[start : start + MERGE_ROWS]
+            row = ds.field('row')
+            table = source.to_table(
+                filter=(row >= int(some[0])) & (row <= int(some[-1]))
+            )
+            # Samplers repeat rows to give all processes as many.
+            first = np.unique(table['row'].to_numpy(), return_index=True)[1]
+            writer.write_table(table.take(first))
