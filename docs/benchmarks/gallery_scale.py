@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument('--spacing-km', type=float, default=12.2)
     parser.add_argument('--queries', type=int, default=100)
     options = parser.parse_args()
-    encoder = load_encoder('geoclip_location')
+    encoder = load_encoder('geoclip_location', 'GeoCLIPLocation_Weights.MP16')
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         candidates = candidate_points(f'land:{options.spacing_km}')

@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from pictures import PackagedPicture
 from torch import Tensor
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.main import main

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from pictures import PackagedPicture
 from pictures.archives import extract_file
 from torchgeo.datasets import DatasetNotFoundError
 

@@ -486,7 +486,7 @@ class TestEncoders:
         assert left_out == []
 
     def test_size_of_downloaded_weights(self, hub_dir: Path) -> None:
-        member = resolve_weights('satclip')
+        member = resolve_weights('satclip', 'SATCLIP_VIT16_L40')
         assert _weights_file(member) is None
         file = hub_dir / 'checkpoints' / member.url.rpartition('/')[2]
         file.parent.mkdir(parents=True)

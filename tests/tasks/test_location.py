@@ -832,7 +832,7 @@ class TestErrors:
             trainer().fit(LocationClassification(Waves()), data('warm'))
 
     def test_no_concepts(self) -> None:
-        task = LocationRegression('geoclip_location', 'random', SMALL, features='z')
+        task = LocationRegression('geoclip_location', None, SMALL, features='z')
         with (
             pytest.warns(UserWarning, match='random weights'),
             pytest.raises(ValueError, match='has no concept scores'),
@@ -877,7 +877,7 @@ model:
   class_path: torchgeo_concepts.tasks.Location{kind}
   init_args:
     model: {model}
-    weights: random
+    weights: null
     freeze: false
     head: linear
 data:

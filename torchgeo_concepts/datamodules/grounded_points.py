@@ -32,7 +32,7 @@ class GroundedPointsDataModule(BatchedDataModule):
         layers: Sequence[Layer] = (),
         seed: int = 0,
         teacher: str = 'geoclip_location',
-        teacher_weights: str | None = None,
+        teacher_weights: str | None = 'GeoCLIPLocation_Weights.MP16',
         download: bool = False,
     ) -> None:
         """Initialize a new GroundedPointsDataModule instance.
@@ -49,7 +49,7 @@ class GroundedPointsDataModule(BatchedDataModule):
             layers: Layers of one's own, beside those that are installed.
             seed: Seed of the points to train on, and of their order.
             teacher: Name of the teacher in TorchGeo's registry.
-            teacher_weights: Name of its weights. By default, its first.
+            teacher_weights: Name of its weights, or a safetensors file of this package.
             download: Download the weights of the teacher if they are not on this machine.
         """
         super().__init__(GroundedPoints, batch_size, num_workers)

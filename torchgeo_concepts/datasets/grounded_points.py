@@ -21,7 +21,7 @@ from ..concepts.bank import ConceptBank
 from ..layers import Layer
 from ..layers.grounding import Groundings, installed_layers, load_groundings
 from ..models.concept_earth import Scale
-from ..models.loading import load_encoder, resolve_weights
+from ..models.loading import find_encoder, load_encoder
 from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
@@ -74,7 +74,7 @@ class GroundedPoints(NonGeoDataset):
         exclude_groups: Sequence[str] = (),
         layers: Sequence[Layer] = (),
         teacher: str = 'geoclip_location',
-        teacher_weights: str | None = None,
+        teacher_weights: str | None = 'GeoCLIPLocation_Weights.MP16',
         part_size: int = 50_000,
         progress: bool | None = None,
         download: bool = False,
@@ -92,7 +92,7 @@ class GroundedPoints(NonGeoDataset):
             layers: Layers of one's own, beside those that are installed. They add the
                 concepts that they measure.
             teacher: Name of the teacher in TorchGeo's registry.
-            teacher_weights: Name of its weights. By default, its first.
+            teacher_weights: Name of its weights, or a safetensors file of this package.
             part_size: Number of points in a file.
             progress: Show a progress bar. By default, on a terminal only.
             download: Download the weights of the teacher if they are not on this machine.
@@ -109,8 +109,9 @@ class GroundedPoints(NonGeoDataset):
                 f'blocks must be one of {get_args(Blocks)}, not {blocks!r}.'
             )
         self.root = Path(root)
-        self.teacher = str(resolve_weights(teacher, teacher_weights))
-        encoder = load_encoder(teacher, teacher_weights, download=download)
+        found = find_encoder(teacher, teacher_weights)
+        self.teacher = found.weights_name
+        encoder = load_encoder(found, download=download)
         everything = load_groundings(layers=(*installed_layers(), *layers))
         self.groundings = everything.without(exclude_groups)
         made = _Made(

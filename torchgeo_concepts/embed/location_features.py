@@ -15,7 +15,8 @@ from torch import nn
 
 from ..geo.points import PointsLike, as_points
 from ..models.features import FeatureKind, InputKind, coordinate_features
-from ..models.loading import load_encoder
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, load_encoder
+from ..models.protocols import GroundedEncoder
 from ..utils.devices import Device
 from .points import Precision, embed_points
 
@@ -40,10 +41,11 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: str | nn.Module = 'concept_earth',
-        weights: str | None = None,
+        model: str | nn.Module = DEFAULT_MODEL,
+        weights: str | None = DEFAULT_WEIGHTS,
         features: InputKind = 'x',
         *,
+        truncate_dim: int | None = None,
         batch_size: int = 8192,
         device: Device = 'auto',
         precision: Precision = 'float32',
@@ -54,10 +56,12 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
 
         Args:
             model: Name of a location encoder in TorchGeo's registry, or an encoder.
-            weights: Name of its weights. By default, the first weights of the model.
+            weights: Name of its weights, a safetensors file of this package, or None for
+                random weights.
             features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
                 for both side by side, ``'coordinates'`` for sines and cosines of
                 longitude and latitude.
+            truncate_dim: Number of principal components of the embedding to return.
             batch_size: Number of points to embed at a time.
             device: Where to compute; ``'auto'`` takes a GPU if there is one.
             precision: ``'bfloat16'`` is faster, and less exact.
@@ -68,6 +72,7 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
         self.model = model
         self.weights = weights
         self.features = features
+        self.truncate_dim = truncate_dim
         self.batch_size = batch_size
         self.device = device
         self.precision = precision
@@ -98,7 +103,7 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
             self.encoder_ = (
                 self.model
                 if isinstance(self.model, nn.Module)
-                else _load(self.model, self.weights, self.download)
+                else _load(self.model, self.weights, self.truncate_dim, self.download)
             )
         shape: tuple[int, ...] = getattr(X, 'shape', ())
         self.n_features_in_ = shape[1] if len(shape) == 2 else 2
@@ -158,7 +163,11 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
                 device=self.device,
                 progress=False,
             )
-            bank = getattr(self.encoder_, 'bank', None) if kind == 'z' else None
+            bank = (
+                self.encoder_.bank
+                if kind == 'z' and isinstance(self.encoder_, GroundedEncoder)
+                else None
+            )
             names += (
                 [f'{kind}{n}' for n in range(computed.shape[1])]
                 if bank is None
@@ -168,6 +177,8 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
 
 
 @lru_cache(maxsize=2)
-def _load(model: str, weights: str | None, download: bool) -> nn.Module:
+def _load(
+    model: str, weights: str | None, truncate_dim: int | None, download: bool
+) -> nn.Module:
     """Load an encoder once for all copies that a search makes of a transformer."""
-    return load_encoder(model, weights, download=download)
+    return load_encoder(model, weights, truncate_dim=truncate_dim, download=download)

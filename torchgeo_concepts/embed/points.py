@@ -26,7 +26,8 @@ from ..io.geoparquet import EmbeddingWriter
 from ..io.tables import GeometryCoordinates, OpenedTable, PointBatch, open_table
 from ..models.features import FeatureKind
 from ..models.features import features as compute_features
-from ..models.loading import load_encoder, resolve_weights
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder, load_encoder
+from ..models.protocols import GroundedEncoder, check_encoder
 from ..utils.devices import Device, find_device
 from ..utils.files import atomic_path, check_writable
 from ..utils.modes import evaluating
@@ -78,9 +79,10 @@ def embed_points(
 def embed_file(
     input: Path,
     output: Path,
-    model: str = 'geoclip_location',
-    weights: str | None = None,
+    model: str = DEFAULT_MODEL,
+    weights: str | None = DEFAULT_WEIGHTS,
     features: FeatureKind = 'x',
+    truncate_dim: int | None = None,
     lon: str | None = None,
     lat: str | None = None,
     crs: str | None = None,
@@ -105,8 +107,10 @@ def embed_file(
             Shapefile or FlatGeobuf file with a point in every row.
         output: GeoParquet file to write, ending in .parquet or .geoparquet.
         model: Name of a location encoder in TorchGeo's registry.
-        weights: Name of its weights. By default, the first weights of the model.
+        weights: Name of its weights, a safetensors file of this package, or None for
+            random weights.
         features: x for the embedding, z for the concept scores, xz for both.
+        truncate_dim: Number of principal components of the embedding to write.
         lon: Column of longitudes, or of eastings if crs is given. Found if not given.
         lat: Column of latitudes, or of northings if crs is given. Found if not given.
         crs: Coordinate reference system of the points, such as EPSG:3857, if the file
@@ -146,12 +150,12 @@ def embed_file(
         batch_rows=max(16_384, batch_size),
     )
     _check_columns(table, column)
-    member = resolve_weights(model, weights)
-    encoder = load_encoder(model, weights, download=download)
+    name = find_encoder(model, weights)
+    encoder = load_encoder(name, truncate_dim=truncate_dim, download=download)
     encode = _Encode(encoder, features, device, precision, batch_size)
     info = {
-        'model': model,
-        'weights': str(member),
+        'model': name.model,
+        'weights': name.weights_name,
         'features': features,
         'precision': precision,
         'torchgeo_concepts': torchgeo_concepts.__version__,
@@ -159,9 +163,8 @@ def embed_file(
         'column': column,
         'dim': _probe_dim(encode, model),
     }
-    bank = getattr(encoder, 'bank', None)
-    if features != 'x' and bank is not None:
-        info['concepts'] = bank.ids
+    if features != 'x':
+        info['concepts'] = check_encoder(encoder, GroundedEncoder).bank.ids
     num_rows, num_bad = _check_rows(table, on_error)
     with ExitStack() as stack:
         bar = stack.enter_context(_progress_bar(num_rows - num_bad, progress))
@@ -183,8 +186,8 @@ def embed_file(
     return EmbedReport(
         input=input,
         output=output,
-        model=model,
-        weights=str(member),
+        model=name.model,
+        weights=name.weights_name,
         num_points=num_rows - num_bad,
         num_skipped=num_bad,
         dim=info['dim'],

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -24,9 +23,7 @@ from ..embed.points import Precision, embed_points
 from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import BLOCK, Band, open_geotiff
 from ..layers import get_layer
-from ..models.concept_earth import ConceptEarth
-from ..models.concept_geoclip import ConceptGeoCLIP
-from ..models.loading import load_encoder, resolve_weights
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder, load_encoder
 from ..utils.devices import Device
 from ..utils.files import check_writable
 from ..utils.hashing import hash_state
@@ -42,13 +39,6 @@ __all__ = (
     'map_values',
 )
 
-DEFAULT_ENCODER = 'concept_earth'
-
-# Files that say what they hold, by the name that their metadata give.
-FILES: dict[str, Callable[[Path], nn.Module]] = {
-    'concept_earth': ConceptEarth.load,
-    'concept_geoclip': ConceptGeoCLIP.load,
-}
 
 type PointFunction = Callable[[Tensor], Tensor | ArrayLike]
 
@@ -164,40 +154,15 @@ def _check_output(output: Path) -> None:
 
 
 def _load(
-    model: str | None, weights: str | None, download: bool
+    model: str, weights: str | None, truncate_dim: int | None, download: bool
 ) -> tuple[nn.Module, dict[str, str]]:
-    """Load an encoder by the names of it and its weights, and say which it is."""
-    if weights is not None and weights.endswith('.safetensors'):
-        path = Path(weights)
-        name = _model_of(path)
-        if model not in (None, name):
-            raise ValueError(f'{path} holds {name}, not {model}; omit model=.')
-        encoder = FILES[name](path)
-        digest = hash_state(encoder.state_dict())
-        return encoder, {
-            'encoder': name,
-            'weights': path.name,
-            'weights_sha256': digest,
-        }
-    name = model or DEFAULT_ENCODER
-    member = resolve_weights(name, weights)
-    encoder = load_encoder(name, weights, download=download)
-    return encoder, {'encoder': name, 'weights': str(member)}
-
-
-def _model_of(path: Path) -> str:
-    """Read which model a file holds."""
-    if not path.is_file():
-        raise FileNotFoundError(f'There are no weights {path}.')
-    try:
-        with safe_open(path, 'pt') as file:
-            name: str = (file.metadata() or {}).get('model', '')
-    except SafetensorError as error:
-        raise ValueError(f'{path} cannot be read as safetensors: {error}.') from error
-    if name not in FILES:
-        known = ' or '.join(FILES)
-        raise ValueError(f'{path} says of no model that it holds; {known} would do.')
-    return name
+    """Load an encoder, and describe it for the tags of the map."""
+    name = find_encoder(model, weights)
+    encoder = load_encoder(name, truncate_dim=truncate_dim, download=download)
+    about = {'encoder': name.model, 'weights': name.weights_name}
+    if isinstance(name.weights, Path):
+        about['weights_sha256'] = hash_state(encoder.state_dict())
+    return encoder, about
 
 
 def _check_embeds(model: nn.Module, name: str) -> None:
@@ -212,8 +177,9 @@ def _check_embeds(model: nn.Module, name: str) -> None:
 
 def map_encoder(
     output: Path,
-    model: str | None = None,
-    weights: str | None = None,
+    model: str = DEFAULT_MODEL,
+    weights: str | None = DEFAULT_WEIGHTS,
+    truncate_dim: int | None = None,
     checkpoint: Path | None = None,
     concept: Sequence[str] = (),
     calibrated: bool = True,
@@ -235,10 +201,11 @@ def map_encoder(
 
     Args:
         output: GeoTIFF file to write, ending in .tif or .tiff.
-        model: Name of a location encoder in TorchGeo's registry. By default,
-            concept_earth, or that of the file given as weights.
-        weights: Name of its weights, or a safetensors file of this package. By default,
-            the first weights of the encoder.
+        model: Name of a location encoder in TorchGeo's registry, or a safetensors file of
+            this package.
+        weights: Name of its weights, a safetensors file of this package, or None for
+            random weights.
+        truncate_dim: Number of principal components of the embedding to map.
         checkpoint: Checkpoint of LocationRegression or LocationClassification, whose
             predictions are mapped instead: each target with the bounds of its
             interval, if it has one, or the likeliest class.
@@ -282,14 +249,18 @@ def map_encoder(
     }
     mapped: ConceptScores | PrincipalColours | Predictions
     if checkpoint is not None:
-        if model or weights or concept or not calibrated:
+        if (
+            (model, weights) != (DEFAULT_MODEL, DEFAULT_WEIGHTS)
+            or concept
+            or not calibrated
+        ):
             raise ValueError(
                 'Predictions of a checkpoint= are mapped as they are: omit model=, '
                 'weights= and concept=, and standardised scores.'
             )
         mapped, about = load_predictions(Path(checkpoint))
     else:
-        encoder, about = _load(model, weights, download)
+        encoder, about = _load(model, weights, truncate_dim, download)
         _check_embeds(encoder, about['encoder'])
         if concept:
             mapped = ConceptScores(encoder, concept, calibrated)

@@ -26,6 +26,7 @@ from .image_location import ImageLocationModel
 from .image_towers import ImageTower, clip_image_tower, image_tower
 from .loading import load_encoder, resolve_weights
 from .patch_cnn import PatchCNN
+from .protocols import ConceptEncoder, GroundedEncoder, LocationEncoder
 from .tower_loading import load_image_tower
 
 __all__ = (
@@ -34,6 +35,7 @@ __all__ = (
     'ConceptBasis',
     'ConceptEarth',
     'ConceptEarth_Weights',
+    'ConceptEncoder',
     'ConceptGeoCLIP',
     'ConceptGeoCLIP_Weights',
     'ConceptReading',
@@ -44,9 +46,11 @@ __all__ = (
     'GeoCLIPLocation',
     'GeoCLIPLocation_Weights',
     'GeoCLIPLogitScale_Weights',
+    'GroundedEncoder',
     'ImageLocationModel',
     'ImageTower',
     'InputKind',
+    'LocationEncoder',
     'PatchCNN',
     'clip_image_tower',
     'concept_earth',

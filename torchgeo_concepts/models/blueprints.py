@@ -9,34 +9,36 @@ from typing import Any
 
 from torch import nn
 from torchgeo.models import get_model
+from torchvision.models._api import WeightsEnum
 
 from ..concepts.bank import ConceptBank
 from .alignment import ConceptBasis
 from .concept_earth import ConceptEarth
 from .concept_geoclip import ConceptGeoCLIP
 from .geoclip import GeoCLIPLocation
-from .loading import load_encoder, resolve_weights
+from .loading import find_encoder, load_encoder
 
 __all__ = ('build_encoder', 'encoder_blueprint', 'named_encoder')
 
 # Weights by this name leave an encoder as it is initialised.
-RANDOM = 'random'
 
 
 def named_encoder(
     model: str,
-    weights: str | None = None,
+    weights: str | None,
     model_kwargs: dict[str, Any] | None = None,
     *,
+    truncate_dim: int | None = None,
     download: bool = False,
 ) -> tuple[nn.Module, dict[str, Any] | None]:
     """Build an encoder by its name, and say how to build it again.
 
     Args:
         model: Name of the model in TorchGeo's registry.
-        weights: Name of the weights, or ``'random'`` for none. By default, the first
-            weights of the model.
+        weights: Name of the weights, a safetensors file of this package, or None for
+            random weights.
         model_kwargs: Arguments of a model with random weights.
+        truncate_dim: Number of principal components of the embedding to return.
         download: Download the weights if they are not on this machine.
 
     Returns:
@@ -45,22 +47,16 @@ def named_encoder(
     Raises:
         ValueError: If weights are given and arguments too.
     """
-    if weights == RANDOM:
-        kwargs = dict(model_kwargs or {})
-        encoder: nn.Module = get_model(model, **kwargs)
-    elif model_kwargs:
-        raise ValueError(
-            f'Weights determine {sorted(model_kwargs)}; leave out model_kwargs, or train '
-            f"from scratch with weights='{RANDOM}'."
-        )
-    else:
-        encoder = load_encoder(model, weights, download=download)
+    kwargs = dict(model_kwargs or {})
+    name = find_encoder(model, weights)
+    encoder = load_encoder(name, truncate_dim=truncate_dim, download=download, **kwargs)
+    if isinstance(name.weights, WeightsEnum):
         # Weights tell the sizes of the models that they belong to.
-        meta = resolve_weights(model, weights).meta
+        meta = name.weights.meta
         known = inspect.signature(type(encoder)).parameters
         kwargs = {name: value for name, value in meta.items() if name in known}
     own = encoder_blueprint(encoder)
-    return encoder, own or {'kind': 'registry', 'model': model, 'kwargs': kwargs}
+    return encoder, own or {'kind': 'registry', 'model': name.model, 'kwargs': kwargs}
 
 
 def encoder_blueprint(encoder: nn.Module) -> dict[str, Any] | None:

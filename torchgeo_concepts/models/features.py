@@ -1,15 +1,16 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Downstream inputs: the embedding, the concept scores, or both."""
+"""Downstream features: the embedding, the concept scores, or both."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..geo.points import check_points
+from .concept_earth import ConceptEarth
+from .protocols import GroundedEncoder, check_encoder
 
 __all__ = ('FeatureKind', 'InputKind', 'coordinate_features', 'features')
 
@@ -18,7 +19,7 @@ InputKind = Literal['x', 'z', 'xz', 'coordinates']
 
 
 def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Tensor:
-    """Compute what downstream models take as input.
+    """Compute the features that downstream models take.
 
     Args:
         encoder: A location encoder.
@@ -30,30 +31,24 @@ def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Ten
         Features of shape ``(N, d)``, ``(N, k)`` or ``(N, d + k)``.
 
     Raises:
-        ValueError: If concept scores are asked of an encoder that has none.
+        ValueError: If the kind is unknown, or the encoder has no concept scores.
     """
     if kind not in ('x', 'z', 'xz'):
         raise ValueError(f"features must be 'x', 'z' or 'xz', not {kind!r}.")
-    # An encoder may compute once what both are made of.
-    methods: dict[str, Callable[[Tensor], Tensor] | None] = {
-        'x': encoder,
-        'z': getattr(encoder, 'concepts', None),
-        'xz': getattr(encoder, 'with_concepts', None),
-    }
-    if kind != 'x' and methods['z'] is None:
-        raise ValueError(
-            f'{type(encoder).__name__} has no concept scores, so features={kind!r} '
-            "cannot be had of it; use features='x', the embedding."
-        )
-    if method := methods[kind]:
-        return method(points)
-    return torch.cat(
-        [features(encoder, points, 'x'), features(encoder, points, 'z')], 1
-    )
+    if kind == 'x':
+        embedding: Tensor = encoder(points)
+        return embedding
+    grounded = check_encoder(encoder, GroundedEncoder)
+    if kind == 'z':
+        return grounded.concepts(points)
+    if isinstance(encoder, ConceptEarth):
+        # Both share all but the last layer.
+        return encoder.with_concepts(points)
+    return torch.cat([encoder(points), grounded.concepts(points)], dim=1)
 
 
 def coordinate_features(points: Tensor) -> Tensor:
-    """Compute the plainest features of points, which every encoder should better.
+    """Compute sines and cosines of the coordinates, the simplest baseline.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.

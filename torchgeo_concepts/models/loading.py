@@ -1,31 +1,74 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Encoders by the names that configurations and command lines give them."""
+"""Load encoders by the names that configurations and command lines give them."""
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from torchgeo.models import get_model, get_model_weights, list_models
 from torchvision.models._api import WeightsEnum
 
 from ..utils.names import near_matches
 from ._registry import find_builder
+from .concept_earth import ConceptEarth
+from .concept_geoclip import ConceptGeoCLIP
 
-__all__ = ('load_encoder', 'resolve_weights')
+__all__ = (
+    'DEFAULT_MODEL',
+    'DEFAULT_WEIGHTS',
+    'EncoderName',
+    'find_encoder',
+    'load_encoder',
+    'resolve_weights',
+)
+
+# Defaults of all commands and tasks.
+DEFAULT_MODEL = 'concept_earth'
+DEFAULT_WEIGHTS = 'ConceptEarth_Weights.GROUNDED'
+
+# Readers of files of this package, by the name of the model in their metadata.
+READERS: dict[str, Callable[[Path], nn.Module]] = {
+    'concept_earth': ConceptEarth.load,
+    'concept_geoclip': ConceptGeoCLIP.load,
+}
 
 
-def resolve_weights(model: str, weights: str | None = None) -> WeightsEnum:
+@dataclass(frozen=True)
+class EncoderName:
+    """Model and weights that a pair of names stands for.
+
+    Attributes:
+        model: Name of the model in TorchGeo's registry.
+        weights: Its weights, a safetensors file of this package, or None for random
+            weights.
+    """
+
+    model: str
+    weights: WeightsEnum | Path | None
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the weights, for reports and metadata."""
+        if isinstance(self.weights, Path):
+            return self.weights.name
+        return 'random' if self.weights is None else str(self.weights)
+
+
+def resolve_weights(model: str, weights: str) -> WeightsEnum:
     """Find the weights of a registered model by their name.
 
     Args:
         model: Name of the model.
         weights: Full name of the weights, such as ``GeoCLIPLocation_Weights.MP16``, or
-            that of the member alone. By default, the first weights of the model.
+            that of the member alone.
 
     Returns:
         The weights.
@@ -40,8 +83,6 @@ def resolve_weights(model: str, weights: str | None = None) -> WeightsEnum:
         known = list(get_model_weights(model))
     except KeyError:
         raise ValueError(f'{model} has no pre-trained weights.') from None
-    if weights is None:
-        return known[0]
     for member in known:
         if weights in (str(member), member.name):
             return member
@@ -49,28 +90,94 @@ def resolve_weights(model: str, weights: str | None = None) -> WeightsEnum:
     raise ValueError(f'{model} has no weights {weights!r}. {hint}')
 
 
-def load_encoder(
-    model: str, weights: str | None = None, *, download: bool = False
-) -> nn.Module:
-    """Load a pre-trained location encoder, of this package or of TorchGeo.
+def find_encoder(
+    model: str = DEFAULT_MODEL, weights: str | Path | None = DEFAULT_WEIGHTS
+) -> EncoderName:
+    """Resolve the names of a model and of its weights.
 
     Args:
-        model: Name of the model in TorchGeo's registry.
-        weights: Name of the weights. By default, the first weights of the model.
-        download: Download the weights if they are not on this machine.
+        model: Name of a model in TorchGeo's registry, or a safetensors file of this
+            package, which holds model and weights.
+        weights: Name of the weights, a safetensors file of this package, or None for
+            random weights.
 
     Returns:
-        The encoder in eval mode.
+        The model and its weights.
 
     Raises:
-        ValueError: If there is no such model or there are no such weights; the
-            message lists near matches.
+        ValueError: If there is no such model or weights, or the file holds another
+            model; the message lists near matches.
+        FileNotFoundError: If there is no such file.
+    """
+    if model.endswith('.safetensors'):
+        if weights not in (None, DEFAULT_WEIGHTS):
+            raise ValueError(f'{model} holds its own weights; leave out weights.')
+        return EncoderName(_model_of(Path(model)), Path(model))
+    if weights is not None and str(weights).endswith('.safetensors'):
+        held = _model_of(Path(weights))
+        if held != model:
+            raise ValueError(f'{weights} holds {held}; pass model={held!r}.')
+        return EncoderName(model, Path(weights))
+    if weights is None:
+        if model not in list_models():
+            hint = near_matches(model, list_models())
+            raise ValueError(f'No model {model!r}. {hint}')
+        return EncoderName(model, None)
+    return EncoderName(model, resolve_weights(model, str(weights)))
+
+
+def load_encoder(
+    model: str | EncoderName = DEFAULT_MODEL,
+    weights: str | Path | None = DEFAULT_WEIGHTS,
+    *,
+    truncate_dim: int | None = None,
+    download: bool = False,
+    **kwargs: Any,
+) -> nn.Module:
+    """Load a location encoder, of this package or of TorchGeo.
+
+    Args:
+        model: Name of a model in TorchGeo's registry, a safetensors file of this
+            package, or what :func:`find_encoder` returned.
+        weights: Name of the weights, a safetensors file of this package, or None for
+            random weights.
+        truncate_dim: Number of principal components of the embedding to return, for
+            models that have them; see :meth:`ConceptEarth.truncate`.
+        download: Download the weights if they are not on this machine.
+        **kwargs: Arguments of a model with random weights.
+
+    Returns:
+        The encoder, in eval mode unless its weights are random.
+
+    Raises:
+        ValueError: If there is no such model or weights, or the model cannot be
+            truncated; the message lists near matches.
         FileNotFoundError: If the weights are not on this machine and *download* is
             false.
     """
-    member = resolve_weights(model, weights)
-    if _asks_before_download(find_builder(model)):
-        encoder: nn.Module = get_model(model, weights=member, download=download)
+    name = model if isinstance(model, EncoderName) else find_encoder(model, weights)
+    if name.weights is not None and kwargs:
+        raise ValueError(
+            f'The weights determine {sorted(kwargs)}; leave them out, or pass '
+            'weights=None to start from random weights.'
+        )
+    encoder = _load(name, download, kwargs)
+    if truncate_dim is None:
+        return encoder
+    if not isinstance(encoder, ConceptEarth):
+        raise ValueError(f'{name.model} cannot be truncated; leave out truncate_dim.')
+    return encoder.truncate(truncate_dim)
+
+
+def _load(name: EncoderName, download: bool, kwargs: dict[str, Any]) -> nn.Module:
+    member = name.weights
+    if member is None:
+        encoder: nn.Module = get_model(name.model, **kwargs)
+        return encoder
+    if isinstance(member, Path):
+        return READERS[name.model](member)
+    if 'download' in inspect.signature(find_builder(name.model)).parameters:
+        encoder = get_model(name.model, weights=member, download=download)
         return encoder.eval()
     url = urlparse(member.url)
     cached = Path(torch.hub.get_dir(), 'checkpoints', Path(url.path).name)
@@ -80,9 +187,20 @@ def load_encoder(
             f'{member} is not on this machine. Pass download=True to fetch '
             f'{member.url}.'
         )
-    encoder = get_model(model, weights=member)
+    encoder = get_model(name.model, weights=member)
     return encoder.eval()
 
 
-def _asks_before_download(builder: Callable[..., nn.Module]) -> bool:
-    return 'download' in inspect.signature(builder).parameters
+def _model_of(path: Path) -> str:
+    """Read the name of the model that a file holds."""
+    if not path.is_file():
+        raise FileNotFoundError(f'No file {path}.')
+    try:
+        with safe_open(path, 'pt') as file:
+            name: str = (file.metadata() or {}).get('model', '')
+    except SafetensorError as error:
+        raise ValueError(f'Cannot read {path} as safetensors: {error}.') from error
+    if name not in READERS:
+        known = ' or '.join(READERS)
+        raise ValueError(f'{path} does not name its model; expected {known}.')
+    return name

@@ -20,21 +20,19 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset
 from torchgeo.datasets.utils import Sample
-from torchgeo.models import list_models
 from torchgeo.tasks import BaseTask
 
 from ..datasets.point_table import PointTable
 from ..evaluate.probes import LinearFit
-from ..models.blueprints import RANDOM, build_encoder, encoder_blueprint, named_encoder
+from ..models.blueprints import build_encoder, encoder_blueprint, named_encoder
 from ..models.features import coordinate_features
-from ..models.loading import resolve_weights
+from ..models.loading import find_encoder
 from ..models.location_model import LocationModel, make_head
 from ..models.tower_loading import load_image_tower
 from ..plot.point_maps import point_map, point_size
 from ..utils.distributed import gather_objects
 from ..utils.files import atomic_path
 from ..utils.modes import evaluating
-from ..utils.names import near_matches
 from ._feature_tables import FeatureTable, whole_dataset
 from ._search import cosine_factor, search_head
 
@@ -88,12 +86,8 @@ class LocationTask(BaseTask):
         self._num_trials = search_trials
         if isinstance(model, nn.Module):
             self.ignore = (*(self.ignore or ()), 'model')
-        elif features != 'coordinates' and model not in list_models():
-            raise ValueError(
-                f'No model {model!r}. {near_matches(model, list_models())}'
-            )
-        elif features != 'coordinates' and weights not in (None, RANDOM):
-            resolve_weights(model, weights)
+        elif features != 'coordinates':
+            find_encoder(model, weights)
         heads = ('linear', 'mlp', self.closed_form)
         if head not in heads:
             raise ValueError(f'head must be one of {heads}, not {head!r}.')
@@ -219,13 +213,17 @@ class LocationTask(BaseTask):
         if isinstance(model, nn.Module):
             self._blueprint = encoder_blueprint(model)
             return model
-        if weights == RANDOM and self.hparams['freeze']:
+        if weights is None and self.hparams['freeze']:
             rank_zero_warn(
                 f'{model} is frozen with random weights. Name its weights, or pass '
                 'freeze=False.'
             )
         encoder, self._blueprint = named_encoder(
-            model, weights, self.hparams['model_kwargs'], download=download
+            model,
+            weights,
+            self.hparams['model_kwargs'],
+            truncate_dim=self.hparams['truncate_dim'],
+            download=download,
         )
         return encoder
 

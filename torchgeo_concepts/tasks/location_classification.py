@@ -18,6 +18,7 @@ from torchmetrics.functional.classification import (
 
 from ..evaluate.probes import LinearFit, fit_logistic
 from ..models.features import InputKind
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ._location import LocationTask
 
 __all__ = ('ClassificationHead', 'LocationClassification', 'classification_scores')
@@ -75,8 +76,9 @@ class LocationClassification(LocationTask):
 
     def __init__(
         self,
-        model: str | nn.Module = 'concept_earth',
-        weights: str | None = None,
+        model: str | nn.Module = DEFAULT_MODEL,
+        weights: str | None = DEFAULT_WEIGHTS,
+        truncate_dim: int | None = None,
         model_kwargs: dict[str, Any] | None = None,
         features: InputKind = 'x',
         *,
@@ -99,8 +101,9 @@ class LocationClassification(LocationTask):
         Args:
             model: Name of a location encoder in TorchGeo's registry, or an encoder, which
                 takes points of shape ``(N, 2)`` as ``(longitude, latitude)``.
-            weights: Name of its weights, such as ``ConceptEarth_Weights.GROUNDED``. By
-                default, the first weights of the model; ``'random'`` for none.
+            weights: Name of its weights, a safetensors file of this package, or None for
+                random weights.
+            truncate_dim: Number of principal components of the embedding to use.
             model_kwargs: Arguments of a model with random weights.
             features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
                 for both side by side, ``'coordinates'`` for sines and cosines of

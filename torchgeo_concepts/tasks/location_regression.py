@@ -22,6 +22,7 @@ from ..evaluate.intervals import (
 )
 from ..evaluate.probes import LinearFit, fit_ridge
 from ..models.features import InputKind
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ..utils.names import with_unit
 from ._location import LocationTask
 
@@ -85,8 +86,9 @@ class LocationRegression(LocationTask):
 
     def __init__(
         self,
-        model: str | nn.Module = 'concept_earth',
-        weights: str | None = None,
+        model: str | nn.Module = DEFAULT_MODEL,
+        weights: str | None = DEFAULT_WEIGHTS,
+        truncate_dim: int | None = None,
         model_kwargs: dict[str, Any] | None = None,
         features: InputKind = 'x',
         *,
@@ -111,8 +113,9 @@ class LocationRegression(LocationTask):
         Args:
             model: Name of a location encoder in TorchGeo's registry, or an encoder, which
                 takes points of shape ``(N, 2)`` as ``(longitude, latitude)``.
-            weights: Name of its weights, such as ``ConceptEarth_Weights.GROUNDED``. By
-                default, the first weights of the model; ``'random'`` for none.
+            weights: Name of its weights, a safetensors file of this package, or None for
+                random weights.
+            truncate_dim: Number of principal components of the embedding to use.
             model_kwargs: Arguments of a model with random weights.
             features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
                 for both side by side, ``'coordinates'`` for sines and cosines of

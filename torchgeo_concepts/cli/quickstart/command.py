@@ -157,7 +157,7 @@ def _find_cities(names: Sequence[str], known: Sequence[str]) -> list[int]:
 
 def _load_geoclip() -> nn.Module | None:
     try:
-        return load_encoder('geoclip_location')
+        return load_encoder('geoclip_location', 'GeoCLIPLocation_Weights.MP16')
     except FileNotFoundError:
         return None
 

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 
 import torch
 from torch import nn
-from torchgeo.models import list_models
+from torchgeo.models import get_model_weights, list_models
 from torchvision.models._api import WeightsEnum
 
 from ...embed.points import embed_points
@@ -109,8 +109,12 @@ def _from_file(file: Path) -> Named:
 
 
 def _from_registry(name: str, model: str, weights: str | None) -> Named:
-    member = resolve_weights(model, weights)
-    encoder = load_encoder(model, weights)
+    member = (
+        next(iter(get_model_weights(model)))
+        if weights is None
+        else resolve_weights(model, weights)
+    )
+    encoder = load_encoder(model, str(member))
     file = _weights_file(member)
     if isinstance(encoder, ConceptEarth):
         name = f'{model}:{member.name}'
