@@ -24,8 +24,6 @@ from ..io.csv_rows import read_csv_rows, read_text
 from ..utils.files import atomic_path
 from ..utils.names import near_matches, normalise, slug
 
-__all__ = ('CATEGORIES', 'REGIONS', 'Concept', 'ConceptBank', 'ConceptKind')
-
 ConceptKind = Literal['class', 'quantity']
 
 CATEGORIES = (

@@ -18,8 +18,6 @@ from .enrichment import apply_answers, enrichment_prompt, read_answers
 from .seeds import SEEDS, read_seeds
 from .text import OpenCLIPText, TextEncoder, encode_text
 
-__all__ = ('BuildReport', 'Decision', 'build_bank')
-
 # What a person may write; the rest of a review file is made anew in each build.
 DECISIONS = ('keep', 'drop', 'merge')
 

@@ -12,8 +12,6 @@ from torch import Tensor
 from ..utils.names import normalise
 from .bank import Concept
 
-__all__ = ('Duplicate', 'near_duplicates', 'same_names')
-
 ARTICLES = frozenset({'a', 'an', 'the'})
 
 

@@ -15,8 +15,6 @@ from typing import Any
 from ..utils.names import near_matches, normalise
 from .bank import CATEGORIES, FIELDS, REGIONS, SEVERAL, Concept
 
-__all__ = ('AnswerError', 'apply_answers', 'enrichment_prompt', 'read_answers')
-
 PROMPT = """\
 # Task
 

@@ -10,8 +10,6 @@ from typing import Literal
 
 from .bank import REGIONS, ConceptBank
 
-__all__ = ('bank_page', 'check_bank', 'show_bank')
-
 
 def show_bank(
     bank: Path | None = None,

@@ -15,8 +15,6 @@ from ..io.csv_rows import read_csv_rows
 from ..utils.distributions import required_file
 from .bank import FIELDS, Concept, ConceptBank
 
-__all__ = ('SEEDS', 'igbp', 'koppen_geiger', 'read_seeds')
-
 # Columns of exports of the Wikidata and WorldKG query services, and of plain tables.
 NAME_COLUMNS = ('name', 'itemLabel', 'classLabel', 'label', 'title')
 DEFINITION_COLUMNS = ('definition', 'itemDescription', 'description', 'comment')

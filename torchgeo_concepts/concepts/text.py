@@ -22,8 +22,6 @@ from ..utils.modes import evaluating
 from ..utils.open_clip_weights import GEOCLIP_MODEL, hub_files, load_clip
 from .bank import ConceptBank
 
-__all__ = ('TEMPLATES', 'OpenCLIPText', 'TextEncoder', 'encode_text')
-
 # Kept few: a prompt says what one sees, and a template only how one sees it.
 TEMPLATES = (
     'a photo of {}.',

@@ -17,8 +17,6 @@ from ..geo.points import as_points
 from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import Scale
 
-__all__ = ('MapLabels',)
-
 # Points that tell how labels vary; more would hardly change it.
 SCALED_BY = 60_000
 

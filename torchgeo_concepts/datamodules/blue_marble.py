@@ -15,8 +15,6 @@ from ..layers.grounding import load_groundings
 from ..models.image_transforms import ColourJitter, Normalize
 from ._epochs import BatchedDataModule
 
-__all__ = ('BlueMarbleDataModule',)
-
 # Seeds that no training set is likely to have.
 VAL_SEED, TEST_SEED = 1_000_003, 1_000_033
 

@@ -13,8 +13,6 @@ from ..datasets.grounded_points import Blocks, GroundedPoints
 from ..layers import Layer
 from ._epochs import BatchedDataModule
 
-__all__ = ('GroundedPointsDataModule',)
-
 
 class GroundedPointsDataModule(BatchedDataModule):
     """Points to train on, and others, of another seed, to validate on."""

@@ -35,8 +35,6 @@ from ..models.image_transforms import (
 from ._epochs import ResumingDataModule, StreamEpochs, StreamLoader
 from ._map_labels import MapLabels
 
-__all__ = ('ImagePointsDataModule', 'ValidationSplit')
-
 ValidationSplit = Literal['random', 'blocks']
 
 # Side of the blocks that are held out together, in degrees.

@@ -10,8 +10,6 @@ from typing import Literal
 from ..datasets import MP16, Im2GPS, Im2GPS3k, ImagePoints, OnError, YFCC4k, YFCC26k
 from .image_points import ImagePointsDataModule, ValidationSplit
 
-__all__ = ('MP16DataModule',)
-
 TestSet = Literal['im2gps', 'im2gps3k', 'yfcc4k', 'yfcc26k']
 
 _TEST_SETS: dict[TestSet, Callable[..., ImagePoints]] = {

@@ -9,8 +9,6 @@ from pathlib import Path
 from ..datasets import OSV5M, OnError
 from .image_points import ImagePointsDataModule, ValidationSplit
 
-__all__ = ('OSV5MDataModule',)
-
 
 class OSV5MDataModule(ImagePointsDataModule):
     """Trains and tests on the official splits of OpenStreetView-5M."""

@@ -31,8 +31,6 @@ from ..geo.splits import (
 from ..layers.region_split import region_split
 from ._epochs import ResumingDataModule
 
-__all__ = ('PointTableDataModule', 'SplitMethod')
-
 SplitMethod = Literal['random', 'blocks', 'region', 'column']
 
 

@@ -11,8 +11,6 @@ from torchgeo.datasets import S2100k
 
 from .image_points import ImagePointsDataModule, ValidationSplit
 
-__all__ = ('S2100kDataModule',)
-
 
 class S2100kDataModule(ImagePointsDataModule):
     """Trains on TorchGeo's S2-100K, Sentinel-2 patches of 12 bands all over land.

@@ -29,8 +29,6 @@ from .point_sampling import land_points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('BlueMarble',)
-
 
 class BlueMarble(NonGeoDataset):
     """Blue Marble dataset.

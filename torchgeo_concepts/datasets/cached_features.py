@@ -27,8 +27,6 @@ from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 
-__all__ = ('CachedFeatures', 'cache_features')
-
 _INFO = 'features.json'
 
 

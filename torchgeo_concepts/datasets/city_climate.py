@@ -12,8 +12,6 @@ from ..utils.names import near_matches
 from .point_table import PointTable
 from .target_transforms import Transform
 
-__all__ = ('CityClimate',)
-
 MONTHS = tuple(
     f'{month}_c'
     for month in (

@@ -7,8 +7,6 @@ from ._cities import read_cities
 from .point_table import PointTable
 from .target_transforms import Transform
 
-__all__ = ('CityPopulation',)
-
 
 class CityPopulation(PointTable):
     """City population dataset.

@@ -18,8 +18,6 @@ from ..utils.names import near_matches
 from .point_table import PointTable
 from .target_transforms import Transform
 
-__all__ = ('CoordBench',)
-
 REPOSITORY = 'taylor-geospatial/coordbench'
 
 # Columns that every table has and that are never targets.

@@ -7,8 +7,6 @@ from ..layers.settlements import COUNTRIES
 from ._cities import read_cities
 from .point_table import PointTable
 
-__all__ = ('CountryOfCity',)
-
 
 class CountryOfCity(PointTable):
     """Country of city dataset.

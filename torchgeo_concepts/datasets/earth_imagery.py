@@ -15,8 +15,6 @@ from ..layers.imagery import BLUE_MARBLE
 from ..layers.rasters import read_raster
 from ..utils.names import near_matches
 
-__all__ = ('EARTH_PICTURES', 'EarthPicture', 'earth_picture')
-
 CITATION = (
     'Stöckli et al. (2005), The Blue Marble Next Generation, NASA Earth Observatory'
 )

@@ -12,8 +12,6 @@ from ._published import find_file
 from .point_table import PointTable
 from .target_transforms import Transform
 
-__all__ = ('GlobalAirTemperature',)
-
 FILE = 'stationDataAll.csv'
 URL = 'https://springernature.figshare.com/ndownloader/files/12609182'
 UNITS = {'meanT': '°C', 'meanP': 'mm'}

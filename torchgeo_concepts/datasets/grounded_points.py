@@ -31,7 +31,6 @@ from .point_sampling import sample_points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('Blocks', 'GroundedPoints', 'held_out_blocks')
 
 Blocks = Literal['all', 'train', 'test']
 

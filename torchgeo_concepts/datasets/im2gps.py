@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 from ..io.file_names import by_suffix
 from ._published import PublishedImages
 
-__all__ = ('Im2GPS',)
-
 
 class Im2GPS(PublishedImages):
     """Im2GPS test set.

@@ -11,8 +11,6 @@ import pandas as pd
 
 from ._published import PublishedImages
 
-__all__ = ('Im2GPS3k',)
-
 # How the header of the table begins whose LAT and LON were swapped.
 SWAPPED_HEADER = 'IMG_ID,AUTHOR,LON,LAT,S3_Label'
 

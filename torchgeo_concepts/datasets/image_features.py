@@ -28,8 +28,6 @@ from . import (
     cache_features,
 )
 
-__all__ = ('FeatureReport', 'ImageSet', 'cache_image_features')
-
 ImageSet = Literal['MP16', 'Im2GPS', 'Im2GPS3k', 'YFCC4k', 'YFCC26k', 'ImagePoints']
 
 _IMAGE_SETS: dict[str, Callable[..., ImagePoints]] = {

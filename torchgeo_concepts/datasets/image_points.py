@@ -30,7 +30,6 @@ from ..io.images import IMAGE_ERRORS, UnreadableImageError, read_image
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('ImagePoints', 'OnError', 'UnreadableImageError')
 
 OnError = Literal['raise', 'skip']
 

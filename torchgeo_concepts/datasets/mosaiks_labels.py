@@ -16,8 +16,6 @@ from ._published import find_file
 from .point_table import PointTable
 from .target_transforms import Transform
 
-__all__ = ('MOSAIKSLabels',)
-
 # Value columns beside the name of the label itself, the first that there is.
 COLUMNS = {
     'treecover': (),

@@ -13,8 +13,6 @@ from ..io.file_names import with_underscores
 from ._published import PublishedImages
 from .image_points import OnError
 
-__all__ = ('MP16',)
-
 RELEASE = 'https://github.com/TIBHannover/GeoEstimation/releases/download/v1.0'
 
 

@@ -14,8 +14,6 @@ from ..io.file_names import by_stem
 from ._published import PublishedImages
 from .image_points import OnError
 
-__all__ = ('OSV5M',)
-
 REPOSITORY = 'osv5m/osv5m'
 
 Split = Literal['train', 'test']

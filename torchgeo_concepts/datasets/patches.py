@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-__all__ = ('EarthPatches', 'area_average')
-
 # Toward the poles a window that keeps its proportions would go around the Earth.
 MIN_COSINE = 0.1
 

@@ -14,8 +14,6 @@ from ..geo.sphere import RADIUS_KM, unit_vectors
 from ..layers import get_layer
 from ..layers.settlements import places
 
-__all__ = ('SHARES', 'land_points', 'sample_points')
-
 # How many of the points are drawn in which way.
 SHARES = {'land': 0.6, 'coast': 0.1, 'settlement': 0.2, 'anywhere': 0.1}
 

@@ -44,8 +44,6 @@ else:
     # the file here, and take its content for a name.
     Table = str
 
-__all__ = ('PointTable',)
-
 
 class PointTable(NonGeoDataset):
     """A table of points, with one or more columns that are to be predicted.

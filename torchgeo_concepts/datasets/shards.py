@@ -34,8 +34,6 @@ from ..io.file_rows import read_rows
 from ..io.images import ENDING, SUFFIXES, UnreadableImageError, read_image
 from .image_points import OnError
 
-__all__ = ('ImagePointShards', 'UnreadableShardError')
-
 # How compressed files begin, and what opens them.
 COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
     b'\x1f\x8b': gzip.open,

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from ..utils.names import near_matches
 
-__all__ = ('TargetTransform', 'Transform')
-
 Transform = Literal['log1p', 'standardise', 'log1p-standardise']
 
 # Least standard deviation that is divided by.

@@ -14,8 +14,6 @@ from ._published import find_file
 from .point_table import PointTable
 from .target_transforms import Transform
 
-__all__ = ('USCensusTracts',)
-
 CENSUS = 'https://www2.census.gov'
 
 # How tables call tracts, before the eleven digits of a tract.

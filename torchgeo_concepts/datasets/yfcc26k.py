@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 from ..io.file_names import with_underscores
 from ._published import PublishedImages
 
-__all__ = ('YFCC26k',)
-
 RELEASE = 'https://github.com/TIBHannover/GeoEstimation/releases/download/pytorch'
 
 

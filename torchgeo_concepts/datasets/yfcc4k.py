@@ -13,8 +13,6 @@ import pandas as pd
 from ..io.file_rows import Rows, read_rows
 from ._published import PublishedImages
 
-__all__ = ('YFCC4k',)
-
 # Columns of info.txt, which has no header.
 INFO_COLUMNS = {1: 'IMG_ID', 12: 'LON', 13: 'LAT'}
 

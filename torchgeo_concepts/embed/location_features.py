@@ -20,8 +20,6 @@ from ..models.protocols import GroundedEncoder
 from ..utils.devices import Device
 from .points import Precision, embed_points
 
-__all__ = ('LocationFeatures',)
-
 COORDINATES = ('sin_lon', 'cos_lon', 'sin_lat', 'cos_lat')
 
 

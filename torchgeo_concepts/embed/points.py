@@ -32,8 +32,6 @@ from ..utils.devices import Device, find_device
 from ..utils.files import atomic_path, check_writable
 from ..utils.modes import evaluating
 
-__all__ = ('EmbedReport', 'embed_file', 'embed_points')
-
 Precision = Literal['float32', 'bfloat16']
 StoredType = Literal['float32', 'float16']
 OnError = Literal['raise', 'skip']

@@ -15,8 +15,6 @@ from ..utils.devices import Device, find_device
 from ..utils.files import atomic_path, check_writable
 from ..utils.open_clip_weights import GEOCLIP_MODEL
 
-__all__ = ('DirectionsReport', 'write_text_directions')
-
 
 @dataclass(frozen=True)
 class DirectionsReport:

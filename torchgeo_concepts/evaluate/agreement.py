@@ -11,8 +11,6 @@ import numpy as np
 
 from .bootstrap import Floats, interval
 
-__all__ = ('Estimate', 'auc', 'pearson', 'spearman')
-
 
 @dataclass(frozen=True)
 class Estimate:

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..geo.sphere import unit_vectors
 
-__all__ = ('morans_i',)
-
 
 def morans_i(
     points: Tensor, values: NDArray[np.float64], neighbours: int = 8

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ('check_quantiles', 'conformal_margin', 'coverage', 'pinball_loss')
-
 
 def pinball_loss(preds: Tensor, target: Tensor, quantiles: Sequence[float]) -> Tensor:
     """Compute the mean loss that quantiles minimise, where the target is known.

@@ -15,19 +15,6 @@ from torchmetrics.utilities import dim_zero_cat
 
 from ..geo.points import check_points
 
-__all__ = (
-    'ConceptEntropy',
-    'DistanceAccuracy',
-    'GeoScore',
-    'MedianDistance',
-    'RecallVersusArea',
-    'concept_entropy',
-    'distance_accuracy',
-    'geo_score',
-    'geodesic_km',
-    'recall_versus_area',
-)
-
 # Street, city, region, country and continent: https://arxiv.org/abs/1705.04838
 THRESHOLDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 

@@ -12,21 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..geo.splits import Folds, block_folds, random_folds
-
-__all__ = (
-    'ALPHAS',
-    'PENALTIES',
-    'LinearFit',
-    'ProbeScore',
-    'block_folds',
-    'fit_logistic',
-    'fit_ridge',
-    'random_folds',
-    'ridge_path',
-    'ridge_probe',
-    'ridge_probes',
-)
+from ..geo.splits import Folds
 
 ALPHAS = 10.0 ** np.arange(-4, 6.5, 0.5)
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ('bar_rows', 'draw_bars', 'plot_contrast', 'plot_explanation')
 
 # Colours of people with any colour vision: Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/

@@ -23,7 +23,6 @@ from ._scores import check_scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('Bottleneck', 'CurvePoint', 'concept_bottleneck')
 
 # Penalties that are tried, as parts of the least one that leaves no feature.
 PENALTIES = tuple(10 ** np.linspace(-0.1, -2.8, 8))

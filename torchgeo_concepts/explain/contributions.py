@@ -21,14 +21,6 @@ from .explanation import Explanation, Parts
 from .head_reading import concept_head, is_head
 from .heads import ConceptHead, LinearHead, Outputs, bank_of, device_of
 
-__all__ = (
-    'Contributions',
-    'alignment_contributions',
-    'contributions',
-    'explain',
-    'similarity_contributions',
-)
-
 # Points that are projected at a time.
 BATCH = 8192
 

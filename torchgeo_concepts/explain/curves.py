@@ -12,7 +12,6 @@ from .faithfulness import ConceptCurve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('plot_concept_curves',)
 
 # Colour and marker of each order, and what to call it.
 STYLES = {

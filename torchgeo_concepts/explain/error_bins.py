@@ -19,7 +19,6 @@ from ..geo.splits import block_numbers
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('ERROR_EDGES_KM', 'ActivationByError', 'Summary', 'activation_by_error')
 
 Summary = Literal['mean', 'median']
 

@@ -17,7 +17,6 @@ from ..concepts.bank import ConceptBank
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('SHOWN', 'Contrast', 'Explanation', 'Parts')
 
 # Contributions that are shown by name; the others are added up.
 SHOWN = 8

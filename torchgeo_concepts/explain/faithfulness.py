@@ -17,8 +17,6 @@ from ..evaluate.linear_heads import fit_one_ridge, scale_of
 from ..evaluate.probes import LinearFit, ridge_probe
 from ..geo.splits import block_folds
 
-__all__ = ('ConceptCurve', 'concept_curves', 'fit_head')
-
 Change = Literal['deletion', 'insertion']
 
 # Numbers of concepts that are removed, or kept.

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ('concept_flows', 'plot_concept_flows')
 
 # Parts of the height of a diagram between two of its blocks, and of its width that a
 # block takes.

@@ -26,7 +26,6 @@ from ._scores import check_scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('Group', 'GroupComparison', 'ScoreKind', 'compare_groups')
 
 type Group = Region | Tensor
 

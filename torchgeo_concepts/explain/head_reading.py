@@ -29,8 +29,6 @@ from .heads import (
 )
 from .networks import STEPS, NetworkHead
 
-__all__ = ('concept_head', 'is_head')
-
 # Random rows of each scale at which a pipeline must be as linear as it is at others; how
 # far out that is, and along each axis too; and how much, in parts of what the weights
 # could add up to there, rounding may change.

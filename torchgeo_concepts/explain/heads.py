@@ -16,16 +16,6 @@ from ..embed.points import embed_points
 from ..geo.points import PointsLike, as_points
 from ..utils.names import near_matches, normalise
 
-__all__ = (
-    'ConceptHead',
-    'HeadFeatures',
-    'LinearHead',
-    'Outputs',
-    'Source',
-    'bank_of',
-    'device_of',
-)
-
 HeadFeatures = Literal['z', 'xz']
 
 

@@ -23,15 +23,6 @@ from ._scores import check_scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = (
-    'ConceptStep',
-    'Head',
-    'Reranked',
-    'SmallestChange',
-    'intervene',
-    'rerank',
-    'smallest_change',
-)
 
 type Head = Callable[[Tensor], Tensor]
 

@@ -8,8 +8,6 @@ from ..retrieval.geolocator import Geolocator, ImageLike
 from .contributions import contributions
 from .explanation import Contrast
 
-__all__ = ('explain_location',)
-
 
 def explain_location(
     geolocator: Geolocator,

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from ..utils.modes import evaluating
 from .heads import ConceptHead, device_of
 
-__all__ = ('NetworkHead',)
-
 # Rows whose steps are computed together, few enough to stay in the cache of a processor.
 ROWS = 64
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ('plot_clusters', 'plot_components', 'plot_modality_gap')
 
 # Classes are more than colours, so beyond these they also differ in their markers.
 MARKERS = 'osv^D'

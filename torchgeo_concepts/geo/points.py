@@ -21,16 +21,6 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 from torch import Tensor
 
-__all__ = (
-    'PointsLike',
-    'as_points',
-    'check_points',
-    'describe_bad_point',
-    'find_coordinate_columns',
-    'valid_points',
-    'wrap_longitude',
-)
-
 WGS84 = CRS('OGC:CRS84')
 
 # Names of columns of longitudes, and of latitudes beside them.

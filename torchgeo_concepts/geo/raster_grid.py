@@ -16,8 +16,6 @@ from rasterio.windows import Window
 
 from .points import WGS84, is_lonlat, parse_crs
 
-__all__ = ('WHOLE_EARTH', 'RasterGrid')
-
 type Bounds = tuple[float, float, float, float]
 type Numbers = NDArray[np.float64]
 

@@ -7,15 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-__all__ = (
-    'KM_PER_DEGREE',
-    'RADIUS_KM',
-    'arc_km',
-    'chord',
-    'query_workers',
-    'unit_vectors',
-)
-
 # The mean radius of IUGG, whose circle differs from geodesics by up to 0.56%.
 RADIUS_KM = 6371.0088
 KM_PER_DEGREE = RADIUS_KM * np.pi / 180

@@ -23,22 +23,6 @@ from ..utils.names import near_matches
 from .points import check_points
 from .sphere import RADIUS_KM, chord, unit_vectors
 
-__all__ = (
-    'Folds',
-    'Fractions',
-    'Rows',
-    'Split',
-    'block_folds',
-    'block_numbers',
-    'block_split',
-    'check_fractions',
-    'column_split',
-    'fold_splits',
-    'random_folds',
-    'random_split',
-    'with_buffer',
-)
-
 # Makes one number of the row and the column of a block.
 ROW_STRIDE = 100_003
 

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from ..utils.files import atomic_path
 
-__all__ = ('cache_folder', 'cached_array')
-
 # Raise it whenever the arithmetic behind a cached array changes.
 RECIPE = 1
 

@@ -7,8 +7,6 @@ import csv
 import io
 from pathlib import Path
 
-__all__ = ('read_csv_rows', 'read_text')
-
 
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, with or without a byte order mark.

@@ -10,8 +10,6 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-__all__ = ('read_exif_point',)
-
 # What Pillow raises on Exif data that it cannot parse.
 EXIF_ERRORS = (SyntaxError, ValueError, KeyError, TypeError, OSError, struct.error)
 

@@ -21,8 +21,6 @@ from ..geo.points import WGS84
 from ..utils.files import atomic_path
 from .tables import ColumnCoordinates, OpenedTable
 
-__all__ = ('METADATA_KEY', 'EmbeddingWriter', 'point_geometry', 'point_metadata')
-
 METADATA_KEY = b'torchgeo_concepts'
 
 

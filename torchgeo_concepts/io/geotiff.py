@@ -21,8 +21,6 @@ from rasterio.windows import Window
 
 from ..geo.raster_grid import RasterGrid
 
-__all__ = ('BLOCK', 'Band', 'BandKind', 'BandWriter', 'open_geotiff', 'read_bands')
-
 BandKind = Literal['quantity', 'probability', 'score', 'class', 'colour']
 
 # Pixels on a side of a block, the part of a file that is written and read at once.

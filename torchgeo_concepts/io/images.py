@@ -13,8 +13,6 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-__all__ = ('UnreadableImageError', 'is_image', 'read_image', 'to_tensor')
-
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')
 ENDING = r'\.(?i:jpe?g|png|tiff?|webp)$'
 

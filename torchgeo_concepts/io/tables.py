@@ -37,8 +37,6 @@ from ..geo.points import (
     wrap_longitude,
 )
 
-__all__ = ('OpenedTable', 'PointBatch', 'open_frame', 'open_table')
-
 COMPRESSIONS = ('.gz', '.bz2', '.lz4', '.zst')
 CSV_SUFFIXES = ('.csv', '.tsv', '.txt')
 PARQUET_SUFFIXES = ('.parquet', '.geoparquet', '.pq')

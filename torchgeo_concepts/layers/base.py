@@ -18,8 +18,6 @@ from ..io.cache import cached_array
 from ..utils.distributions import installed_file, required_file
 from .grid import Registration, bilinear, nearest
 
-__all__ = ('GROUPS', 'Layer', 'LayerKind', 'RasterLayer', 'Source', 'coordinates')
-
 LayerKind = Literal['class', 'quantity']
 
 # Groups of layers that a recipe may leave out as a whole.

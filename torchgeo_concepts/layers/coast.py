@@ -18,8 +18,6 @@ from .base import Layer, RasterLayer, Source
 from .grid import bilinear, pixel_of
 from .rasters import REINSTALL
 
-__all__ = ('LandMask', 'distance_to_coast', 'landmass_area')
-
 GLOBE = Source(
     distribution='global-land-mask',
     files=('global_land_mask/globe_combined_mask_compressed.npz',),

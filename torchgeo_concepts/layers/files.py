@@ -23,8 +23,6 @@ from ..geo.points import WGS84, is_lonlat, lonlat_from_crs, one_crs, parse_crs
 from ..utils.names import near_matches, slug
 from .base import GROUPS, Layer
 
-__all__ = ('FileLayer', 'PolygonLayer', 'check_layer_name')
-
 # Pixels on each side of what is read at once.
 TILE = 2048
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from ..geo.sphere import unit_vectors
 from .base import Layer, Source
 
-__all__ = ('FORMULAS', 'FormulaLayer', 'formula')
-
 # Tilt of the axis of the Earth in degrees, for the years around 2020.
 OBLIQUITY = 23.44
 

@@ -14,8 +14,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ('Registration', 'bilinear', 'nearest', 'pixel_of')
-
 Registration = Literal['cell', 'node']
 
 # Edges of pixels are seldom exact in binary; what is this close to one lies on it.

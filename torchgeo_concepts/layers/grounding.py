@@ -25,14 +25,6 @@ from .base import coordinates
 from .files import FileLayer, PolygonLayer, check_layer_name
 from .rules import Condition, Grounding, Layers
 
-__all__ = (
-    'Groundings',
-    'installed_layers',
-    'load_groundings',
-    'probe_points',
-    'read_groundings',
-)
-
 # Points, spread evenly over the Earth, on which a concept must vary.
 PROBES = 100_000
 

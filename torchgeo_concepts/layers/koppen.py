@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from .base import Layer, RasterLayer, Source
 from .rasters import REINSTALL, read_raster
 
-__all__ = ('koppen_geiger',)
-
 # The table kg_zoneNum.csv of the distribution; codes count from 1.
 ZONES = [
     'Af',

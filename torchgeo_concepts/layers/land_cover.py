@@ -13,8 +13,6 @@ from .base import Layer, RasterLayer, Source
 from .neighbourhood import disc_mean
 from .rasters import read_raster
 
-__all__ = ('KINDS', 'igbp', 'land_cover_share', 'ndvi')
-
 CLASSES = {
     0: 'water body',
     1: 'evergreen needleleaf forest',

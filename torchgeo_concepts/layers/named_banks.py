@@ -9,8 +9,6 @@ from pathlib import Path
 from ..concepts.bank import ConceptBank
 from .grounding import load_groundings
 
-__all__ = ('read_bank',)
-
 
 def read_bank(source: str | None) -> ConceptBank:
     """Get a bank by its name.

@@ -12,8 +12,6 @@ from scipy import ndimage
 
 from ..geo.sphere import KM_PER_DEGREE
 
-__all__ = ('disc_mean', 'disc_rows')
-
 
 def disc_rows(
     shape: tuple[int, int], radius_km: float

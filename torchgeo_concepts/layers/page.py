@@ -10,8 +10,6 @@ from . import LAYERS, Layer, get_layer
 from .grounding import added_concepts, read_groundings
 from .rules import Grounding
 
-__all__ = ('layers_page',)
-
 
 def layers_page() -> str:
     """Write all layers, and all concepts that they ground, as Markdown.

@@ -15,8 +15,6 @@ from ..geo.sphere import KM_PER_DEGREE, RADIUS_KM
 from .base import Layer, RasterLayer
 from .settlements import GEONAMES, Places, places
 
-__all__ = ('KERNEL_ROWS', 'population', 'population_density', 'settlement_count')
-
 # Weights beyond this many widths of a bell are left out.
 REACH = 3.0
 

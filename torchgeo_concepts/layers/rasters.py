@@ -13,8 +13,6 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-__all__ = ('REINSTALL', 'read_npz', 'read_raster')
-
 # What to do about a file that is not as it should be.
 REINSTALL = 'The file is damaged or of another version: reinstall its distribution.'
 

@@ -23,8 +23,6 @@ from . import get_layer
 from .files import PolygonLayer
 from .settlements import CONTINENTS, COUNTRIES, GEONAMES
 
-__all__ = ('Region', 'in_region', 'region_split')
-
 WKT = re.compile(r'\s*(MULTI)?POLYGON\b', re.IGNORECASE)
 
 # Letters of a region that messages show.

@@ -22,8 +22,6 @@ from ..layers.region_split import Region, in_region
 from ..utils.distributions import required_file
 from . import Layer, get_layer
 
-__all__ = ('named_polygons', 'region_of', 'sample_area', 'us_states')
-
 type Area = Region | Sequence[float]
 type Polygons = Mapping[str, BaseGeometry] | gpd.GeoDataFrame
 type Regions = Polygons | Layer

@@ -15,8 +15,6 @@ from ..geo.points import PointsLike
 from ..utils.names import near_matches, normalise
 from .base import Layer, coordinates
 
-__all__ = ('Condition', 'Grounding', 'Layers')
-
 type Layers = Mapping[str, Layer]
 
 _NUMBER = r'[-+]?\d+(?:\.\d+)?'

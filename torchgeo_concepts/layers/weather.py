@@ -18,8 +18,6 @@ from .grid import bilinear
 from .rasters import read_npz
 from .terrain import TOPOGRAPHY, heights
 
-__all__ = ('MONTHS', 'rain', 'temperature', 'temperature_at_height')
-
 MONTHS = [
     'january',
     'february',

@@ -20,8 +20,6 @@ from .encoder_maps import map_values
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('concept_atlas',)
-
 
 def concept_atlas(
     encoder: nn.Module,

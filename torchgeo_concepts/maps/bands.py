@@ -17,8 +17,6 @@ from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import Band
 from ..utils.devices import Device
 
-__all__ = ('ConceptScores', 'PrincipalColours')
-
 # Points that principal components are fitted on, and how they are drawn.
 SAMPLE_SIZE, MIN_SAMPLE = 4096, 32
 SAMPLE_SEED = 0

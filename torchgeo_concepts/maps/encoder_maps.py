@@ -31,15 +31,6 @@ from ..utils.names import with_unit
 from .bands import ConceptScores, PrincipalColours
 from .predictions import Predictions, load_predictions
 
-__all__ = (
-    'ConceptScores',
-    'MapReport',
-    'PrincipalColours',
-    'map_encoder',
-    'map_values',
-)
-
-
 type PointFunction = Callable[[Tensor], Tensor | ArrayLike]
 
 

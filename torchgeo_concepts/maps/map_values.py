@@ -22,8 +22,6 @@ from ..layers.grounding import read_groundings
 from ..layers.rules import Condition, Grounding
 from .bands import ConceptScores
 
-__all__ = ('MapValues', 'predicted_values', 'true_values')
-
 type Map = nn.Module | Layer | Path | str | Callable[[Tensor], Any] | ArrayLike
 type Truth = Layer | Grounding | Path | str | ArrayLike | None
 

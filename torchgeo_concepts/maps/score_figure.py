@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from .truth import MapScore
 
-__all__ = ('draw_score',)
 
 # Width and height in inches of maps side by side and a scatter below them.
 WIDTH, SCATTER_HEIGHT = 6.4, 3.6

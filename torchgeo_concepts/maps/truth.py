@@ -24,7 +24,6 @@ from .map_values import Map, MapValues, Truth, predicted_values, true_values
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('MapScore', 'score_map')
 
 # Fewest points, and regions, that a correlation is computed of.
 FEWEST = 3

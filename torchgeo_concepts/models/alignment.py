@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
 
-__all__ = ('Align', 'Alignment', 'ConceptAlignment', 'ConceptBasis', 'ImageProjection')
-
 Align = Literal['x', 'z', 'both']
 ImageProjection = Literal['mlp', 'tied']
 

@@ -18,8 +18,6 @@ from .concept_geoclip import ConceptGeoCLIP
 from .geoclip import GeoCLIPLocation
 from .loading import find_encoder, load_encoder
 
-__all__ = ('build_encoder', 'encoder_blueprint', 'named_encoder')
-
 # Weights by this name leave an encoder as it is initialised.
 
 

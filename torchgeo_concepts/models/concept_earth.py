@@ -24,8 +24,6 @@ from ._chunks import in_chunks
 from .alignment import ConceptBasis
 from .earth_grid import EarthGrid, FourierFeatures
 
-__all__ = ('GRID_FEATURES', 'ROWS', 'ConceptEarth', 'Scale')
-
 # Levels of the grid, from 30 degrees to 0.125, and the features of their nodes: most
 # where GeoCLIP's embeddings change, over some hundred kilometres.
 ROWS = (6, 12, 24, 48, 96, 192, 384, 768, 1440)

@@ -15,8 +15,6 @@ from ..concepts.bank import ConceptBank
 from ._weights import PackagedWeights
 from .concept_earth import ConceptEarth
 
-__all__ = ('ConceptEarth_Weights', 'concept_earth')
-
 # Written out, because importing layers takes time.
 _ALL_GROUPS = (
     'climate',

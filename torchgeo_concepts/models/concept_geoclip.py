@@ -20,8 +20,6 @@ from ._weights import DistributionWeights
 from .alignment import ConceptBasis
 from .geoclip import CONFIG, GeoCLIPLocation, GeoCLIPLocation_Weights
 
-__all__ = ('ConceptGeoCLIP', 'ConceptGeoCLIP_Weights', 'concept_geoclip')
-
 
 class ConceptGeoCLIP(nn.Module):
     """Location encoder whose embeddings can be projected onto named concepts.

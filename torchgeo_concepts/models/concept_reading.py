@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from .alignment import Alignment
 
-__all__ = ('ConceptReading', 'Reading')
-
 Reading = Literal['projections', 'heads', 'both']
 
 

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ('EarthGrid', 'FourierFeatures')
-
 # Primes that spread rows and columns over a table, https://doi.org/10.1145/3528223.3530127.
 ROW_PRIME, COLUMN_PRIME = 73_856_093, 19_349_663
 

@@ -14,8 +14,6 @@ from torchvision.models._api import Weights
 from ._weights import DistributionWeights
 from .image_transforms import Normalize
 
-__all__ = ('EfficientNetLite0_Weights',)
-
 # First block of each stage, as timm counts them.
 STAGES = (0, 1, 3, 5, 8, 11, 15)
 

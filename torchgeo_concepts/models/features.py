@@ -12,8 +12,6 @@ from ..geo.points import check_points
 from .concept_earth import ConceptEarth
 from .protocols import GroundedEncoder, check_encoder
 
-__all__ = ('FeatureKind', 'InputKind', 'coordinate_features', 'features')
-
 FeatureKind = Literal['x', 'z', 'xz']
 InputKind = Literal['x', 'z', 'xz', 'coordinates']
 

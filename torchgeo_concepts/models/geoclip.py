@@ -19,20 +19,6 @@ from ..geo.points import check_points
 from ._chunks import in_chunks
 from ._weights import DistributionWeights
 
-__all__ = (
-    'FourierFeatures',
-    'GeoCLIPGallery_Weights',
-    'GeoCLIPImageMLP_Weights',
-    'GeoCLIPLocation',
-    'GeoCLIPLocation_Weights',
-    'GeoCLIPLogitScale_Weights',
-    'equal_earth',
-    'geoclip_gallery',
-    'geoclip_image_mlp',
-    'geoclip_location',
-    'geoclip_logit_scale',
-)
-
 # Coefficients of the projection: https://doi.org/10.1080/13658816.2018.1504949
 A1, A2, A3, A4 = 1.340264, -0.081106, 0.000893, 0.003796
 

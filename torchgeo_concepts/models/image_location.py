@@ -14,8 +14,6 @@ from .concept_geoclip import ConceptGeoCLIP
 from .geoclip import GeoCLIPLocation
 from .image_towers import ImageTower
 
-__all__ = ('ImageLocationModel',)
-
 
 class ImageLocationModel(nn.Module):
     """An image tower, a location encoder, and the alignment between them.

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from .geoclip import GeoCLIPImageMLP_Weights, geoclip_image_mlp
 
-__all__ = ('ImageTower', 'clip_image_tower', 'image_tower')
-
 
 class ImageTower(nn.Module):
     """A backbone that turns images into features, and a head that turns these around.

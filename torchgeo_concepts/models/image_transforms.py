@@ -10,15 +10,6 @@ from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchvision.transforms import InterpolationMode, v2
 
-__all__ = (
-    'CLIP_MEAN',
-    'CLIP_STD',
-    'CenterCrop',
-    'ColourJitter',
-    'Normalize',
-    'RandomCrop',
-)
-
 # Of the images that CLIP was trained on, https://arxiv.org/abs/2103.00020, whose
 # released code has these figures for values in [0, 1].
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

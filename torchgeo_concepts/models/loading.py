@@ -21,15 +21,6 @@ from ._registry import find_builder
 from .concept_earth import ConceptEarth
 from .concept_geoclip import ConceptGeoCLIP
 
-__all__ = (
-    'DEFAULT_MODEL',
-    'DEFAULT_WEIGHTS',
-    'EncoderName',
-    'find_encoder',
-    'load_encoder',
-    'resolve_weights',
-)
-
 # Defaults of all commands and tasks.
 DEFAULT_MODEL = 'concept_earth'
 DEFAULT_WEIGHTS = 'ConceptEarth_Weights.GROUNDED'

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from .features import InputKind, coordinate_features, features
 from .image_towers import ImageTower
 
-__all__ = ('GradientHead', 'LocationModel', 'make_head')
-
 GradientHead = Literal['linear', 'mlp']
 
 

@@ -5,8 +5,6 @@
 
 from torch import Tensor, nn
 
-__all__ = ('PatchCNN',)
-
 # Channels of the layers, each of which halves an image.
 CHANNELS = (32, 64, 128, 256)
 

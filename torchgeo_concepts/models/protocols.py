@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ..concepts.bank import ConceptBank
 
-__all__ = ('ConceptEncoder', 'GroundedEncoder', 'LocationEncoder', 'check_encoder')
-
 
 @runtime_checkable
 class LocationEncoder(Protocol):

@@ -18,8 +18,6 @@ from .geoclip import geoclip_image_mlp
 from .image_towers import ImageTower, image_tower
 from .patch_cnn import PatchCNN
 
-__all__ = ('load_image_tower',)
-
 # Side of the image that a backbone is tried with, which most of them take.
 SIZE = 224
 

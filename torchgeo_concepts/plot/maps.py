@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ('draw_map', 'plot_map', 'save_figure')
 
 # Pixels that a figure reads of a map along its longer side, and those of its coastline.
 MOST_PIXELS, COAST_PIXELS = 1600, 1440

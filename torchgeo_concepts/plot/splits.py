@@ -15,8 +15,6 @@ from .point_maps import point_map, point_size
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ('plot_split',)
-
 
 def plot_split(points: Tensor, split: Split) -> 'Figure':
     """Draw the parts of a split on a map, each in a colour.

@@ -17,8 +17,6 @@ from ..io.tables import open_table
 from ..layers import get_layer
 from ..models.geoclip import geoclip_gallery
 
-__all__ = ('Candidates', 'candidate_points', 'land_lattice', 'read_points')
-
 # Longitudes of consecutive points of a Fibonacci lattice differ by this turn.
 GOLDEN_TURN = (math.sqrt(5) - 1) / 2
 

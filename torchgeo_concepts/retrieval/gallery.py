@@ -25,8 +25,6 @@ from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 
-__all__ = ('Gallery', 'Space', 'encoder_hash')
-
 Space = Literal['x', 'z', 'both']
 
 # Queries to compare with a block of candidates at a time.

@@ -21,8 +21,6 @@ from ..utils.modes import evaluating
 from .candidates import Candidates
 from .gallery import Gallery, Space, encoder_hash
 
-__all__ = ('Geolocator', 'ImagesLike', 'Locations', 'clip_preprocess')
-
 type ImageLike = str | Path | Image.Image | Tensor
 type ImagesLike = ImageLike | Sequence[ImageLike]
 

@@ -6,8 +6,6 @@
 import math
 from collections.abc import Callable
 
-__all__ = ('warm_cosine',)
-
 
 def warm_cosine(total: int, warmup: int) -> Callable[[int], float]:
     """Make a schedule that rises along a line and falls along a cosine.

@@ -43,8 +43,6 @@ from ..utils.names import near_matches
 from ._schedules import warm_cosine
 from .losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue, masked_mse
 
-__all__ = ('ConceptAlignment',)
-
 Schedule = Literal['epochs', 'cosine']
 Contrasted = Literal['each', 'mean']
 

@@ -24,8 +24,6 @@ from ..models.concept_earth import GRID_FEATURES, ROWS, ConceptEarth
 from ._schedules import warm_cosine
 from .losses import masked_mse
 
-__all__ = ('ConceptDistillation', 'concept_quality')
-
 
 def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
     """Compute how well scores tell each concept.

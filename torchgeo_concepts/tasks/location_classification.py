@@ -21,8 +21,6 @@ from ..models.features import InputKind
 from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ._location import LocationTask
 
-__all__ = ('ClassificationHead', 'LocationClassification', 'classification_scores')
-
 ClassificationHead = Literal['linear', 'mlp', 'logistic']
 
 

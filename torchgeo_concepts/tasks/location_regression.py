@@ -26,8 +26,6 @@ from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ..utils.names import with_unit
 from ._location import LocationTask
 
-__all__ = ('LocationRegression', 'RegressionHead', 'regression_scores')
-
 RegressionHead = Literal['linear', 'mlp', 'ridge']
 
 # What the table says where a number is not defined.

@@ -12,16 +12,6 @@ from torch import Tensor, nn
 from ..geo.points import check_points
 from ..utils.distributed import gather, global_rank
 
-__all__ = (
-    'ConceptDivergence',
-    'DivergenceKind',
-    'InfoNCE',
-    'PointQueue',
-    'concept_divergence',
-    'info_nce',
-    'masked_mse',
-)
-
 DivergenceKind = Literal['paper', 'cauchy_schwarz', 'mmd']
 
 EARTH_RADIUS_KM = 6371.0

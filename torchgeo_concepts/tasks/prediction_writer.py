@@ -24,8 +24,6 @@ import torchgeo_concepts
 from ..io.geoparquet import METADATA_KEY, point_geometry, point_metadata
 from ..utils.files import atomic_path, check_writable
 
-__all__ = ('PredictionWriter',)
-
 # Rows that are kept in memory, by a process and when all are put in order.
 SHARD_ROWS, MERGE_ROWS = 65_536, 1_048_576
 

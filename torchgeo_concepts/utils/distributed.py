@@ -9,8 +9,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ('gather', 'gather_objects', 'global_rank')
-
 
 class _Gather(torch.autograd.Function):
     """All-gather whose gradient is the sum over what all processes did with it."""

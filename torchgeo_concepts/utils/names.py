@@ -8,8 +8,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ('near_matches', 'normalise', 'slug', 'with_unit')
-
 _SEPARATORS = re.compile(r'[\W_]+')
 
 

@@ -12,8 +12,6 @@ import yaml
 
 from torchgeo_concepts.utils.names import near_matches
 
-__all__ = ('ARMS', 'TEST', 'VALIDATION', 'Arm', 'load_arm')
-
 # Pictures that arms are chosen by, and those that they are tested by.
 VALIDATION, TEST = ('july',), ('may', 'three-globe', 'january')
 

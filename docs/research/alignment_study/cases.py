@@ -18,8 +18,6 @@ from torchgeo_concepts.utils.modes import evaluating
 
 from .measures import Question, gallery_of, located
 
-__all__ = ('Answer', 'Case', 'answer', 'explained', 'find_case', 'joined')
-
 # A patch that is found within the one distance is right, beyond the other it is wrong.
 RIGHT_KM, WRONG_KM = 200, 750
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .exam import Exams
     from .runs import Run, Settings
 
-__all__ = ('StudyReport', 'study')
 
 # Measurements that arms are chosen by: one in blocks that were trained in, and one in
 # those that were not.

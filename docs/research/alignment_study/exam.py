@@ -36,8 +36,6 @@ from .arms import TEST, VALIDATION, Arm
 from .measures import Exam, Question
 from .runs import Settings, all_groundings
 
-__all__ = ('Cut', 'Exams', 'make_exams', 'truth_digest', 'write_files')
-
 # Blocks that were trained in, and those that were not.
 WHERE: dict[str, Blocks] = {'seen': 'train', 'held-out': 'test'}
 

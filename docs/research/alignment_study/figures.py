@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ('plot_case', 'plot_curves', 'plot_errors', 'write_figures')
 
 # Side of the cells of maps of errors in degrees, and the errors that colours span.
 CELL, SHOWN_KM = 8, (50.0, 10_000.0)

@@ -21,8 +21,6 @@ from torchgeo_concepts.retrieval.gallery import Gallery
 from torchgeo_concepts.tasks.concept_distillation import concept_quality
 from torchgeo_concepts.utils.modes import evaluating
 
-__all__ = ('Exam', 'Question', 'gallery_of', 'located', 'measure')
-
 # City, region, country and continent, as papers on geo-localization have them.
 KILOMETRES = (25, 200, 750, 2500)
 

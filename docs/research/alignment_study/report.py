@@ -20,7 +20,6 @@ from .statistics import Comparison, compare
 if TYPE_CHECKING:
     from .runs import Run
 
-__all__ = ('Measurement', 'Outcome', 'measurements', 'of_arm', 'page_lines')
 
 # How the names of median errors end.
 ERROR = '/median_km'

@@ -29,8 +29,6 @@ from torchgeo_concepts.utils.files import atomic_path
 from .arms import FILES, Arm
 from .measures import Exam, measure
 
-__all__ = ('Run', 'Settings', 'checkpoint_path', 'read_run', 'run_arm')
-
 # Changes whenever the same settings could get other measurements.
 PROTOCOL = 3
 

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ('Comparison', 'compare', 'holm')
-
 
 @dataclass(frozen=True)
 class Comparison:

@@ -17,8 +17,6 @@ from torchgeo_concepts.evaluate.linear_heads import fit_one_ridge, held_out_pred
 from torchgeo_concepts.evaluate.probes import ridge_probe
 from torchgeo_concepts.geo.splits import Folds, Rows, block_folds
 
-__all__ = ('Impurity', 'label_leakage', 'oracle_impurity')
-
 # Steps into which scores are cut, each as full as the others.
 BINS = 20
 

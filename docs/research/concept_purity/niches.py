@@ -18,8 +18,6 @@ from torchgeo_concepts.geo.splits import Rows
 
 from .leakage import check_classes, halves
 
-__all__ = ('NicheFit', 'NicheImpurity', 'niche_impurity')
-
 # Penalty of the squared weights of a head of standardised scores.
 RIDGE = 1.0
 

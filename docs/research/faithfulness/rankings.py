@@ -29,8 +29,6 @@ from torchgeo_concepts.evaluate.probes import ridge_probe
 from torchgeo_concepts.explain.faithfulness import check_rows
 from torchgeo_concepts.geo.splits import Folds, Rows, block_folds, block_numbers
 
-__all__ = ('rank_by_halves', 'ranking_stability', 'remove_and_retrain')
-
 COUNTS = (1, 3, 10, 30, 100)
 
 

@@ -33,8 +33,6 @@ from .scores import Measure, Value, downstream_draws, summed_up, truth_draws
 from .study import TEST, TRAIN, Study, encode, grounded_parts, make_study
 from .texts import SENTENCES, has_sentence_encoder
 
-__all__ = ('AuditReport', 'audit')
-
 # Fewer points leave hardly a concept that can be scored.
 MIN_POINTS = 500
 

@@ -18,8 +18,6 @@ from torchgeo_concepts.datasets.earth_imagery import (
 
 from .archives import extract_file
 
-__all__ = ('PackagedPicture', 'register')
-
 
 @dataclass(frozen=True, kw_only=True)
 class PackagedPicture(EarthPicture):

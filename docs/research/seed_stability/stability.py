@@ -24,8 +24,6 @@ from torchgeo_concepts.explain.faithfulness import fit_head
 from torchgeo_concepts.explain.heads import device_of
 from torchgeo_concepts.geo.points import PointsLike, as_points
 
-__all__ = ('ModelPair', 'ModelStability', 'stability_over_models')
-
 
 @dataclass(frozen=True, eq=False)
 class ModelPair:

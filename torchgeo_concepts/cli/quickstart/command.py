@@ -41,7 +41,6 @@ from .report import Explained, ExplainedCity, QuickstartReport, Score, TargetSco
 if TYPE_CHECKING:
     from ...datasets import CityClimate
 
-__all__ = ('CITIES', 'quickstart')
 
 CITIES = ('Singapore', 'La Paz', 'Moscow')
 MOST_CITIES = 4

@@ -32,8 +32,6 @@ from .tasks import (
     set_groups,
 )
 
-__all__ = ('BenchmarkReport', 'benchmark')
-
 
 def benchmark(
     output: Path,
