@@ -23,7 +23,8 @@ from torchgeo_concepts.evaluate.linear_heads import (
     mean_r2,
     scale_of,
 )
-from torchgeo_concepts.evaluate.probes import random_folds, ridge_probe
+from torchgeo_concepts.evaluate.probes import ridge_probe
+from torchgeo_concepts.geo.splits import random_folds
 
 OPTIONS: dict[str, Any] = {'sample': 1500, 'width': 90, 'progress': False}
 CITIES = ['reykjavik', 'São Paulo']

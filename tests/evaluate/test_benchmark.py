@@ -32,7 +32,8 @@ from torchgeo_concepts.evaluate.benchmark.tasks import (
     name_origins,
     read_tables,
 )
-from torchgeo_concepts.evaluate.probes import block_folds, random_folds, ridge_probe
+from torchgeo_concepts.evaluate.probes import ridge_probe
+from torchgeo_concepts.geo.splits import block_folds, random_folds
 from torchgeo_concepts.io.pages import processor
 from torchgeo_concepts.models import ConceptEarth, _weights, coordinate_features
 from torchgeo_concepts.models.loading import resolve_weights

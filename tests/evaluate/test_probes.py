@@ -9,13 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.probes import (
-    ALPHAS,
-    block_folds,
-    random_folds,
-    ridge_probe,
-    ridge_probes,
-)
+from torchgeo_concepts.evaluate.probes import ALPHAS, ridge_probe, ridge_probes
+from torchgeo_concepts.geo.splits import block_folds, random_folds
 
 
 @pytest.fixture

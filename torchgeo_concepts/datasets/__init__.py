@@ -3,6 +3,7 @@
 
 """Datasets of points, and of images and the points where they were taken."""
 
+from ..io.images import UnreadableImageError
 from .blue_marble import BlueMarble
 from .cached_features import CachedFeatures, cache_features
 from .city_climate import CityClimate
@@ -14,7 +15,7 @@ from .global_air_temperature import GlobalAirTemperature
 from .grounded_points import GroundedPoints
 from .im2gps import Im2GPS
 from .im2gps3k import Im2GPS3k
-from .image_points import ImagePoints, OnError, UnreadableImageError
+from .image_points import ImagePoints, OnError
 from .mosaiks_labels import MOSAIKSLabels
 from .mp16 import MP16
 from .osv5m import OSV5M

@@ -161,6 +161,7 @@ def _summed_up(change: Change, order: str, found: Floats, steps: int) -> Concept
 
 
 def check_rows(z: Tensor, y: Tensor, points: Tensor) -> None:
+    """Raise a ValueError unless scores, values and points have as many rows."""
     if not len(z) == len(y) == len(points):
         raise ValueError(
             f'There are {len(z)} rows of scores, {len(y)} values and {len(points)} '

@@ -346,6 +346,7 @@ def with_test(
     seed: int,
     buffer_km: float,
 ) -> Split:
+    """Make a split with given test rows, and validate on random other rows."""
     none = np.empty(0, np.int64)
     split = Split(np.flatnonzero(~test), none, np.flatnonzero(test))
     return with_buffer(points, _with_validation(split, val_fraction, seed), buffer_km)

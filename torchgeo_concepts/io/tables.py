@@ -86,6 +86,7 @@ class ColumnCoordinates:
         return [self.x, self.y]
 
     def __call__(self, rows: pa.RecordBatch) -> tuple[Floats, Floats, Problems]:
+        """Read x, y and the problems of a batch of rows."""
         problems: Problems = {}
         x, y = (
             _numbers(rows.column(name), name, problems) for name in (self.x, self.y)
@@ -105,6 +106,7 @@ class GeometryCoordinates:
         return [self.column]
 
     def __call__(self, rows: pa.RecordBatch) -> tuple[Floats, Floats, Problems]:
+        """Read x, y and the problems of a batch of rows."""
         column = rows.column(self.column)
         if pa.types.is_struct(column.type):
             pair = ColumnCoordinates('x', 'y')

@@ -105,6 +105,7 @@ class Capsule(nn.Module):
     def __init__(
         self, sigma: float, num_frequencies: int, hidden_dim: int, embed_dim: int
     ) -> None:
+        """Initialize a new Capsule instance."""
         super().__init__()
         self.fourier = FourierFeatures(sigma, num_frequencies)
         widths = (2 * num_frequencies, hidden_dim, hidden_dim, hidden_dim)
@@ -114,6 +115,7 @@ class Capsule(nn.Module):
         self.mlp = nn.Sequential(*layers, nn.Linear(hidden_dim, embed_dim))
 
     def forward(self, xy: Tensor) -> Tensor:
+        """Forward pass."""
         features: Tensor = self.fourier(xy)
         dtype = next(self.mlp.parameters()).dtype
         embedding: Tensor = self.mlp(features.to(dtype))
