@@ -7,5 +7,6 @@ Importing this package adds its models to TorchGeo's registry, next to TorchGeo'
 """
 
 from . import models as models
+from .utils.version import VERSION
 
-__version__ = '0.1.0.dev0'
+__version__ = VERSION

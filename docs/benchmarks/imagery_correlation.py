@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-import torchgeo_concepts
 from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble
 from torchgeo_concepts.datasets.earth_imagery import EarthPicture
 from torchgeo_concepts.datasets.patches import EarthPatches, area_average
 from torchgeo_concepts.datasets.point_sampling import land_points
 from torchgeo_concepts.io.pages import processor, wrapped, write_lines
 from torchgeo_concepts.layers import get_layer
+from torchgeo_concepts.utils.version import VERSION
 
 HEIGHT, WIDTH = 675, 1350
 LATITUDE = 60
@@ -149,7 +149,7 @@ def report(root: Path, download: bool) -> Iterator[str]:
         'Written by `python docs/benchmarks/imagery_correlation.py --root data/blue-marble '
         '--download --output docs/imagery_numbers.md` on '
         f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: '
-        f'torchgeo-concepts {torchgeo_concepts.__version__}, numpy {np.__version__}, '
+        f'torchgeo-concepts {VERSION}, numpy {np.__version__}, '
         f'Python {platform.python_version()}, {processor()}. '
         '[Satellite imagery](imagery.md) says what follows from it.'
     )

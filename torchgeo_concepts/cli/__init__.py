@@ -14,7 +14,6 @@ from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser
 
-from .. import __version__
 from ..concepts.building import build_bank
 from ..concepts.page import check_bank, show_bank
 from ..concepts.seeds import SEEDS
@@ -23,6 +22,7 @@ from ..embed.points import embed_file
 from ..embed.text_directions import write_text_directions
 from ..evaluate.benchmark import benchmark
 from ..maps.encoder_maps import map_encoder
+from ..utils.version import VERSION
 from .quickstart import CITIES, quickstart
 
 __all__ = ('main',)
@@ -280,7 +280,7 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog='torchgeo-concepts',
         description='Location encoders that name what they know about a place.',
-        version=__version__,
+        version=VERSION,
     )
     commands = parser.add_subcommands(dest='command')
     commands.add_subcommand(

@@ -26,6 +26,7 @@ from ..models.image_towers import ImageTower
 from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
+from ..utils.version import VERSION
 
 _INFO = 'features.json'
 
@@ -385,12 +386,10 @@ def _finish(root: Path, made: _Made) -> CachedFeatures:
 
 
 def _write_info(root: Path, made: _Made, complete: bool) -> None:
-    import torchgeo_concepts
-
     parts = _finished_parts(root)
     rows, kept = (sum(part[name] for part in parts) for name in ('rows', 'kept'))
     info = {
-        'version': torchgeo_concepts.__version__,
+        'version': VERSION,
         'complete': complete,
         'parts': len(parts),
         'images': kept,

@@ -19,8 +19,6 @@ import torchgeo
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import torchgeo_concepts
-
 from ..geo.points import SWAPPED_HINT, PointsLike, as_points, is_lonlat, look_swapped
 from ..io.geoparquet import EmbeddingWriter
 from ..io.tables import GeometryCoordinates, OpenedTable, PointBatch, open_table
@@ -31,6 +29,7 @@ from ..models.protocols import GroundedEncoder, check_encoder
 from ..utils.devices import Device, find_device
 from ..utils.files import atomic_path, check_writable
 from ..utils.modes import evaluating
+from ..utils.version import VERSION
 
 Precision = Literal['float32', 'bfloat16']
 StoredType = Literal['float32', 'float16']
@@ -156,7 +155,7 @@ def embed_file(
         'weights': name.weights_name,
         'features': features,
         'precision': precision,
-        'torchgeo_concepts': torchgeo_concepts.__version__,
+        'torchgeo_concepts': VERSION,
         'torchgeo': torchgeo.__version__,
         'column': column,
         'dim': _probe_dim(encode, model),

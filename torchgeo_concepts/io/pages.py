@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.files import atomic_path
+from ..utils.version import VERSION
 
 # Letters in a line of text.
 LINE = 120
@@ -126,11 +127,9 @@ def today_with() -> str:
     """Return the date, and what numbers that are measured now depend on."""
     import torch
 
-    import torchgeo_concepts
-
     return (
         f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
+        f'{VERSION}, torch {torch.__version__}, Python '
         f'{platform.python_version()}, {processor()}'
     )
 

@@ -17,8 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import torchgeo_concepts
-
 from ..embed.points import Precision, embed_points
 from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import BLOCK, Band, open_geotiff
@@ -28,6 +26,7 @@ from ..utils.devices import Device
 from ..utils.files import check_writable
 from ..utils.hashing import hash_state
 from ..utils.names import with_unit
+from ..utils.version import VERSION
 from .bands import ConceptScores, PrincipalColours
 from .predictions import Predictions, load_predictions
 
@@ -88,7 +87,7 @@ def map_values(
     about = {
         **(tags or {}),
         'date': datetime.now(UTC).isoformat(timespec='seconds'),
-        'torchgeo_concepts': torchgeo_concepts.__version__,
+        'torchgeo_concepts': VERSION,
     }
     with (
         tqdm(

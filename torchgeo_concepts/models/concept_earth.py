@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..concepts.bank import ConceptBank
 from ..geo.points import check_points, wrap_longitude
 from ..utils.files import atomic_path
+from ..utils.version import VERSION
 from ._chunks import in_chunks
 from .alignment import ConceptBasis
 from .earth_grid import EarthGrid, FourierFeatures
@@ -381,11 +382,9 @@ class ConceptEarth(nn.Module):
             path: A safetensors file.
             half: Write in float16, half the size.
         """
-        import torchgeo_concepts
-
         metadata = {
             'model': 'concept_earth',
-            'version': torchgeo_concepts.__version__,
+            'version': VERSION,
             'architecture': json.dumps(asdict(self.architecture)),
             'bank': self.bank.to_json(),
             'basis_source': self.basis.source,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
 from ..utils.files import atomic_path
+from ..utils.version import VERSION
 from ._weights import DistributionWeights
 from .alignment import ConceptBasis
 from .geoclip import CONFIG, GeoCLIPLocation, GeoCLIPLocation_Weights
@@ -93,11 +94,9 @@ class ConceptGeoCLIP(nn.Module):
         Args:
             path: A safetensors file.
         """
-        import torchgeo_concepts
-
         metadata = {
             'model': 'concept_geoclip',
-            'version': torchgeo_concepts.__version__,
+            'version': VERSION,
             'encoder': json.dumps(self.encoder.config),
             'bank': self.bank.to_json(),
             'basis_source': self.basis.source,

@@ -16,14 +16,13 @@ from scipy.spatial import KDTree
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import torchgeo_concepts
-
 from ..geo.points import PointsLike, as_points, check_points
 from ..geo.sphere import chord, unit_vectors
 from ..models.image_location import ImageLocationModel
 from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
+from ..utils.version import VERSION
 
 Space = Literal['x', 'z', 'both']
 
@@ -151,7 +150,7 @@ class Gallery:
             'area_km2': area_km2,
             'unit': unit,
             'encoder': encoder_hash(encoder),
-            'version': torchgeo_concepts.__version__,
+            'version': VERSION,
         }
         with atomic_path(folder / 'gallery.json') as temporary:
             temporary.write_text(json.dumps(info))

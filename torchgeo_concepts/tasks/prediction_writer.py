@@ -19,10 +19,9 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
-import torchgeo_concepts
-
 from ..io.geoparquet import METADATA_KEY, point_geometry, point_metadata
 from ..utils.files import atomic_path, check_writable
+from ..utils.version import VERSION
 
 # Rows that are kept in memory, by a process and when all are put in order.
 SHARD_ROWS, MERGE_ROWS = 65_536, 1_048_576
@@ -155,10 +154,7 @@ class PredictionWriter(BasePredictionWriter):
         table = pa.concat_tables(self._pending)
         self._pending.clear()
         if self._writer is None:
-            info = {
-                'task': type(pl_module).__name__,
-                'torchgeo_concepts': torchgeo_concepts.__version__,
-            }
+            info = {'task': type(pl_module).__name__, 'torchgeo_concepts': VERSION}
             schema = table.schema.with_metadata(
                 {b'geo': json.dumps(point_metadata()), METADATA_KEY: json.dumps(info)}
             )

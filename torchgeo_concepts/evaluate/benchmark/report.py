@@ -12,9 +12,8 @@ from types import MappingProxyType
 
 import torch
 
-import torchgeo_concepts
-
 from ...io.pages import wrapped
+from ...utils.version import VERSION
 from .encoders import Layers
 from .inputs import Input
 from .scores import NUM_FOLDS, Score
@@ -156,7 +155,7 @@ def page_lines(
     yield ''
     yield from wrapped(
         f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{torchgeo_concepts.__version__}, torch {torch.__version__}, Python '
+        f'{VERSION}, torch {torch.__version__}, Python '
         f'{platform.python_version()}, {machine}.'
     )
     yield '```console'
