@@ -18,11 +18,11 @@ from torchgeo_concepts.explain import (
     similarity_contributions,
 )
 from torchgeo_concepts.models import (
-    ConceptAlignment,
     ConceptBasis,
     ConceptEarth,
     ConceptGeoCLIP,
     GeoCLIPLocation,
+    ImageLocationAlignment,
     ImageLocationModel,
     ImageTower,
     concept_earth,
@@ -48,7 +48,7 @@ def image_model(
     torch.manual_seed(1)
     basis = ConceptBasis.random(bank, 6, unit)
     nn.init.normal_(basis.offset, std=0.3)
-    alignment = ConceptAlignment(basis, **options)
+    alignment = ImageLocationAlignment(basis, **options)
     tower = ImageTower(nn.Flatten(), nn.Linear(48, 6))
     return ImageLocationModel(tower, encoder, alignment).eval()
 
@@ -154,7 +154,7 @@ class TestImages:
         assert found.total == pytest.approx(found.score)
 
     def test_of_embeddings(self, bank: ConceptBank) -> None:
-        alignment = ConceptAlignment(ConceptBasis.random(bank, 6))
+        alignment = ImageLocationAlignment(ConceptBasis.random(bank, 6))
         with torch.no_grad():
             aligned = alignment(torch.rand(2, 6), torch.rand(2, 6))
             expected = alignment.similarity(aligned).diagonal().double()

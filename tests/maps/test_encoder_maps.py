@@ -29,7 +29,7 @@ from torchgeo_concepts.maps import encoder_maps as maps
 from torchgeo_concepts.maps.bands import ConceptScores, PrincipalColours
 from torchgeo_concepts.maps.encoder_maps import map_encoder, map_values
 from torchgeo_concepts.models import GeoCLIPLocation
-from torchgeo_concepts.models.concept_earth import ConceptEarth, Scale
+from torchgeo_concepts.models.concept_earth import ConceptEarth, ConceptScale
 from torchgeo_concepts.tasks import LocationClassification, LocationRegression
 
 SIZES: dict[str, Any] = {
@@ -67,7 +67,7 @@ def earth(tmp_path: Path) -> Path:
             Concept('mangrove', 'mangrove', 'vegetation'),
         )
     )
-    scale = Scale([10.0, 0.5], [15.0, 0.4], [False, False], [False, True])
+    scale = ConceptScale([10.0, 0.5], [15.0, 0.4], [False, False], [False, True])
     model = ConceptEarth(bank, scale, **SIZES)
     for table in model.grids.parameters():
         torch.nn.init.normal_(table)

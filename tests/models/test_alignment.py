@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.models import ConceptAlignment, ConceptBasis
+from torchgeo_concepts.models import ConceptBasis, ImageLocationAlignment
 from torchgeo_concepts.tasks.losses import info_nce
 
 
@@ -84,14 +84,14 @@ class TestConceptAlignment:
     def test_tied_starts_at_the_projection_of_the_image(
         self, basis: ConceptBasis, images: Tensor, locations: Tensor
     ) -> None:
-        aligned = ConceptAlignment(basis, 'tied')(images, locations)
+        aligned = ImageLocationAlignment(basis, 'tied')(images, locations)
         torch.testing.assert_close(aligned.z_image, basis(images))
         torch.testing.assert_close(aligned.z_location, basis(locations))
 
     def test_mlp_never_touches_the_basis(
         self, basis: ConceptBasis, images: Tensor, locations: Tensor
     ) -> None:
-        aligned = ConceptAlignment(basis, 'mlp')(images, locations)
+        aligned = ImageLocationAlignment(basis, 'mlp')(images, locations)
         assert aligned.z_image.shape == (6, 5)
         [gradient] = torch.autograd.grad(
             aligned.z_image.sum(), [basis.offset], allow_unused=True
@@ -101,7 +101,7 @@ class TestConceptAlignment:
     def test_in_the_embedding_space_it_is_geoclip(
         self, basis: ConceptBasis, images: Tensor, locations: Tensor
     ) -> None:
-        model = ConceptAlignment(basis, align='x')
+        model = ImageLocationAlignment(basis, align='x')
         expected = F.normalize(images, dim=1) @ F.normalize(locations, dim=1).T
         aligned = model(images, locations)
         torch.testing.assert_close(model.similarity(aligned), expected)
@@ -114,7 +114,7 @@ class TestConceptAlignment:
     def test_similarity_is_a_sum_over_concepts(
         self, basis: ConceptBasis, images: Tensor, locations: Tensor, projection: Any
     ) -> None:
-        model = ConceptAlignment(basis, projection, 'z')
+        model = ImageLocationAlignment(basis, projection, 'z')
         aligned = model(images, locations)
         units = [F.normalize(z, dim=1) for z in (aligned.z_image, aligned.z_location)]
         contributions = units[0][:, None] * units[1][None]
@@ -123,7 +123,7 @@ class TestConceptAlignment:
     def test_both_is_the_mean(
         self, basis: ConceptBasis, images: Tensor, locations: Tensor
     ) -> None:
-        model = ConceptAlignment(basis, 'tied', 'both')
+        model = ImageLocationAlignment(basis, 'tied', 'both')
         aligned = model(images, locations)
         assert len(model.pairs(aligned)) == 2
         similarities = []
@@ -139,7 +139,7 @@ class TestConceptAlignment:
         self, bank: ConceptBank, basis: ConceptBasis, images: Tensor, locations: Tensor
     ) -> None:
         raw = ConceptBasis(bank, basis.initial.T, 'a test', unit=False)
-        model = ConceptAlignment(raw, 'mlp', 'z')
+        model = ImageLocationAlignment(raw, 'mlp', 'z')
         aligned = model(images, locations)
         torch.testing.assert_close(
             model.similarity(aligned), aligned.z_image @ aligned.z_location.T
@@ -148,11 +148,11 @@ class TestConceptAlignment:
     def test_images_and_locations_of_different_number(
         self, basis: ConceptBasis, images: Tensor, locations: Tensor
     ) -> None:
-        model = ConceptAlignment(basis)
+        model = ImageLocationAlignment(basis)
         assert model.similarity(model(images[:2], locations)).shape == (2, 6)
 
     def test_unknown_choices(self, basis: ConceptBasis) -> None:
         with pytest.raises(ValueError, match="'text' is none of"):
-            ConceptAlignment(basis, 'text')  # type: ignore[arg-type]
+            ImageLocationAlignment(basis, 'text')  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="'y' is none of"):
-            ConceptAlignment(basis, align='y')  # type: ignore[arg-type]
+            ImageLocationAlignment(basis, align='y')  # type: ignore[arg-type]

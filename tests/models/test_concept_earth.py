@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.models import ConceptBasis, features
-from torchgeo_concepts.models.concept_earth import ConceptEarth, Scale
+from torchgeo_concepts.models.concept_earth import ConceptEarth, ConceptScale
 
 SIZES: dict[str, Any] = {
     'embed_dim': 6,
@@ -27,7 +27,7 @@ POINTS = torch.tensor([[2.35, 48.86], [180.0, -16.5], [-180.0, -16.5], [77.0, 90
 @pytest.fixture
 def model(bank: ConceptBank) -> ConceptEarth:
     torch.manual_seed(0)
-    scale = Scale(
+    scale = ConceptScale(
         mean=[0.1, 0.2, 10.0, 2.0, 0.5],
         std=[0.3, 0.4, 5.0, 0.5, 0.5],
         is_log=[False, False, False, True, False],
@@ -161,9 +161,9 @@ class TestCalibration:
 
     def test_scale_of_another_bank(self, model: ConceptEarth) -> None:
         with pytest.raises(ValueError, match='The bank has 5 concepts, the scale 1'):
-            model.set_scale(Scale([0.0], [1.0], [False], [False]))
+            model.set_scale(ConceptScale([0.0], [1.0], [False], [False]))
         with pytest.raises(ValueError, match='as many of each'):
-            Scale([0.0], [1.0, 2.0], [False], [False])
+            ConceptScale([0.0], [1.0, 2.0], [False], [False])
 
 
 class TestFiles:

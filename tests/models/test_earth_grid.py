@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchgeo_concepts.models.earth_grid import EarthGrid, FourierFeatures
+from torchgeo_concepts.models.earth_grid import EarthGrid, SphericalWaves
 
 
 def values_at(grid: EarthGrid, lon: float, lat: float) -> Tensor:
@@ -90,9 +90,9 @@ class TestNodes:
         assert grid.table.grad.flatten().tolist() == [0, 0, 0, 0.5, 0.5, 0]
 
 
-class TestFourierFeatures:
+class TestSphericalWaves:
     def test_seamless(self) -> None:
-        waves = FourierFeatures(16)
+        waves = SphericalWaves(16)
         points = torch.tensor([[180.0, 12], [-180, 12], [0, 90], [77, 90]])
         features = waves(points)
         torch.testing.assert_close(features[0], features[1], atol=1e-4, rtol=0)
@@ -100,7 +100,7 @@ class TestFourierFeatures:
         assert waves.output_dim == features.shape[1] == 32
 
     def test_wavelengths(self) -> None:
-        waves = FourierFeatures(3, shortest_km=400, longest_km=40_000)
+        waves = SphericalWaves(3, shortest_km=400, longest_km=40_000)
         lengths = 2 * math.pi * 6371 / waves.frequencies.norm(dim=0)
         torch.testing.assert_close(
             lengths, torch.tensor([40_000.0, 4000, 400]), rtol=1e-3, atol=0

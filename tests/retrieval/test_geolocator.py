@@ -13,9 +13,9 @@ from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.explain import explain_location
 from torchgeo_concepts.io.images import UnreadableImageError
 from torchgeo_concepts.models import (
-    ConceptAlignment,
     ConceptBasis,
     GeoCLIPLocation,
+    ImageLocationAlignment,
     ImageLocationModel,
     ImageTower,
 )
@@ -33,7 +33,9 @@ def model(bank: ConceptBank, small_encoder: GeoCLIPLocation) -> ImageLocationMod
     torch.manual_seed(0)
     tower = ImageTower(nn.Flatten(), nn.Linear(48, 6))
     basis = ConceptBasis.random(bank, 6)
-    return ImageLocationModel(tower, small_encoder, ConceptAlignment(basis)).eval()
+    return ImageLocationModel(
+        tower, small_encoder, ImageLocationAlignment(basis)
+    ).eval()
 
 
 @pytest.fixture
@@ -200,7 +202,7 @@ class TestExplain:
         self, model: ImageLocationModel, points: Tensor, files: list[Path]
     ) -> None:
         locator = Geolocator.build(model, points, preprocess=shrink)
-        with pytest.raises(ValueError, match='One image is explained at a time, not 3'):
+        with pytest.raises(ValueError, match='Expected one image to explain, got 3'):
             explain_location(locator, files)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match='at least two'):
             explain_location(locator, files[0], top_k=1)

@@ -184,7 +184,7 @@ class TestLabelsTeach:
         )
         assert loaded.bank == model.bank
         assert loaded.reading is not None
-        assert loaded.reading.reading == reading
+        assert loaded.reading.kind == reading
         images, points = torch.randn(4, 3, 32, 32), torch.rand(4, 2) * 80
 
         def read(task: ConceptAlignment) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from ..concepts.bank import ConceptBank
 from ..datasets._label_scale import label_scale
 from ..geo.points import as_points
 from ..layers.grounding import Groundings, load_groundings
-from ..models.concept_earth import Scale
+from ..models.concept_earth import ConceptScale
 
 # Points that tell how labels vary; more would hardly change it.
 SCALED_BY = 60_000
@@ -50,7 +50,7 @@ class MapLabels:
         """The concepts, in the order of the labels."""
         return self.groundings.bank
 
-    def scale(self) -> Scale:
+    def scale(self) -> ConceptScale:
         """Compute how labels are standardised.
 
         Returns:

@@ -6,13 +6,13 @@
 from torch import Tensor
 
 from ..layers.grounding import Groundings
-from ..models.concept_earth import Scale
+from ..models.concept_earth import ConceptScale
 
 # Rarer classes would count for much more than others once standardised.
 MIN_STD = 0.03
 
 
-def label_scale(labels: Tensor, groundings: Groundings) -> Scale:
+def label_scale(labels: Tensor, groundings: Groundings) -> ConceptScale:
     """Compute how labels are standardised.
 
     Args:
@@ -27,7 +27,7 @@ def label_scale(labels: Tensor, groundings: Groundings) -> Scale:
     known = (~values.isnan()).sum(dim=0).clamp(min=1)
     mean = values.nansum(dim=0) / known
     std = ((values - mean).square().nansum(dim=0) / known).sqrt().clamp(min=MIN_STD)
-    return Scale(
+    return ConceptScale(
         mean.tolist(),
         std.tolist(),
         list(groundings.is_log),

@@ -19,7 +19,7 @@ from ..concepts.bank import ConceptBank
 from ..geo.points import as_points, wrap_longitude
 from ..layers import get_layer
 from ..layers.grounding import Groundings, load_groundings
-from ..models.concept_earth import Scale
+from ..models.concept_earth import ConceptScale
 from ._label_scale import label_scale
 from .earth_imagery import earth_picture
 from .grounded_points import Blocks, held_out_blocks
@@ -237,7 +237,7 @@ class BlueMarble(NonGeoDataset):
             zoom = zoom * torch.empty(len(rows)).uniform_(least, largest).exp()
         return self.degrees / zoom
 
-    def scale(self) -> Scale:
+    def scale(self) -> ConceptScale:
         """Compute how labels are standardised.
 
         Returns:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..concepts.bank import ConceptBank
 from ..layers import Layer
 from ..layers.grounding import Groundings, installed_layers, load_groundings
-from ..models.concept_earth import Scale
+from ..models.concept_earth import ConceptScale
 from ..models.loading import find_encoder, load_encoder
 from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
@@ -219,7 +219,7 @@ class GroundedPoints(NonGeoDataset):
             figure.suptitle(suptitle)
         return figure
 
-    def scale(self, samples: int = 200_000) -> Scale:
+    def scale(self, samples: int = 200_000) -> ConceptScale:
         """Compute how labels are standardised.
 
         Args:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
 from ..geo.points import PointsLike, as_points
-from ..models.alignment import Align, Alignment, ConceptAlignment
+from ..models.alignment import Align, AlignedEmbeddings, ImageLocationAlignment
 from ..models.image_location import ImageLocationModel
 from ..utils.modes import evaluating
 from .explanation import Explanation, Parts
@@ -264,8 +264,8 @@ def similarity_contributions(
 
 
 def alignment_contributions(
-    alignment: ConceptAlignment,
-    aligned: Alignment,
+    alignment: ImageLocationAlignment,
+    aligned: AlignedEmbeddings,
     space: Align | None = None,
     titles: Sequence[str] | None = None,
 ) -> Contributions:
@@ -335,7 +335,7 @@ def _aligned(
     points: Tensor,
     others: PointsLike | None,
     images: Tensor | None,
-) -> Alignment:
+) -> AlignedEmbeddings:
     """Align points with images, or with points in the place of images."""
     alignment, device = model.alignment, next(model.parameters()).device
     with evaluating(model):
@@ -350,7 +350,7 @@ def _aligned(
         z_location = alignment.basis(x_location)
     x_location, x_image = _matching(x_location, x_image)
     z_location, z_image = _matching(z_location, z_image)
-    return Alignment(x_image, x_location, z_image, z_location)
+    return AlignedEmbeddings(x_image, x_location, z_image, z_location)
 
 
 @torch.no_grad()

@@ -4,11 +4,11 @@
 """Location encoders, listed in TorchGeo's registry."""
 
 from ._registry import register_model, register_weights
-from .alignment import Alignment, ConceptAlignment, ConceptBasis
+from .alignment import ConceptBasis, ImageLocationAlignment
 from .concept_earth import ConceptEarth
 from .concept_earth_weights import ConceptEarth_Weights, concept_earth
 from .concept_geoclip import ConceptGeoCLIP, ConceptGeoCLIP_Weights, concept_geoclip
-from .concept_reading import ConceptReading
+from .concept_supervision import ConceptSupervision
 from .efficientnet import EfficientNetLite0_Weights
 from .features import FeatureKind, InputKind, coordinate_features, features
 from .geoclip import (
@@ -30,15 +30,13 @@ from .protocols import ConceptEncoder, GroundedEncoder, LocationEncoder
 from .tower_loading import load_image_tower
 
 __all__ = (
-    'Alignment',
-    'ConceptAlignment',
     'ConceptBasis',
     'ConceptEarth',
     'ConceptEarth_Weights',
     'ConceptEncoder',
     'ConceptGeoCLIP',
     'ConceptGeoCLIP_Weights',
-    'ConceptReading',
+    'ConceptSupervision',
     'EfficientNetLite0_Weights',
     'FeatureKind',
     'GeoCLIPGallery_Weights',
@@ -47,6 +45,7 @@ __all__ = (
     'GeoCLIPLocation_Weights',
     'GeoCLIPLogitScale_Weights',
     'GroundedEncoder',
+    'ImageLocationAlignment',
     'ImageLocationModel',
     'ImageTower',
     'InputKind',

@@ -119,7 +119,7 @@ class ConceptBasis(nn.Module):
 
 
 @dataclass(frozen=True)
-class Alignment:
+class AlignedEmbeddings:
     """Images and their locations in the spaces where they are compared.
 
     Attributes:
@@ -135,7 +135,7 @@ class Alignment:
     z_location: Tensor
 
 
-class ConceptAlignment(nn.Module):
+class ImageLocationAlignment(nn.Module):
     """Compares images with locations, in the embedding space or by concepts.
 
     If you use this module in your research, please cite the following paper:
@@ -150,7 +150,7 @@ class ConceptAlignment(nn.Module):
         align: Align = 'z',
         hidden_dim: int = 768,
     ) -> None:
-        """Initialize a new ConceptAlignment instance.
+        """Initialize a new ImageLocationAlignment instance.
 
         Args:
             basis: Projects locations, and images too if tied.
@@ -197,7 +197,7 @@ class ConceptAlignment(nn.Module):
             correction = self.basis(x_image + correction)
         return correction
 
-    def forward(self, x_image: Tensor, x_location: Tensor) -> Alignment:
+    def forward(self, x_image: Tensor, x_location: Tensor) -> AlignedEmbeddings:
         """Forward pass.
 
         Args:
@@ -208,9 +208,9 @@ class ConceptAlignment(nn.Module):
             Both, with their concept projections.
         """
         z_image, z_location = self.project_image(x_image), self.basis(x_location)
-        return Alignment(x_image, x_location, z_image, z_location)
+        return AlignedEmbeddings(x_image, x_location, z_image, z_location)
 
-    def pairs(self, aligned: Alignment) -> list[tuple[Tensor, Tensor]]:
+    def pairs(self, aligned: AlignedEmbeddings) -> list[tuple[Tensor, Tensor]]:
         """Return what a contrastive loss compares.
 
         Args:
@@ -228,7 +228,7 @@ class ConceptAlignment(nn.Module):
             pairs.append(_units(*raw) if self.basis.unit else raw)
         return pairs
 
-    def similarity(self, aligned: Alignment) -> Tensor:
+    def similarity(self, aligned: AlignedEmbeddings) -> Tensor:
         """Compare each image with each location.
 
         The similarity in concept space is a sum over concepts, so explanations of it

@@ -23,7 +23,7 @@ from ..utils.files import atomic_path
 from ..utils.version import VERSION
 from ._chunks import in_chunks
 from .alignment import ConceptBasis
-from .earth_grid import EarthGrid, FourierFeatures
+from .earth_grid import EarthGrid, SphericalWaves
 
 # Levels of the grid, from 30 degrees to 0.125, and the features of their nodes: most
 # where GeoCLIP's embeddings change, over some hundred kilometres.
@@ -35,7 +35,7 @@ CPU_CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Scale:
+class ConceptScale:
     """How concept scores, which are standardised, become values.
 
     Attributes:
@@ -124,7 +124,7 @@ class ConceptEarth(nn.Module):
     is_class: Tensor
 
     def __init__(
-        self, bank: ConceptBank, scale: Scale | None = None, **sizes: Any
+        self, bank: ConceptBank, scale: ConceptScale | None = None, **sizes: Any
     ) -> None:
         """Initialize a new ConceptEarth instance.
 
@@ -142,7 +142,7 @@ class ConceptEarth(nn.Module):
         self.truncate_dim: int | None = None
         sizes_ = self.architecture
         self.grids = sizes_.make_grids()
-        self.waves = FourierFeatures(sizes_.num_waves)
+        self.waves = SphericalWaves(sizes_.num_waves)
         widths = [sum(part.output_dim for part in (*self.grids, self.waves))]
         widths += [sizes_.hidden_dim] * sizes_.depth
         layers: list[nn.Module] = []
@@ -161,7 +161,7 @@ class ConceptEarth(nn.Module):
         self.register_buffer('components', torch.eye(sizes_.embed_dim, number))
         self.set_scale(scale or _plain(bank))
 
-    def set_scale(self, scale: Scale) -> None:
+    def set_scale(self, scale: ConceptScale) -> None:
         """Set how scores become values.
 
         Args:
@@ -431,7 +431,9 @@ class ConceptEarth(nn.Module):
         return model.eval()
 
 
-def _plain(bank: ConceptBank) -> Scale:
+def _plain(bank: ConceptBank) -> ConceptScale:
     """Return the scale that changes nothing."""
     number = len(bank)
-    return Scale([0.0] * number, [1.0] * number, [False] * number, [False] * number)
+    return ConceptScale(
+        [0.0] * number, [1.0] * number, [False] * number, [False] * number
+    )

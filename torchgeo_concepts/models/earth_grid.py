@@ -128,7 +128,7 @@ def _row_widths(steps: int) -> Tensor:
     return (2 * steps * lat.cos()).round().clamp(min=1).long()
 
 
-class FourierFeatures(nn.Module):
+class SphericalWaves(nn.Module):
     """Waves over the sphere, of random directions and of wavelengths in a range."""
 
     frequencies: Tensor
@@ -140,7 +140,7 @@ class FourierFeatures(nn.Module):
         longest_km: float = 40_000.0,
         seed: int = 0,
     ) -> None:
-        """Initialize a new FourierFeatures instance.
+        """Initialize a new SphericalWaves instance.
 
         Args:
             number: Number of waves, each a sine and a cosine.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .alignment import Align, Alignment, ConceptAlignment
+from .alignment import Align, AlignedEmbeddings, ImageLocationAlignment
 from .concept_geoclip import ConceptGeoCLIP
 from .geoclip import GeoCLIPLocation
 from .image_towers import ImageTower
@@ -24,7 +24,7 @@ class ImageLocationModel(nn.Module):
     """
 
     def __init__(
-        self, tower: ImageTower, encoder: nn.Module, alignment: ConceptAlignment
+        self, tower: ImageTower, encoder: nn.Module, alignment: ImageLocationAlignment
     ) -> None:
         """Initialize a new ImageLocationModel instance.
 
@@ -38,7 +38,7 @@ class ImageLocationModel(nn.Module):
         self.encoder = encoder
         self.alignment = alignment
 
-    def forward(self, images: Tensor, points: Tensor) -> Alignment:
+    def forward(self, images: Tensor, points: Tensor) -> AlignedEmbeddings:
         """Forward pass.
 
         Args:
@@ -49,7 +49,9 @@ class ImageLocationModel(nn.Module):
         Returns:
             Embeddings and concept projections of both.
         """
-        aligned: Alignment = self.alignment(self.tower(images), self.encoder(points))
+        aligned: AlignedEmbeddings = self.alignment(
+            self.tower(images), self.encoder(points)
+        )
         return aligned
 
     def embed_images(self, images: Tensor, space: Align | None = None) -> Tensor:

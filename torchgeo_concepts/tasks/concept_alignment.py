@@ -31,9 +31,9 @@ from ..evaluate.metrics import (
     RecallVersusArea,
 )
 from ..layers.named_banks import read_bank
-from ..models.alignment import Align, Alignment, ImageProjection
-from ..models.concept_earth import Scale
-from ..models.concept_reading import Reading
+from ..models.alignment import Align, AlignedEmbeddings, ImageProjection
+from ..models.concept_earth import ConceptScale
+from ..models.concept_supervision import SupervisionKind
 from ..retrieval.candidates import Candidates, candidate_points
 from ..retrieval.gallery import Gallery
 from ..retrieval.geolocator import Geolocator
@@ -96,7 +96,7 @@ class ConceptAlignment(BaseTask):
         divergence_weight: float = 0.0,
         sigma: float = 1.0,
         drift_weight: float = 0.0,
-        reading: Reading | None = None,
+        reading: SupervisionKind | None = None,
         label_weight: float = 1.0,
         symmetric: bool = False,
         contrasted: Contrasted = 'each',
@@ -305,16 +305,16 @@ class ConceptAlignment(BaseTask):
             encoder = encoder.encoder
         return encoder
 
-    def _align(self, basis: models.ConceptBasis) -> models.ConceptAlignment:
-        return models.ConceptAlignment(
+    def _align(self, basis: models.ConceptBasis) -> models.ImageLocationAlignment:
+        return models.ImageLocationAlignment(
             basis, self.hparams['image_projection'], self.hparams['align']
         )
 
-    def _read(self, num_concepts: int, dim: int) -> models.ConceptReading | None:
+    def _read(self, num_concepts: int, dim: int) -> models.ConceptSupervision | None:
         reading = self.hparams['reading']
         if reading is None:
             return None
-        return models.ConceptReading(num_concepts, dim, reading)
+        return models.ConceptSupervision(num_concepts, dim, reading)
 
     @property
     def _uses_concepts(self) -> bool:
@@ -398,7 +398,7 @@ class ConceptAlignment(BaseTask):
         map_points = points[:0] if maps is None else maps[0]
         x_image = self.model.tower(images)
         x_all = self.model.encoder(torch.cat((points, negatives, map_points)))
-        aligned: Alignment = self.model.alignment(x_image, x_all)
+        aligned: AlignedEmbeddings = self.model.alignment(x_image, x_all)
         number, compared = len(points), len(points) + len(negatives)
         pairs = self.model.alignment.pairs(aligned)
         if self.hparams['contrasted'] == 'mean':
@@ -432,7 +432,7 @@ class ConceptAlignment(BaseTask):
 
     def _label_loss(
         self,
-        aligned: Alignment,
+        aligned: AlignedEmbeddings,
         labels: Tensor | None,
         maps: tuple[Tensor, Tensor] | None,
         compared: int,
@@ -625,7 +625,7 @@ class ConceptAlignment(BaseTask):
             )
         self._labelled, self._columns = known, torch.tensor(columns)
 
-    def _set_scale(self, scale: Scale) -> None:
+    def _set_scale(self, scale: ConceptScale) -> None:
         """Standardise labels as those that are trained on vary."""
         if self.reading is None or self._columns is None:
             return

@@ -15,8 +15,8 @@ from torchgeo_concepts.evaluate.benchmark.tasks import Table
 from torchgeo_concepts.evaluate.metrics import distance_accuracy, geodesic_km
 from torchgeo_concepts.evaluate.probes import ridge_probes
 from torchgeo_concepts.layers.grounding import Groundings
-from torchgeo_concepts.models import ConceptReading, ImageLocationModel
-from torchgeo_concepts.models.alignment import Alignment
+from torchgeo_concepts.models import ConceptSupervision, ImageLocationModel
+from torchgeo_concepts.models.alignment import AlignedEmbeddings
 from torchgeo_concepts.retrieval.gallery import Gallery
 from torchgeo_concepts.tasks.concept_distillation import concept_quality
 from torchgeo_concepts.utils.modes import evaluating
@@ -72,7 +72,7 @@ class Exam:
 
 @torch.no_grad()
 def measure(
-    model: ImageLocationModel, reading: ConceptReading | None, exam: Exam
+    model: ImageLocationModel, reading: ConceptSupervision | None, exam: Exam
 ) -> dict[str, float]:
     """Ask a model everything.
 
@@ -153,7 +153,7 @@ def _downstream(model: ImageLocationModel, table: Table) -> dict[str, float]:
 
 
 def _concept_auc(
-    model: ImageLocationModel, reading: ConceptReading | None, exam: Exam
+    model: ImageLocationModel, reading: ConceptSupervision | None, exam: Exam
 ) -> float:
     """Compute how well a location encoder tells classes where it was never trained.
 
@@ -167,7 +167,11 @@ def _concept_auc(
         return float('nan')
     x = embed_points(model.encoder, exam.points, device='cpu', progress=False)
     z = model.alignment.basis(x)
-    says = z if reading is None else reading.of_locations(Alignment(x, x, z, z))
+    says = (
+        z
+        if reading is None
+        else reading.estimate_locations(AlignedEmbeddings(x, x, z, z))
+    )
     columns = [bank.ids.index(exam.groundings.bank.ids[column]) for column in known]
     is_class = torch.tensor([exam.groundings.kinds[c] == 'class' for c in known])
     quality = concept_quality(says[:, columns], exam.labels[:, known], is_class)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What images and locations say of the concepts that maps tell."""
+"""Estimates of concepts that are trained with labels from maps."""
 
 import math
 from typing import Literal, get_args
@@ -9,44 +9,43 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from .alignment import Alignment
+from .alignment import AlignedEmbeddings
 
-Reading = Literal['projections', 'heads', 'both']
+SupervisionKind = Literal['projections', 'heads', 'both']
 
 
-class ConceptReading(nn.Module):
-    """Estimates of concepts from images and from locations, taught by labels of maps.
+class ConceptSupervision(nn.Module):
+    """Estimates of concepts from images and locations, trained with labels from maps.
 
-    The estimates are standardised, as labels are. They are made of the very projections
-    that images and locations are compared by, so that the basis learns where concepts
-    hold, or by layers of their own, of which the comparison knows nothing, or both ways
-    at once.
+    The estimates are standardised, as labels are. They use the concept projections of
+    the alignment, so that the basis learns where concepts hold, or separate linear
+    layers, which leave the basis alone, or both.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, num_concepts: int, dim: int, reading: Reading = 'projections'
+        self, num_concepts: int, dim: int, kind: SupervisionKind = 'projections'
     ) -> None:
-        """Initialize a new ConceptReading instance.
+        """Initialize a new ConceptSupervision instance.
 
         Args:
             num_concepts: Number of concepts.
             dim: Number of features of an embedding.
-            reading: ``'projections'`` reads the projections of the alignment, each by a
-                factor and a shift of its own. ``'heads'`` reads the embeddings, by a
-                linear layer for images and one for locations. ``'both'`` does both.
+            kind: ``'projections'`` scales and shifts each concept projection of the
+                alignment. ``'heads'`` applies one linear layer to image embeddings and
+                one to location embeddings. ``'both'`` does both.
 
         Raises:
-            ValueError: If there is no such way of reading.
+            ValueError: If the kind is unknown.
         """
         super().__init__()
-        if reading not in get_args(Reading):
+        if kind not in get_args(SupervisionKind):
             raise ValueError(
-                f'reading must be one of {get_args(Reading)}, not {reading!r}.'
+                f'supervision must be one of {get_args(SupervisionKind)}, not {kind!r}.'
             )
-        self.reading: Reading = reading
+        self.kind: SupervisionKind = kind
         self.register_buffer('mean', torch.zeros(num_concepts))
         self.register_buffer('std', torch.ones(num_concepts))
         if self.has_heads:
@@ -59,7 +58,7 @@ class ConceptReading(nn.Module):
             self.shift = nn.Parameter(torch.zeros(2, num_concepts))
 
     def standardise(self, labels: Tensor) -> Tensor:
-        """Bring labels to the scale of the estimates.
+        """Standardise labels.
 
         Args:
             labels: Labels of shape ``(N, k)`` in the units of the maps, NaN where
@@ -71,34 +70,34 @@ class ConceptReading(nn.Module):
         return (labels - self.mean) / self.std
 
     def set_scale(self, mean: Tensor, std: Tensor) -> None:
-        """Set how labels are standardised.
+        """Set the mean and standard deviation of each label.
 
         Args:
-            mean: Mean of each label.
-            std: Standard deviation of each label.
+            mean: Mean of each label, of shape ``(k,)``.
+            std: Standard deviation of each label, of shape ``(k,)``.
         """
         self.mean.copy_(mean)
         self.std.copy_(std)
 
     @property
     def has_heads(self) -> bool:
-        """Whether layers of their own read the embeddings."""
-        return self.reading != 'projections'
+        """True if linear layers estimate concepts from the embeddings."""
+        return self.kind != 'projections'
 
     @property
     def has_projections(self) -> bool:
-        """Whether projections are read, so that the basis learns."""
-        return self.reading != 'heads'
+        """True if estimates use the projections, so that the basis is trained."""
+        return self.kind != 'heads'
 
-    def forward(self, aligned: Alignment) -> list[tuple[Tensor, Tensor]]:
+    def forward(self, aligned: AlignedEmbeddings) -> list[tuple[Tensor, Tensor]]:
         """Forward pass.
 
         Args:
             aligned: Images and locations.
 
         Returns:
-            Standardised estimates of images and of locations, of shape ``(N, k)`` each,
-            for each way of reading them.
+            One pair for ``'projections'`` and one for ``'heads'``: standardised
+            estimates for images and for locations, each of shape ``(N, k)``.
         """
         estimates = []
         if self.has_projections:
@@ -110,13 +109,13 @@ class ConceptReading(nn.Module):
             estimates.append((image, self.location_head(aligned.x_location)))
         return estimates
 
-    def of_locations(self, aligned: Alignment) -> Tensor:
-        """Estimate the concepts of locations.
+    def estimate_locations(self, aligned: AlignedEmbeddings) -> Tensor:
+        """Estimate the concepts at locations.
 
         Args:
             aligned: Images and locations.
 
         Returns:
-            Standardised estimates of shape ``(N, k)``, the mean of all ways of reading.
+            Standardised estimates of shape ``(N, k)``, the mean over all kinds.
         """
         return torch.stack([location for _, location in self(aligned)]).mean(dim=0)
