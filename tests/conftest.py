@@ -3,7 +3,6 @@
 
 import runpy
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from hypothesis import settings
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
+from torchgeo_concepts.datasets import EARTH_PICTURES
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
 
 # The same examples on each machine, however busy it is.
@@ -32,23 +32,12 @@ def small_encoder() -> GeoCLIPLocation:
 
 @pytest.fixture(scope='module')
 def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Small pictures of the Earth in the place of all real ones, in a folder."""
-    from pictures import PackagedPicture
-
-    from torchgeo_concepts.datasets import EARTH_PICTURES
-
+    """A folder of small pictures of the Earth, in the place of the real ones."""
     fake = runpy.run_path(str(Path(__file__).parent / 'data/bluemarble/data.py'))
     folder = tmp_path_factory.mktemp('pictures')
-    fake['create'](folder)
     with pytest.MonkeyPatch.context() as patch:
-        for name, picture in EARTH_PICTURES.items():
-            # One is carried by a distribution, as large as it is.
-            real = (
-                picture
-                if isinstance(picture, PackagedPicture)
-                else EARTH_PICTURES['january']
-            )
-            patch.setitem(EARTH_PICTURES, name, replace(real, shape=fake['SHAPE']))
+        for name, picture in fake['create'](folder).items():
+            patch.setitem(EARTH_PICTURES, name, picture)
         yield folder
 
 

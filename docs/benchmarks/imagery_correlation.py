@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
+from pictures import PackagedPicture  # noqa: F401  adds pictures of npm and Debian
 from PIL import Image
 from scipy.ndimage import uniform_filter
 

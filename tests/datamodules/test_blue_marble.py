@@ -11,7 +11,6 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from pictures import PackagedPicture
 from torch import Tensor
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.main import main
@@ -33,20 +32,20 @@ pytestmark = [
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Small pictures in the place of the real ones."""
+    """A folder of small pictures, known beside the real one."""
     folder = tmp_path_factory.mktemp('pictures')
-    FAKE['create'](folder)
     with pytest.MonkeyPatch.context() as patch:
-        for name, picture in EARTH_PICTURES.items():
-            if isinstance(picture, PackagedPicture):
-                small = replace(picture, shape=FAKE['SHAPE'])
-                patch.setitem(EARTH_PICTURES, name, small)
+        for name, picture in FAKE['create'](folder).items():
+            if name != 'blue-marble':
+                patch.setitem(EARTH_PICTURES, name, picture)
         yield folder
 
 
 def data(root: Path, **options: Any) -> BlueMarbleDataModule:
     small: dict[str, Any] = {
         'imagery': 'january',
+        'val_imagery': 'three-globe',
+        'test_imagery': 'may',
         'number': 50,
         'val_number': 20,
         'test_number': 20,
@@ -232,8 +231,9 @@ class TestBlueMarbleDataModule:
         with pytest.raises(DatasetNotFoundError, match='not found'):
             module.setup('fit')
 
-    def test_checksum(self, root: Path) -> None:
-        # The small pictures are not the real ones.
+    def test_checksum(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        other = replace(EARTH_PICTURES['january'], md5='0' * 32)
+        monkeypatch.setitem(EARTH_PICTURES, 'january', other)
         with pytest.raises(RuntimeError, match="not the picture 'january'"):
             data(root, checksum=True).prepare_data()
 

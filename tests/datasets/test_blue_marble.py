@@ -1,10 +1,8 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import hashlib
 import pickle
 import runpy
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from pictures import PackagedPicture
-from pictures.archives import extract_file
 from torchgeo.datasets import DatasetNotFoundError
 
 from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble, earth_picture
@@ -25,40 +21,17 @@ from torchgeo_concepts.datasets.patches import EarthPatches, area_average
 from torchgeo_concepts.layers.grounding import Groundings, load_groundings
 
 FAKE = runpy.run_path(str(Path(__file__).parents[1] / 'data/bluemarble/data.py'))
-NAMES = [
-    name
-    for name, picture in EARTH_PICTURES.items()
-    if isinstance(picture, PackagedPicture)
-]
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope='module')
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of small pictures, known beside the real one."""
     folder = tmp_path_factory.mktemp('source')
-    FAKE['create'](folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def fakes(source: Path) -> Iterator[None]:
-    """Serve small pictures in the place of the real ones."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in NAMES:
-            real = EARTH_PICTURES[name]
-            archive = source / real.url.rpartition('/')[2]
-            fake = replace(
-                real,
-                shape=FAKE['SHAPE'],
-                url=archive.as_uri(),
-                archive_md5=md5(archive),
-                md5=md5(source / Path(real.file).name),
-            )
-            patch.setitem(EARTH_PICTURES, name, fake)
-        yield
+        for name, picture in FAKE['create'](folder).items():
+            if name != 'blue-marble':
+                patch.setitem(EARTH_PICTURES, name, picture)
+        yield folder
 
 
 @pytest.fixture(scope='module')
@@ -67,46 +40,24 @@ def groundings() -> Groundings:
 
 
 class TestPictures:
-    @pytest.mark.parametrize('name', NAMES)
-    def test_download(self, name: str, source: Path, tmp_path: Path) -> None:
-        picture, root = earth_picture(name), tmp_path / 'root'
-        with pytest.raises(DatasetNotFoundError, match='use `download=True`'):
-            picture.find(root)
-        path = picture.find(root, download=True)
-        # The archive is gone.
-        assert list(root.iterdir()) == [path]
-        assert path.read_bytes() == (source / path.name).read_bytes()
-        assert picture.find(root, checksum=True) == path
-        pixels = picture.read(root)
+    def test_of_a_folder(self, source: Path, tmp_path: Path) -> None:
+        picture = earth_picture('may')
+        with pytest.raises(DatasetNotFoundError, match='specify a different `root`'):
+            picture.find(tmp_path)
+        assert picture.find(source, checksum=True) == source / 'may.jpg'
+        pixels = picture.read(source)
         assert pixels.shape == FAKE['SHAPE']
         assert pixels.dtype == np.uint8
 
-    def test_package_that_is_there(self, source: Path, tmp_path: Path) -> None:
-        archive = earth_picture('may').url.rpartition('/')[2]
-        shutil.copy(source / archive, tmp_path)
-        path = earth_picture('may').find(tmp_path)
-        assert {file.name for file in tmp_path.iterdir()} == {archive, path.name}
-
-    def test_wrong_package(self, tmp_path: Path) -> None:
-        picture = replace(earth_picture('may'), archive_md5='0' * 32)
-        with pytest.raises(RuntimeError, match='corrupted'):
-            picture.find(tmp_path, download=True)
-        picture = replace(earth_picture('may'), file='package/other.jpg')
-        with pytest.raises(ValueError, match="has no file 'package/other.jpg'"):
-            picture.find(tmp_path / 'other', download=True)
-        assert list((tmp_path / 'other').iterdir()) == []
-
-    def test_damaged_picture(self, tmp_path: Path) -> None:
+    def test_damaged_picture(self, source: Path, tmp_path: Path) -> None:
         picture = earth_picture('may')
-        path = picture.find(tmp_path, download=True)
-        path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(RuntimeError, match="not the picture 'may'.*download=True"):
+        (tmp_path / 'may.jpg').write_bytes((source / 'may.jpg').read_bytes()[:100])
+        with pytest.raises(RuntimeError, match="not the picture 'may'.*another copy"):
             picture.find(tmp_path, checksum=True)
-        with pytest.raises(ValueError, match='cannot be read.*download=True'):
+        with pytest.raises(ValueError, match='cannot be read.*another copy'):
             picture.read(tmp_path)
-        shutil.copy(path, tmp_path / 'copy')
         with pytest.raises(ValueError, match='must have shape'):
-            replace(picture, shape=(3, 1, 2)).read(tmp_path / 'new', download=True)
+            replace(picture, shape=(3, 1, 2)).read(source)
 
     def test_of_pypi(self) -> None:
         picture = earth_picture('blue-marble')
@@ -117,23 +68,6 @@ class TestPictures:
     def test_unknown(self) -> None:
         with pytest.raises(ValueError, match="No picture 'agust'.*'august'"):
             earth_picture('agust')
-
-    @pytest.mark.parametrize('content', [b'', b'nonsense', b'!<arch>\n'])
-    def test_no_archive(self, tmp_path: Path, content: bytes) -> None:
-        archive = tmp_path / 'archive'
-        archive.write_bytes(content)
-        with pytest.raises(ValueError, match='archive (cannot be read|has no data)'):
-            extract_file(archive, 'a.jpg', tmp_path / 'a.jpg')
-        assert [path.name for path in tmp_path.iterdir()] == ['archive']
-
-    @pytest.mark.parametrize('name', ['may', 'august'])
-    def test_truncated_archive(self, name: str, source: Path, tmp_path: Path) -> None:
-        picture = earth_picture(name)
-        content = (source / picture.url.rpartition('/')[2]).read_bytes()
-        (tmp_path / 'archive').write_bytes(content[: len(content) // 2])
-        with pytest.raises(ValueError, match='archive cannot be read'):
-            extract_file(tmp_path / 'archive', picture.file, tmp_path / 'a.jpg')
-        assert [path.name for path in tmp_path.iterdir()] == ['archive']
 
 
 def gradients() -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -30,8 +30,7 @@ PRETRAINED = ['pretrained-plain', 'pretrained-heads-1', 'pretrained-grounded-1']
 def exams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exams]:
     """An exam on a small picture in the place of the real one."""
     folder = tmp_path_factory.mktemp('pictures')
-    FAKE['create'](folder)
-    small = replace(EARTH_PICTURES['july'], shape=FAKE['SHAPE'])
+    small = FAKE['create'](folder)['july']
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EARTH_PICTURES, 'july', small)
         yield Exams(Settings(folder, 'truth', questions=20), ('july',), (), seed=3)

