@@ -466,7 +466,7 @@ def downstream(data: Path, scores: Path, names: Sequence[str]) -> Iterator[str]:
         data,
         datasets=(),
         encoders=['geoclip_location', *(f'concept_earth:{name}' for name in names)],
-        truncate=TRUNCATED,
+        truncate_dims=TRUNCATED,
         device='cpu',
     )
     yield from wrapped(

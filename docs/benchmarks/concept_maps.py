@@ -20,6 +20,7 @@ import torch
 from concept_earth import outputs
 from numpy.typing import NDArray
 from second_sources import sources
+from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
@@ -27,7 +28,7 @@ from torchgeo_concepts.datasets.point_sampling import sample_points
 from torchgeo_concepts.embed.points import embed_points
 from torchgeo_concepts.evaluate.autocorrelation import morans_i
 from torchgeo_concepts.evaluate.linear_heads import (
-    fit_one_ridge,
+    fit_regression,
     held_out_predictions,
     mean_r2,
     scale_of,
@@ -76,15 +77,17 @@ class Learned:
         x, some = self.x[rows], y[rows].double()
 
         def score(alpha: float) -> float:
-            fit = partial(fit_one_ridge, alpha=alpha)
-            return mean_r2(some, held_out_predictions(x, some, folds, fit), folds)
+            predicted = held_out_predictions(x, some, folds, Ridge(alpha))
+            return mean_r2(some, predicted, folds)
 
         self.alpha = max(ALPHAS, key=score)
 
     def direction(self, rows: Tensor) -> Callable[[Tensor], NDArray[np.float64]]:
         """Learn a direction from some of the points; it maps embeddings."""
         mean, std = scale_of(self.x[rows])
-        head = fit_one_ridge((self.x[rows] - mean) / std, self.y[rows], self.alpha)
+        head = fit_regression(
+            Ridge(self.alpha), (self.x[rows] - mean) / std, self.y[rows]
+        )
 
         def project(x: Tensor) -> NDArray[np.float64]:
             said: NDArray[np.float64] = (

@@ -2,7 +2,6 @@
 # Licensed under the MIT License.
 
 from dataclasses import replace
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from sklearn.linear_model import Lasso, Ridge
 
 from torchgeo_concepts.cli import main
 from torchgeo_concepts.cli.quickstart import QuickstartReport, quickstart
 from torchgeo_concepts.evaluate.linear_heads import (
     choose_lasso,
-    fit_lasso,
-    fit_one_ridge,
+    fit_regression,
     held_out_predictions,
     mean_r2,
     scale_of,
@@ -202,8 +201,7 @@ class TestLinearHeads:
         y = (x[:, 0] + torch.randn(80, generator=generator)).double()
         folds = random_folds(80)
         probe = ridge_probe(x, y, folds)
-        fit = partial(fit_one_ridge, alpha=probe.alpha)
-        predicted = held_out_predictions(x, y, folds, fit)
+        predicted = held_out_predictions(x, y, folds, Ridge(probe.alpha))
         assert mean_r2(y, predicted, folds) == pytest.approx(probe.mean, abs=1e-9)
 
     def test_sparse_head_finds_what_counts(self) -> None:
@@ -211,7 +209,7 @@ class TestLinearHeads:
         x = torch.randn(200, 30, generator=generator).double()
         y = 5 + 3 * x[:, 4] - 2 * x[:, 7] + torch.randn(200, generator=generator)
         alpha = choose_lasso(x, y, random_folds(200))
-        fit = fit_lasso(x, y, alpha)
+        fit = fit_regression(Lasso(alpha), x, y)
         assert fit.weight.shape == (1, 30)
         used = fit.weight[0].nonzero().flatten().tolist()
         assert {4, 7} <= set(used)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from torchgeo_concepts.evaluate.agreement import Estimate, auc, pearson, spearman
-from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap
+from torchgeo_concepts.evaluate.agreement import auc, pearson, spearman
+from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, Estimate
 
 Numbers = NDArray[np.float64]
 
@@ -69,24 +69,26 @@ def test_intervals_hold_what_they_should() -> None:
         def mean(w: Numbers, x: Numbers = x) -> float:
             return float(np.average(x, weights=w))
 
-        estimate = Estimate.of_draws(drawn.of(mean, np.ones(400)), 0.9)
+        estimate = Estimate.from_samples(drawn.resample(mean, np.ones(400)), 0.9)
         covered.append(estimate.low <= 0 <= estimate.high)
     assert 0.8 < np.mean(covered) < 0.97
 
 
 def test_estimates_are_of_the_draws_that_are_defined() -> None:
     draws = np.concatenate(([7.0], np.arange(101), [np.nan]))
-    estimate = Estimate.of_draws(draws, 0.9)
+    estimate = Estimate.from_samples(draws, 0.9)
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((7, 5, 95))
     assert str(estimate) == '7.000 (5.000 to 95.000)'
     for few in (draws[:1], draws[:2], np.array([7.0, 1.0, np.nan])):
-        assert str(Estimate.of_draws(few, 0.9)) == '7.000 (no interval)'
+        assert str(Estimate.from_samples(few, 0.9)) == '7.000 (no interval)'
 
 
 def test_two_regions() -> None:
     # All draws but those of both are undefined.
     y = np.arange(2.0)
     drawn = BlockBootstrap(np.arange(2), 50)
-    two = Estimate.of_draws(drawn.of(auc(y, y), np.ones(2)), 0.95)
+    two = Estimate.from_samples(drawn.resample(auc(y, y), np.ones(2)), 0.95)
     assert str(two) == '1.000 (1.000 to 1.000)'
-    assert np.isnan(Estimate.of_draws(drawn.of(auc(y, 0 * y), np.ones(2)), 0.95).low)
+    assert np.isnan(
+        Estimate.from_samples(drawn.resample(auc(y, 0 * y), np.ones(2)), 0.95).low
+    )

@@ -18,7 +18,7 @@ SCORE = np.round(LABEL + RNG.normal(size=300), 1)
 
 @pytest.fixture(scope='module')
 def draws() -> BlockBootstrap:
-    return BlockBootstrap.of_points(POINTS, samples=5)
+    return BlockBootstrap.from_points(POINTS, num_samples=5)
 
 
 def test_scores_of_each_draw_are_those_of_its_rows(draws: BlockBootstrap) -> None:
@@ -57,7 +57,7 @@ def test_blocks_begin_at_their_origin() -> None:
 
 def test_statistics_of_weights_are_those_of_rows(draws: BlockBootstrap) -> None:
     weights = np.random.default_rng(1).random(300)
-    means = draws.of(lambda w: float(np.average(SCORE, weights=w)), weights)
+    means = draws.resample(lambda w: float(np.average(SCORE, weights=w)), weights)
     assert means.shape == (6,)
     for mean, counts in zip(means, draws.counts, strict=True):
         rows = np.repeat(np.arange(300), counts.astype(int)[draws.block])
@@ -82,9 +82,9 @@ def test_interval() -> None:
 
 def test_one_block_gives_no_interval() -> None:
     with pytest.raises(ValueError, match='All 2 points lie in one block of 10 degrees'):
-        BlockBootstrap.of_points(torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
+        BlockBootstrap.from_points(torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
 
 
 def test_one_draw_gives_no_interval() -> None:
-    with pytest.raises(ValueError, match='at least 2 draws, not 1'):
-        BlockBootstrap.of_points(POINTS, samples=1)
+    with pytest.raises(ValueError, match='num_samples must be at least 2, got 1'):
+        BlockBootstrap.from_points(POINTS, num_samples=1)

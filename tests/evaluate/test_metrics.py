@@ -69,7 +69,9 @@ class TestGeodesic:
     def test_bad_points(self) -> None:
         with pytest.raises(ValueError, match='Row 0'):
             geodesic_km(torch.tensor([[0.0, 91.0]]), torch.zeros(1, 2))
-        with pytest.raises(ValueError, match='2 predictions cannot match 1'):
+        with pytest.raises(
+            ValueError, match='Expected 1 predictions, one for each target, got 2'
+        ):
             geodesic_km(torch.zeros(2, 2), torch.zeros(1, 2))
 
 

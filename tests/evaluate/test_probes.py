@@ -111,5 +111,5 @@ class TestRidge:
             ridge_probe(torch.randn(20, 2), torch.ones(20), folds)
         with pytest.raises(ValueError, match='must be finite'):
             ridge_probe(torch.full((20, 2), torch.nan), torch.randn(20), folds)
-        with pytest.raises(ValueError, match='19 rows of features, 20 values'):
+        with pytest.raises(ValueError, match='got 19 and 20'):
             ridge_probe(torch.randn(19, 2), torch.randn(20), folds)

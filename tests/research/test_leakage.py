@@ -1,17 +1,18 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from concept_purity.leakage import label_leakage, oracle_impurity
+from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, Floats, interval
-from torchgeo_concepts.evaluate.linear_heads import fit_one_ridge, held_out_predictions
+from torchgeo_concepts.evaluate.agreement import Floats
+from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval
+from torchgeo_concepts.evaluate.linear_heads import held_out_predictions
 from torchgeo_concepts.evaluate.probes import ridge_probe
 from torchgeo_concepts.geo.splits import block_folds
 
@@ -89,13 +90,11 @@ def test_interval_of_leakage_is_of_draws_of_blocks(data: Data) -> None:
     generator = torch.Generator().manual_seed(3)
     y = labels[:, 0] + torch.randn(3000, generator=generator)
     scores = labels + 0.2 * y[:, None]
-    folds, draws = block_folds(points), BlockBootstrap.of_points(points, 20)
+    folds, draws = block_folds(points), BlockBootstrap.from_points(points, 20)
 
     def r2(x: Tensor, weight: Floats) -> float:
         alpha = ridge_probe(x, y, folds).alpha
-        predicted = held_out_predictions(
-            x, y, folds, partial(fit_one_ridge, alpha=alpha)
-        )
+        predicted = held_out_predictions(x, y, folds, Ridge(alpha))
         each = [
             r2_score(y[fold], predicted[fold], sample_weight=weight[fold])
             for fold in folds

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.bootstrap import Floats
+from torchgeo_concepts.evaluate.agreement import Floats
 from torchgeo_concepts.geo.splits import block_folds
 
 type Data = tuple[Tensor, Tensor]

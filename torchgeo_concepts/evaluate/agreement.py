@@ -1,53 +1,14 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Agreement of weighted values, and numbers with intervals."""
+"""Correlations and areas under the ROC curve of weighted values."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .bootstrap import Floats, interval
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with an interval.
-
-    Attributes:
-        value: The number.
-        low: Lower end of the interval, NaN if there is none.
-        high: Upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of_draws(cls, draws: Floats, confidence: float) -> Self:
-        """Estimate a number from draws.
-
-        Args:
-            draws: The number itself, and that in each draw, NaN where undefined.
-            confidence: Share of the draws that the interval holds.
-
-        Returns:
-            The number with its interval, of the draws in which it is defined; without,
-            if there are less than two.
-        """
-        defined = draws[1:][~np.isnan(draws[1:])]
-        if len(defined) < 2:
-            return cls(float(draws[0]), np.nan, np.nan)
-        return cls(float(draws[0]), *interval(defined, confidence))
-
-    def __str__(self) -> str:
-        """Return both in a few characters."""
-        if np.isnan(self.low):
-            return f'{self.value:.3f} (no interval)'
-        return f'{self.value:.3f} ({self.low:.3f} to {self.high:.3f})'
+type Floats = NDArray[np.float64]
 
 
 def pearson(x: Floats, y: Floats, weights: Floats) -> float:
@@ -59,24 +20,23 @@ def pearson(x: Floats, y: Floats, weights: Floats) -> float:
         weights: Weights of shape ``(N,)``, not negative.
 
     Returns:
-        The correlation, NaN if either does not vary.
+        The correlation, NaN if a variable does not vary.
     """
-    total = weights.sum()
-    if not total > 0 or not _varies(x, weights) or not _varies(y, weights):
+    if not _varies(x, weights) or not _varies(y, weights):
         return float('nan')
-    dx, dy = x - weights @ x / total, y - weights @ y / total
+    dx, dy = (v - np.average(v, weights=weights) for v in (x, y))
     product = weights @ (dx * dy)
     return float(product / np.sqrt((weights @ dx**2) * (weights @ dy**2)))
 
 
 def _varies(x: Floats, weights: Floats) -> bool:
-    # Of equal values, too, rounding leaves a variance.
-    some = x[weights > 0]
-    return bool(len(some)) and bool(some.min() < some.max())
+    # The variance of equal values can differ from 0 by rounding.
+    weighted = x[weights > 0]
+    return len(weighted) > 0 and bool(weighted.min() < weighted.max())
 
 
 class Ranked:
-    """Values that were sorted once, to rank them by many weights."""
+    """Values sorted once, to rank them under many weightings."""
 
     def __init__(self, x: Floats) -> None:
         """Initialize a new Ranked instance.
@@ -85,16 +45,16 @@ class Ranked:
             x: Values of shape ``(N,)``.
         """
         groups, self.group = np.unique(x, return_inverse=True)
-        self.number = len(groups)
+        self.num_groups = len(groups)
 
     def weight(self, weights: Floats) -> Floats:
-        """Return the weight of each group of equal values, the smallest first."""
-        return np.bincount(self.group, weights, self.number)
+        """Return the weight of each group of equal values, in ascending order."""
+        return np.bincount(self.group, weights, self.num_groups)
 
     def ranks(self, weights: Floats) -> Floats:
-        """Return what weight lies below each value, half of its own group included."""
-        each = self.weight(weights)
-        ranks: Floats = (np.cumsum(each) - each / 2)[self.group]
+        """Return the weight below each value plus half the weight of its group."""
+        weight = self.weight(weights)
+        ranks: Floats = (np.cumsum(weight) - weight / 2)[self.group]
         return ranks
 
 
@@ -107,31 +67,31 @@ def spearman(x: Floats, y: Floats) -> Callable[[Floats], float]:
 
     Returns:
         A function of weights of shape ``(N,)`` that returns the correlation, NaN if
-        either does not vary.
+        a variable does not vary.
     """
-    first, second = Ranked(x), Ranked(y)
-    return lambda weights: pearson(first.ranks(weights), second.ranks(weights), weights)
+    ranked_x, ranked_y = Ranked(x), Ranked(y)
+    return lambda w: pearson(ranked_x.ranks(w), ranked_y.ranks(w), w)
 
 
-def auc(score: Floats, holds: Floats) -> Callable[[Floats], float]:
+def auc(score: Floats, label: Floats) -> Callable[[Floats], float]:
     """Prepare the weighted area under the ROC curve.
 
     Args:
         score: Scores of shape ``(N,)``.
-        holds: 1 where the class holds and 0 where not, of shape ``(N,)``.
+        label: 1 for the class and 0 otherwise, of shape ``(N,)``.
 
     Returns:
-        A function of weights of shape ``(N,)`` that returns the area, NaN without
-        both kinds.
+        A function of weights of shape ``(N,)`` that returns the area, NaN unless both
+        labels have weight.
     """
     ranked = Ranked(score)
 
     def area(weights: Floats) -> float:
-        yes, no = ranked.weight(weights * holds), ranked.weight(weights * (1 - holds))
+        yes, no = ranked.weight(weights * label), ranked.weight(weights * (1 - label))
         pairs = yes.sum() * no.sum()
         if not pairs > 0:
             return float('nan')
-        # Equal scores count for a half.
+        # A pair of equal scores counts half.
         return float(yes @ (np.cumsum(no) - no / 2) / pairs)
 
     return area

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How alike neighbours are on a map."""
+"""Spatial autocorrelation of maps."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,12 @@ def morans_i(
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         values: Values of shape ``(m, N)`` of m maps.
-        neighbours: How many neighbours each point has, with equal weights.
+        neighbours: Number of neighbours of each point, with equal weights.
 
     Returns:
-        Moran's I of each map, of shape ``(m,)``: near 1 if neighbours are alike, and
-        -1 / (N - 1) on average if values are shuffled; NaN for a map that does not vary.
+        Moran's I of each map, of shape ``(m,)``: near 1 if neighbours have similar
+        values, -1 / (N - 1) on average if values are shuffled, NaN if a map does not
+        vary.
 
     Raises:
         ImportError: If esda and libpysal are not installed.
@@ -48,7 +49,7 @@ def morans_i(
     weights = KNN.from_array(places, k=neighbours, silence_warnings=True)
     return np.array(
         [
-            Moran(some, weights, permutations=0).I if np.ptp(some) > 0 else np.nan
-            for some in values
+            Moran(row, weights, permutations=0).I if np.ptp(row) > 0 else np.nan
+            for row in values
         ]
     )

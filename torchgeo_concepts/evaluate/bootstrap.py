@@ -1,115 +1,119 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Intervals of scores at points, by drawing whole blocks of the Earth again."""
+"""Confidence intervals by resampling whole blocks of the Earth."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geo.splits import Rows, block_numbers
+from .agreement import Floats, auc
 
-# Share of the draws that an interval holds.
-LEVEL = 0.95
-
-type Floats = NDArray[np.float64]
+# Share of the resampled values inside a confidence interval.
+CONFIDENCE = 0.95
 
 
 class BlockBootstrap:
-    """Draws blocks with replacement, as many as there are, and scores each draw.
+    """Resamples blocks with replacement and computes statistics of each resample.
 
-    Points near each other have similar errors, so that drawing single points would make
-    intervals far too narrow.
+    Points near each other have similar errors, so resampling single points would make
+    confidence intervals far too narrow.
     """
 
     def __init__(
-        self, block: Rows, samples: int = 200, seed: int | np.random.Generator = 0
+        self, block: Rows, num_samples: int = 200, seed: int | np.random.Generator = 0
     ) -> None:
         """Initialize a new BlockBootstrap instance.
 
         Args:
-            block: Number of the block of each value, of shape ``(N,)``, from 0 on.
-            samples: Number of draws.
-            seed: Seed of the draws, or where they come from.
+            block: Block number of each value, of shape ``(N,)``, counted from 0.
+            num_samples: Number of resamples.
+            seed: Seed, or random generator, of the resamples.
         """
         self.block = block
         number = int(block.max()) + 1
         rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(number, np.full(number, 1 / number), size=samples)
-        # The first row is not drawn: it is what there is.
+        drawn = rng.multinomial(number, np.full(number, 1 / number), size=num_samples)
+        # The first row is the original sample: each block once.
         self.counts: Floats = np.concatenate((np.ones((1, number)), drawn))
 
     @classmethod
-    def of_points(
+    def from_points(
         cls,
         points: Tensor,
-        samples: int = 200,
+        num_samples: int = 200,
         degrees: float = 10,
         seed: int = 0,
         origin: tuple[float, float] = (0.0, 0.0),
     ) -> Self:
-        """Draw the blocks that points lie in.
+        """Resample blocks of longitude and latitude.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-            samples: Number of draws.
-            degrees: Side of a block of longitude and latitude.
-            seed: Seed of the draws.
+            num_samples: Number of resamples.
+            degrees: Side of a block in degrees.
+            seed: Seed of the resamples.
             origin: Corner of a block, as ``(longitude, latitude)`` in degrees.
 
         Returns:
-            The draws.
+            The bootstrap.
 
         Raises:
-            ValueError: If there are fewer than two blocks or draws.
+            ValueError: If there are fewer than two blocks or resamples.
         """
-        if samples < 2:
-            raise ValueError(f'An interval needs at least 2 draws, not {samples}.')
+        if num_samples < 2:
+            raise ValueError(f'num_samples must be at least 2, got {num_samples}.')
         block = block_numbers(points, degrees, origin=origin)
         if not block.any():
             raise ValueError(
                 f'All {len(points)} points lie in one block of {degrees:g} degrees, '
-                'which gives no interval. Take smaller blocks, or points farther apart.'
+                'so no confidence interval is defined. Use smaller blocks, or points '
+                'farther apart.'
             )
-        return cls(block, samples, seed)
+        return cls(block, num_samples, seed)
 
-    def of(self, statistic: Callable[[Floats], float], weights: Floats) -> Floats:
-        """Compute a statistic of weighted values in each draw.
+    def resample(self, statistic: Callable[[Floats], float], weights: Floats) -> Floats:
+        """Compute a statistic of weighted values in each resample.
 
         Args:
             statistic: A function of weights of shape ``(N,)``.
-            weights: Weights of the values; where a block is drawn twice, they double.
+            weights: Weights of the values of shape ``(N,)``; they double where a block
+                is drawn twice.
 
         Returns:
-            Statistics of shape ``(1 + samples,)``, that of all values first.
+            Statistics of shape ``(1 + num_samples,)``, first that of the original
+            sample.
         """
-        return np.array([statistic(weights * one[self.block]) for one in self.counts])
+        return np.array([statistic(weights * row[self.block]) for row in self.counts])
 
     def sums(self, values: Floats) -> Floats:
-        """Sum up values in each block, and then in each draw.
+        """Sum values over each resample.
 
         Args:
             values: Values of shape ``(N,)``.
 
         Returns:
-            Sums of shape ``(1 + samples,)``, that of all points first.
+            Sums of shape ``(1 + num_samples,)``, first that of the original sample.
         """
         by_block = np.bincount(self.block, values, minlength=self.counts.shape[1])
         return np.asarray(self.counts @ by_block, dtype=np.float64)
 
     def r2(self, truth: Floats, predicted: Floats) -> Floats:
-        """Compute the coefficient of determination in each draw.
+        """Compute the coefficient of determination of each resample.
+
+        Sums over blocks make this far faster than scikit-learn's score of each resample.
 
         Args:
             truth: True values of shape ``(N,)``, NaN where unknown.
             predicted: Predictions of shape ``(N,)``.
 
         Returns:
-            Scores of shape ``(1 + samples,)``, that of all points first; NaN where the
-            truth does not vary.
+            Scores of shape ``(1 + num_samples,)``, first that of the original sample;
+            NaN where the truth does not vary.
         """
         known = ~np.isnan(truth)
         centred = np.where(known, truth - truth[known].mean(), 0.0)
@@ -117,74 +121,107 @@ class BlockBootstrap:
         number = self.sums(known.astype(np.float64))
         with np.errstate(invalid='ignore', divide='ignore'):
             total = self.sums(centred**2) - self.sums(centred) ** 2 / number
-            # Rounding leaves something of a variance that is none.
+            # The variance of equal values can differ from 0 by rounding.
             total[total <= 1e-12 * number * (centred**2).max()] = np.nan
             return np.asarray(1 - self.sums(error**2) / total)
 
     def auc(self, score: Floats, label: Floats) -> Floats:
-        """Compute the area under the ROC curve in each draw.
+        """Compute the area under the ROC curve of each resample.
 
         Args:
             score: Scores of shape ``(N,)``.
-            label: 1 where a class holds and 0 where not, of shape ``(N,)``, NaN where
-                unknown.
+            label: 1 for the class and 0 otherwise, of shape ``(N,)``, NaN where unknown.
 
         Returns:
-            Areas of shape ``(1 + samples,)``, that of all points first; NaN where the
-            label does not vary.
+            Areas of shape ``(1 + num_samples,)``, first that of the original sample;
+            NaN where the label does not vary.
         """
-        known = ~np.isnan(label)
-        order = np.argsort(score[known])
-        # Of equal scores, each beats the other half of the time.
-        starts = np.flatnonzero(np.diff(score[known][order], prepend=np.nan))
-        times = self.counts[:, self.block[known][order]]
-        holds = label[known][order]
-        above, below = (
-            np.add.reduceat(times * part, starts, axis=1) for part in (holds, 1 - holds)
-        )
-        won = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
-        with np.errstate(invalid='ignore'):
-            return np.asarray(won / (above.sum(axis=1) * below.sum(axis=1)))
+        area = auc(score, np.nan_to_num(label))
+        return self.resample(area, (~np.isnan(label)).astype(np.float64))
 
 
-def check_bootstrap(level: float, draws: int) -> None:
-    """Refuse what makes no interval.
+@dataclass(frozen=True)
+class Estimate:
+    """Number with a confidence interval.
+
+    Attributes:
+        value: The number.
+        low: Lower bound of the interval, NaN if there is none.
+        high: Upper bound.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def from_samples(cls, values: Floats, confidence: float = CONFIDENCE) -> Self:
+        """Estimate a statistic from its resamples.
+
+        Args:
+            values: The statistic of the original sample, then that of each resample, NaN
+                where undefined.
+            confidence: Share of the resamples inside the interval.
+
+        Returns:
+            The statistic with its interval; without one if fewer than two resamples
+            are defined.
+        """
+        defined = values[1:][~np.isnan(values[1:])]
+        if len(defined) < 2:
+            return cls(float(values[0]), np.nan, np.nan)
+        return cls(float(values[0]), *interval(defined, confidence))
+
+    def __str__(self) -> str:
+        """Return number and interval with three decimals."""
+        if np.isnan(self.low):
+            return f'{self.value:.3f} (no interval)'
+        return f'{self.value:.3f} ({self.low:.3f} to {self.high:.3f})'
+
+
+def check_bootstrap(confidence: float, num_samples: int) -> None:
+    """Validate the settings of a confidence interval.
 
     Args:
-        level: Share of the draws that the interval holds.
-        draws: Number of draws.
+        confidence: Share of the resamples inside the interval.
+        num_samples: Number of resamples.
 
     Raises:
-        ValueError: If the share is not between 0 and 1, or there are too few draws.
+        ValueError: If *confidence* is not between 0 and 1, or there are too few
+            resamples for it.
     """
-    if not 0 < level < 1:
-        raise ValueError(f'level must be between 0 and 1, not {level}.')
-    if draws * (1 - level) / 2 < 1:
+    if not 0 < confidence < 1:
+        raise ValueError(f'confidence must be between 0 and 1, got {confidence}.')
+    if num_samples * (1 - confidence) / 2 < 1:
         raise ValueError(
-            f'{draws} draws are too few for an interval that holds {level:.0%} of them.'
+            f'{num_samples} resamples are too few for a {confidence:.0%} confidence '
+            'interval. Increase num_samples.'
         )
 
 
-def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """Return the bounds between which a share of the draws lies.
+def interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the confidence interval of resampled values.
 
     Args:
-        draws: Scores of any shape; NaN are left out.
-        level: The share.
+        values: Values of any shape; NaN are ignored.
+        confidence: Share of the values inside the interval.
+
+    Returns:
+        Lower and upper bound.
     """
-    low, high = intervals(draws.reshape(-1), level)
+    low, high = intervals(values.reshape(-1), confidence)
     return float(low), float(high)
 
 
-def intervals(draws: Floats, level: float = LEVEL) -> Floats:
-    """Return the bounds of several scores, between which a share of the draws lies.
+def intervals(values: Floats, confidence: float = CONFIDENCE) -> Floats:
+    """Return the confidence intervals of several statistics.
 
     Args:
-        draws: Scores of shape ``(draws, ...)``; NaN are left out.
-        level: The share.
+        values: Values of shape ``(num_samples, ...)``; NaN are ignored.
+        confidence: Share of the values inside each interval.
 
     Returns:
-        Lower and upper bounds, of shape ``(2, ...)``.
+        Lower and upper bounds of shape ``(2, ...)``.
     """
-    tail = (1 - level) / 2
-    return np.asarray(np.nanquantile(draws, (tail, 1 - tail), axis=0))
+    tail = (1 - confidence) / 2
+    return np.asarray(np.nanquantile(values, (tail, 1 - tail), axis=0))

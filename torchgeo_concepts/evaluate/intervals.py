@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Intervals that hold a given share of the values, and the loss of their bounds."""
+"""Prediction intervals: quantile loss, conformal margins and coverage."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def pinball_loss(preds: Tensor, target: Tensor, quantiles: Sequence[float]) -> Tensor:
-    """Compute the mean loss that quantiles minimise, where the target is known.
+    """Compute the mean quantile loss over known targets.
 
     If you use this loss in your research, please cite the following paper:
 
@@ -24,7 +24,7 @@ def pinball_loss(preds: Tensor, target: Tensor, quantiles: Sequence[float]) -> T
         quantiles: The quantiles.
 
     Returns:
-        The loss, a scalar; 0 if nothing is known.
+        The loss, a scalar; 0 if no target is known.
 
     Example:
         >>> preds = torch.tensor([[[1.0, 2.0]]])
@@ -33,17 +33,17 @@ def pinball_loss(preds: Tensor, target: Tensor, quantiles: Sequence[float]) -> T
     """
     known = ~target.isnan()
     error = torch.where(known, target, 0)[..., None] - preds
-    level = preds.new_tensor(quantiles)
-    loss = torch.maximum(level * error, (level - 1) * error)
+    quantile = preds.new_tensor(quantiles)
+    loss = torch.maximum(quantile * error, (quantile - 1) * error)
     total = torch.where(known[..., None], loss, 0).sum()
     return total / (known.sum() * len(quantiles)).clamp(min=1)
 
 
-def conformal_margin(scores: Tensor, level: float) -> float:
-    """Find the margin that makes intervals hold a share of new values.
+def conformal_margin(scores: Tensor, confidence: float) -> float:
+    """Compute the margin with which prediction intervals have a given coverage.
 
-    It does so whatever the model, if new rows come from where those of the scores do;
-    places far from all of them do not.
+    The coverage holds for any model and for new rows from the distribution of the
+    scored rows, not for places far from all of them.
 
     If you use this in your research, please cite the following papers:
 
@@ -51,25 +51,25 @@ def conformal_margin(scores: Tensor, level: float) -> float:
     * https://doi.org/10.48550/arXiv.1905.03222
 
     Args:
-        scores: How far each value lies outside its interval, or how far from its
-            prediction, of shape ``(N,)``, of rows that nothing was trained on.
-        level: The share.
+        scores: Distance of each value from its prediction, or outside its interval, of
+            shape ``(N,)``, for rows that were not used in training.
+        confidence: Share of new values inside their intervals.
 
     Returns:
-        The margin, infinite if there are too few rows for the share.
+        The margin, infinite if there are too few rows.
 
     Example:
         >>> conformal_margin(torch.arange(9.0), 0.9)
         8.0
     """
-    rank = math.ceil((len(scores) + 1) * level)
+    rank = math.ceil((len(scores) + 1) * confidence)
     if rank > len(scores):
         return math.inf
     return scores.sort().values[rank - 1].item()
 
 
 def coverage(lower: Tensor, upper: Tensor, target: Tensor) -> Tensor:
-    """Compute the share of values that lie in their intervals.
+    """Compute the share of values inside their intervals.
 
     Args:
         lower: Lower ends of shape ``(N,)``.
@@ -87,7 +87,7 @@ def coverage(lower: Tensor, upper: Tensor, target: Tensor) -> Tensor:
 
 
 def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
-    """Refuse quantiles that make no prediction or no interval.
+    """Validate the quantiles of a prediction interval.
 
     Args:
         quantiles: The quantiles.
@@ -96,15 +96,16 @@ def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
         The quantiles.
 
     Raises:
-        ValueError: If they do not ascend between 0 and 1 around 0.5.
+        ValueError: If they do not ascend between 0 and 1, or lack 0.5 or a quantile on
+            either side of it.
     """
-    levels = tuple(map(float, quantiles))
-    is_ascending = all(a < b for a, b in itertools.pairwise(levels))
-    if not is_ascending or not levels or levels[0] <= 0 or levels[-1] >= 1:
-        raise ValueError(f'quantiles must ascend between 0 and 1, not {levels}.')
-    if 0.5 not in levels or len(levels) < 3 or not levels[0] < 0.5 < levels[-1]:
+    values = tuple(map(float, quantiles))
+    is_ascending = all(a < b for a, b in itertools.pairwise((0.0, *values, 1.0)))
+    if not is_ascending or not values:
+        raise ValueError(f'quantiles must ascend between 0 and 1, got {values}.')
+    if 0.5 not in values or not values[0] < 0.5 < values[-1]:
         raise ValueError(
-            f'quantiles need 0.5, which is the prediction, with others on both sides; '
-            f'not {levels}.'
+            'quantiles must include 0.5, the prediction, and at least one on either '
+            f'side of it, got {values}.'
         )
-    return levels
+    return values

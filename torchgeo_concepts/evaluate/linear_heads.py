@@ -1,26 +1,29 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Linear heads that are fitted on some points and tried on others."""
+"""Linear heads of scikit-learn on frozen features, and their cross-validation."""
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import LassoCV
+from sklearn.metrics import r2_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from ..geo.splits import Folds
+from ..geo.splits import Folds, Rows
 from .probes import LinearFit
 
-# Least penalty of a sparse regression, as a part of the one that leaves no feature, and
-# most steps of its optimiser.
+# Smallest penalty of a sparse regression, relative to the one that removes all features,
+# and maximum number of steps of its optimiser.
 LASSO_RANGE, LASSO_STEPS = 1e-2, 100_000
-
-type Fit = Callable[[Tensor, Tensor], LinearFit]
 
 
 def scale_of(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of features, 1 for those that do not vary.
+    """Return mean and standard deviation of features, 1 for constant features.
 
     Args:
         x: Features of shape ``(N, d)``.
@@ -29,86 +32,75 @@ def scale_of(x: Tensor) -> tuple[Tensor, Tensor]:
         Two tensors of shape ``(d,)``.
     """
     std = x.std(dim=0, correction=0)
-    # Of equal values, too, rounding leaves a deviation, which must not be blown up.
+    # The deviation of equal values can differ from 0 by rounding.
     std[(x.amin(dim=0) == x.amax(dim=0)) | (std < torch.finfo(x.dtype).tiny)] = 1
     return x.mean(dim=0), std
 
 
-def held_out_predictions(x: Tensor, y: Tensor, folds: Folds, fit: Fit) -> Tensor:
-    """Predict each fold by a head that was fitted on the others.
+def fit_regression(model: Any, x: Tensor, y: Tensor) -> LinearFit:
+    """Fit a linear regression of scikit-learn.
+
+    Args:
+        model: The regression, such as ``Ridge(alpha)`` or ``Lasso(alpha)``.
+        x: Features of shape ``(N, d)``, on one scale.
+        y: Values of shape ``(N,)``.
+
+    Returns:
+        The fitted head of one target.
+    """
+    model.fit(x.double().numpy(), y.double().numpy())
+    weight = torch.from_numpy(model.coef_).double()[None]
+    bias = torch.tensor([float(model.intercept_)], dtype=torch.float64)
+    return LinearFit(weight, bias, (model.alpha,))
+
+
+def held_out_predictions(x: Tensor, y: Tensor, folds: Folds, model: Any) -> Tensor:
+    """Predict each fold with a regression that was fitted on the other folds.
 
     Args:
         x: Features of shape ``(N, d)``; they are standardised on each training fold.
         y: Values of shape ``(N,)``.
-        folds: Rows of each test fold.
-        fit: Fits a head to standardised features and values.
+        folds: Rows of each test fold, which together are all rows.
+        model: The regression of scikit-learn, such as ``Ridge(alpha)``.
 
     Returns:
         Predictions of shape ``(N,)``, in float64.
     """
-    x, y = x.double(), y.double()
-    predicted = torch.full_like(y, torch.nan)
-    for fold in map(torch.from_numpy, folds):
-        train = torch.ones(len(x), dtype=torch.bool)
-        train[fold] = False
-        mean, std = scale_of(x[train])
-        head = fit((x[train] - mean) / std, y[train])
-        predicted[fold] = (x[fold] - mean) / std @ head.weight[0] + head.bias[0]
-    return predicted
+    predicted = cross_val_predict(
+        make_pipeline(StandardScaler(), model),
+        x.double().numpy(),
+        y.double().numpy(),
+        cv=_splits(len(x), folds),
+    )
+    return torch.from_numpy(predicted)
 
 
 def mean_r2(y: Tensor, predicted: Tensor, folds: Folds) -> float:
-    """Return the mean over folds of the coefficient of determination.
+    """Return the mean coefficient of determination of the folds.
 
     Args:
         y: Values of shape ``(N,)``.
         predicted: Predictions of shape ``(N,)``.
         folds: Rows of each test fold.
     """
-    scores = []
-    for fold in map(torch.from_numpy, folds):
-        total = (y[fold] - y[fold].mean()).square().sum()
-        scores.append(1 - float((y[fold] - predicted[fold]).square().sum() / total))
-    return float(np.mean(scores))
-
-
-def fit_one_ridge(x: Tensor, y: Tensor, alpha: float) -> LinearFit:
-    """Fit a ridge regression of one penalty, faster than those of many.
-
-    Args:
-        x: Features of shape ``(N, d)``, on one scale.
-        y: Values of shape ``(N,)``.
-        alpha: The penalty of the squared weights; the intercept has none.
-
-    Returns:
-        The model.
-    """
-    x, y = x.double(), y.double()
-    x_mean, y_mean = x.mean(dim=0), y.mean()
-    centred = x - x_mean
-    moments = centred.T @ centred
-    moments.diagonal().add_(alpha)
-    weight = torch.linalg.solve(moments, centred.T @ (y - y_mean))
-    return LinearFit(weight[None], (y_mean - x_mean @ weight)[None], (alpha,))
+    return float(np.mean([r2_score(y[fold], predicted[fold]) for fold in folds]))
 
 
 def choose_lasso(x: Tensor, y: Tensor, folds: Folds) -> float:
     """Choose the penalty of a sparse linear regression by cross-validation.
 
-    Of the penalties whose squared error is within one standard error of the least, the
-    largest is taken, which leaves the fewest features.
+    Returns the largest penalty whose squared error is within one standard error of the
+    smallest error, which leaves the fewest features.
 
     Args:
         x: Features of shape ``(N, d)``, on one scale.
         y: Values of shape ``(N,)``.
-        folds: Rows of each test fold; the others train.
+        folds: Rows of each test fold.
 
     Returns:
         The penalty.
     """
-    from sklearn.linear_model import LassoCV
-
-    splits = [(np.setdiff1d(np.arange(len(x)), fold), fold) for fold in folds]
+    splits = _splits(len(x), folds)
     path = LassoCV(cv=splits, eps=LASSO_RANGE, max_iter=LASSO_STEPS)
     path.fit(x.double().numpy(), y.double().numpy())
     errors = path.mse_path_.mean(axis=1)
@@ -117,22 +109,6 @@ def choose_lasso(x: Tensor, y: Tensor, folds: Folds) -> float:
     return float(path.alphas_[errors <= errors[best] + spread[best]].max())
 
 
-def fit_lasso(x: Tensor, y: Tensor, alpha: float) -> LinearFit:
-    """Fit a sparse linear regression.
-
-    Args:
-        x: Features of shape ``(N, d)``, on one scale.
-        y: Values of shape ``(N,)``.
-        alpha: The penalty.
-
-    Returns:
-        The model, in which the weights of most features are 0.
-    """
-    from sklearn.linear_model import Lasso
-
-    model = Lasso(alpha, max_iter=LASSO_STEPS).fit(
-        x.double().numpy(), y.double().numpy()
-    )
-    weight = torch.from_numpy(model.coef_).double()[None]
-    bias = torch.tensor([float(model.intercept_)], dtype=torch.float64)
-    return LinearFit(weight, bias, (alpha,))
+def _splits(number: int, folds: Folds) -> list[tuple[Rows, Rows]]:
+    """Return the training and test rows of each fold."""
+    return [(np.setdiff1d(np.arange(number), fold), fold) for fold in folds]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pyproj import Geod
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from ..geo.points import check_points
@@ -28,7 +28,7 @@ _WGS84 = Geod(ellps='WGS84')
 
 
 def geodesic_km(preds: Tensor, target: Tensor) -> Tensor:
-    """Measure how far predicted points are from the true ones.
+    """Compute the geodesic distance of each prediction from its target.
 
     Args:
         preds: Predicted points of shape ``(N, 2)`` as ``(longitude, latitude)`` in
@@ -36,14 +36,14 @@ def geodesic_km(preds: Tensor, target: Tensor) -> Tensor:
         target: True points of shape ``(N, 2)``.
 
     Returns:
-        Lengths of the geodesics on WGS84 in kilometres, of shape ``(N,)``, in float64.
+        Distances on WGS84 in kilometres, of shape ``(N,)``, in float64.
 
     Raises:
         ValueError: If the numbers of points differ, or a point is not on Earth.
     """
     if len(preds) != len(target):
         raise ValueError(
-            f'{len(preds)} predictions cannot match {len(target)} targets.'
+            f'Expected {len(target)} predictions, one for each target, got {len(preds)}.'
         )
     start, end = (
         check_points(p).detach().cpu().double().numpy() for p in (preds, target)
@@ -64,7 +64,7 @@ def distance_accuracy(
         thresholds_km: Distances in kilometres.
 
     Returns:
-        Share of predictions, of shape ``(len(thresholds_km),)``; NaN without any.
+        Share of predictions, of shape ``(len(thresholds_km),)``; NaN without predictions.
 
     Example:
         >>> preds = torch.tensor([[2.35, 48.86], [2.35, 48.86]])
@@ -73,12 +73,12 @@ def distance_accuracy(
         tensor([0.5000, 1.0000])
     """
     distances = geodesic_km(preds, target)
-    limits = torch.tensor(thresholds_km, dtype=distances.dtype, device=distances.device)
+    limits = distances.new_tensor(thresholds_km)
     return (distances[:, None] <= limits).float().mean(dim=0)
 
 
 def geo_score(preds: Tensor, target: Tensor) -> Tensor:
-    r"""Compute the mean score of predictions as the game GeoGuessr counts it.
+    r"""Compute the mean GeoGuessr score of predictions.
 
     .. math::
         \frac{1}{N} \sum_i 5000 \, \exp(-d_i / 1492.7\,\text{km})
@@ -96,27 +96,31 @@ def geo_score(preds: Tensor, target: Tensor) -> Tensor:
         >>> geo_score(points, points)
         tensor(5000.)
     """
-    distances = geodesic_km(preds, target)
-    return (5000 * torch.exp(-distances / GEO_SCORE_SCALE_KM)).mean().float()
+    return _geo_scores(preds, target).mean().float()
+
+
+def _geo_scores(preds: Tensor, target: Tensor) -> Tensor:
+    return 5000 * torch.exp(-geodesic_km(preds, target) / GEO_SCORE_SCALE_KM)
 
 
 def recall_versus_area(
     searched_km2: Tensor, areas_km2: Sequence[float] = AREAS_KM2
 ) -> Tensor:
-    """Compute the share of images whose place lies in the area searched first.
+    """Compute the share of images found within a searched area.
 
     If you use this metric in your research, please cite the following paper:
 
     * https://doi.org/10.48550/arXiv.2407.13862
 
     Args:
-        searched_km2: Area searched, best candidates first, until the true place is in
-            it, of shape ``(N,)``. With an equal-area gallery, that is the rank of
-            :meth:`~torchgeo_concepts.retrieval.gallery.Gallery.ranks` times its area.
+        searched_km2: Area searched, best candidates first, until it contains the true
+            place, of shape ``(N,)``. With an equal-area gallery, this is the rank of
+            :meth:`~torchgeo_concepts.retrieval.gallery.Gallery.ranks` times the area of
+            a candidate.
         areas_km2: Areas in square kilometres.
 
     Returns:
-        Share of images, of shape ``(len(areas_km2),)``; NaN without any.
+        Share of images, of shape ``(len(areas_km2),)``; NaN without images.
 
     Example:
         >>> recall_versus_area(torch.tensor([50.0, 5000.0]), (100, 10_000))
@@ -127,13 +131,13 @@ def recall_versus_area(
 
 
 def concept_entropy(counts: Tensor) -> Tensor:
-    """Compute how evenly concepts come first, from 0 (always one) to 1 (all alike).
+    """Compute the evenness of top concepts, from 0 (always one) to 1 (all equally often).
 
     Args:
-        counts: How often each concept has the largest projection, of shape ``(k,)``.
+        counts: Number of times each concept has the largest projection, of shape ``(k,)``.
 
     Returns:
-        Entropy of the shares over that of equal shares; NaN if all counts are 0.
+        Entropy of the shares divided by its maximum; NaN if all counts are 0.
 
     Example:
         >>> concept_entropy(torch.tensor([5, 5, 0, 0]))
@@ -144,7 +148,7 @@ def concept_entropy(counts: Tensor) -> Tensor:
 
 
 class DistanceAccuracy(Metric):
-    """Share of predictions within each of some distances.
+    """Share of predictions within each of several distances.
 
     Example:
         >>> metric = DistanceAccuracy((25, 750))
@@ -190,11 +194,8 @@ class DistanceAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Return the shares by name, such as ``acc@25km``."""
-        shares = self.within / self.total
-        return {
-            f'acc@{limit:g}km': share
-            for limit, share in zip(self.thresholds_km, shares, strict=True)
-        }
+        names = [f'acc@{limit:g}km' for limit in self.thresholds_km]
+        return dict(zip(names, self.within / self.total, strict=True))
 
 
 class MedianDistance(Metric):
@@ -233,16 +234,16 @@ class MedianDistance(Metric):
         self.distances.append(geodesic_km(preds, target).float())
 
     def compute(self) -> Tensor:
-        """Return the median; NaN without predictions."""
-        # A tensor already, when the processes have put theirs together.
-        if not len(self.distances):
-            return torch.tensor(math.nan)
-        # Of an even number, the mean of the two in the middle.
-        return dim_zero_cat(self.distances).quantile(0.5)
+        """Return the median, that of an even number between the middle two.
+
+        NaN without predictions.
+        """
+        distances = _all(self.distances)
+        return distances.quantile(0.5) if len(distances) else torch.tensor(math.nan)
 
 
-class GeoScore(Metric):
-    """Mean score of predictions as the game GeoGuessr counts it, 5000 at best.
+class GeoScore(MeanMetric):
+    """Mean GeoGuessr score of predictions, 5000 at best, NaN without predictions.
 
     Example:
         >>> metric = GeoScore()
@@ -252,21 +253,6 @@ class GeoScore(Metric):
     """
 
     higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-
-    score: Tensor
-    total: Tensor
-
-    def __init__(self, **kwargs: Any) -> None:
-        """Initialize a new GeoScore instance.
-
-        Args:
-            **kwargs: Additional keyword arguments of :class:`torchmetrics.Metric`.
-        """
-        super().__init__(**kwargs)
-        self.add_state('score', torch.tensor(0.0), dist_reduce_fx='sum')
-        self.add_state('total', torch.tensor(0), dist_reduce_fx='sum')
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add predictions.
@@ -276,17 +262,11 @@ class GeoScore(Metric):
                 degrees.
             target: True points of shape ``(N, 2)``.
         """
-        if len(target):
-            self.score += geo_score(preds, target) * len(target)
-        self.total += len(target)
-
-    def compute(self) -> Tensor:
-        """Return the mean score; NaN without predictions."""
-        return self.score / self.total
+        super().update(_geo_scores(preds, target))
 
 
 class RecallVersusArea(Metric):
-    """Share of images whose place lies in the area searched first.
+    """Share of images found within each of several searched areas.
 
     If you use this metric in your research, please cite the following paper:
 
@@ -320,32 +300,32 @@ class RecallVersusArea(Metric):
         """Add images.
 
         Args:
-            searched_km2: Area searched until the true place is in it, of shape
+            searched_km2: Area searched until it contains the true place, of shape
                 ``(N,)``.
         """
         self.searched.append(searched_km2.double())
 
     def compute(self) -> dict[str, Tensor]:
         """Return the shares by name, such as ``recall@10000km2``."""
-        shares = recall_versus_area(self._all(), self.areas_km2)
-        return {
-            f'recall@{area:.10g}km2': share
-            for area, share in zip(self.areas_km2, shares, strict=True)
-        }
+        names = [f'recall@{area:.10g}km2' for area in self.areas_km2]
+        shares = recall_versus_area(_all(self.searched), self.areas_km2)
+        return dict(zip(names, shares, strict=True))
 
     def curve(self) -> tuple[Tensor, Tensor]:
-        """Return the whole curve: areas in rising order, and the recall at each."""
-        areas = self._all().sort().values
+        """Return the whole curve: areas in ascending order, and the recall at each."""
+        areas = _all(self.searched).sort().values
         return areas, torch.arange(1, len(areas) + 1) / max(len(areas), 1)
 
-    def _all(self) -> Tensor:
-        return dim_zero_cat(self.searched) if len(self.searched) else torch.empty(0)
+
+def _all(state: list[Tensor] | Tensor) -> Tensor:
+    """Concatenate a state, which is a tensor if processes have gathered it."""
+    return dim_zero_cat(state) if len(state) else torch.empty(0)
 
 
 class ConceptEntropy(Metric):
-    """How evenly concepts come first, from 0 (always one) to 1 (all alike).
+    """Evenness of top concepts, from 0 (always one) to 1 (all equally often).
 
-    A value that falls while a model trains tells that few concepts take over.
+    A value that falls during training shows that few concepts take over.
 
     Example:
         >>> metric = ConceptEntropy(4)
@@ -380,5 +360,5 @@ class ConceptEntropy(Metric):
         self.counts += torch.bincount(first, minlength=len(self.counts))
 
     def compute(self) -> Tensor:
-        """Return the entropy over that of equal shares; NaN without projections."""
+        """Return the evenness; NaN without projections."""
         return concept_entropy(self.counts)

@@ -1,35 +1,41 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Linear models of frozen features, and their scores by the protocol of CoordBench."""
+"""Linear probes of frozen features, scored by CoordBench's protocol."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, r2_score
 from torch import Tensor
 
-from ..geo.splits import Folds
+from ..geo.splits import Folds, Rows
 
 ALPHAS = 10.0 ** np.arange(-4, 6.5, 0.5)
 
-# Of logistic regression, strongest first, since each fit starts from the one before.
+# Penalties of logistic regression, in descending order: each fit starts from the last.
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
-# Log-odds of a class that has no row to learn it from.
+# Maximum number of steps of the optimiser of logistic regression, for each penalty.
+MAX_STEPS = 100
+
+# Log-odds of a class without training rows.
 NEVER = -100.0
 
 
 @dataclass(frozen=True)
 class ProbeScore:
-    """How well features predict a target.
+    """Score of a ridge regression of one target on features.
 
     Attributes:
-        r2: Coefficient of determination on each fold.
-        alpha: Penalty of the ridge regression, the best by the mean over the folds.
+        r2: Coefficient of determination of each fold.
+        alpha: Penalty of the ridge regression with the best mean score.
     """
 
     r2: tuple[float, ...]
@@ -37,36 +43,36 @@ class ProbeScore:
 
     @property
     def mean(self) -> float:
-        """Mean over the folds."""
+        """Mean of the folds."""
         return float(np.mean(self.r2))
 
     @property
     def std(self) -> float:
-        """Standard deviation over the folds."""
+        """Standard deviation of the folds."""
         return float(np.std(self.r2))
 
 
 def ridge_probe(
     features: Tensor, target: Tensor, folds: Folds, alphas: NDArray[np.float64] = ALPHAS
 ) -> ProbeScore:
-    """Predict a target by ridge regression, in closed form.
+    """Score a ridge regression of a target on features.
 
     Features are standardised on each training fold, and the intercept is not penalised.
-    The penalty is the best by the mean score over the folds themselves, so that all
-    scores are slightly high, and equally so for all features.
+    The penalty is the one with the best mean score of the test folds themselves, so all
+    scores are slightly too high, equally for all features.
 
     Args:
         features: Features of shape ``(N, d)``.
         target: Values of shape ``(N,)``.
-        folds: Rows of each test fold; the others train.
+        folds: Rows of each test fold; the other rows train.
         alphas: Penalties to choose from.
 
     Returns:
-        The scores.
+        The score.
 
     Raises:
-        ValueError: If there is not one value for each row, or one of them is not finite,
-            or a fold is empty or has a single value only.
+        ValueError: If the numbers of rows differ, a number is not finite, or a fold is
+            empty or has only one value.
     """
     [score] = ridge_probes(features, target[:, None], folds, alphas)
     return score
@@ -78,29 +84,30 @@ def ridge_probes(
     folds: Folds,
     alphas: NDArray[np.float64] = ALPHAS,
 ) -> tuple[ProbeScore, ...]:
-    """Predict each of several targets as :func:`ridge_probe` does, in less time.
+    """Score several targets as :func:`ridge_probe` does, in less time.
 
     Args:
         features: Features of shape ``(N, d)``.
         targets: Values of shape ``(N, t)``.
-        folds: Rows of each test fold; the others train.
-        alphas: Penalties to choose from, for each target on its own.
+        folds: Rows of each test fold; the other rows train.
+        alphas: Penalties to choose from, for each target separately.
 
     Returns:
-        The scores of each target.
+        The score of each target.
 
     Raises:
-        ValueError: As :func:`ridge_probe` does, if it would for any target.
+        ValueError: If :func:`ridge_probe` raises one for any target.
     """
     if len(features) != len(targets):
-        raise ValueError(f'{len(features)} rows of features, {len(targets)} values.')
+        raise ValueError(
+            f'Expected as many rows of features as of targets, got {len(features)} and '
+            f'{len(targets)}.'
+        )
     if not (features.isfinite().all() and targets.isfinite().all()):
-        raise ValueError('Features and values must be finite.')
+        raise ValueError('Features and targets must be finite.')
     x, y = features.double(), targets.double()
-    scores = torch.stack(
-        [_fold_scores(x, y, torch.from_numpy(fold), alphas) for fold in folds]
-    )
-    best = scores.mean(dim=0).argmax(dim=0).tolist()
+    scores = np.stack([_fold_scores(x, y, fold, alphas) for fold in folds])
+    best = scores.mean(axis=0).argmax(axis=0).tolist()
     return tuple(
         ProbeScore(tuple(scores[:, place, column].tolist()), float(alphas[place]))
         for column, place in enumerate(best)
@@ -108,30 +115,27 @@ def ridge_probes(
 
 
 def _fold_scores(
-    x: Tensor, y: Tensor, fold: Tensor, alphas: NDArray[np.float64]
-) -> Tensor:
-    """Score each penalty and target on one fold."""
+    x: Tensor, y: Tensor, fold: Rows, alphas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return R² of each penalty and target on one fold."""
     test = torch.zeros(len(x), dtype=torch.bool)
-    test[fold] = True
-    if (
-        not test.any()
-        or test.all()
-        or (y[test].amin(dim=0) == y[test].amax(dim=0)).any()
-    ):
+    test[torch.from_numpy(fold)] = True
+    truth = y[test]
+    if not len(truth) or test.all() or (truth.amin(0) == truth.amax(0)).any():
         raise ValueError(
             'R² is not defined: a fold is empty, or its values are all the same.'
         )
-    train_x, test_x = x[~test], x[test]
+    train_x = x[~test]
     mean, std = train_x.mean(dim=0), train_x.std(dim=0, correction=0)
-    # Of equal values, too, rounding leaves a deviation, which must not be blown up.
+    # The deviation of equal values can differ from 0 by rounding.
     std[train_x.amin(dim=0) == train_x.amax(dim=0)] = 1
     weight, bias = ridge_path((train_x - mean) / std, y[~test], alphas)
     # All penalties and targets in one product.
     columns = weight.permute(1, 0, 2).reshape(x.shape[1], -1)
-    predicted = (((test_x - mean) / std) @ columns).reshape(-1, *bias.shape) + bias
-    total = (y[test] - y[test].mean(dim=0)).square().sum(dim=0)
-    scores: Tensor = 1 - (y[test][:, None] - predicted).square().sum(dim=0) / total
-    return scores
+    predicted = ((x[test] - mean) / std) @ columns + bias.flatten()
+    repeated = truth.repeat(1, len(alphas))
+    r2: NDArray[np.float64] = r2_score(repeated, predicted, multioutput='raw_values')
+    return r2.reshape(len(alphas), -1)
 
 
 def ridge_path(
@@ -142,7 +146,7 @@ def ridge_path(
     Args:
         x: Features of shape ``(N, d)`` in float64, on one scale.
         y: Values of shape ``(N, t)`` in float64.
-        alphas: Penalties of the squared weights; the intercept has none.
+        alphas: Penalties of the squared weights; the intercept is not penalised.
 
     Returns:
         Weights of shape ``(len(alphas), d, t)`` and intercepts of shape
@@ -161,12 +165,12 @@ def ridge_path(
 
 @dataclass(frozen=True)
 class LinearFit:
-    """A linear model.
+    """Fitted linear model of one or more targets, or of the log-odds of classes.
 
     Attributes:
         weight: Weights of shape ``(t, d)``, in float64.
         bias: Intercepts of shape ``(t,)``.
-        penalty: Penalties of the weights that were chosen.
+        penalty: Chosen penalty of the weights, one for all or one for each target.
     """
 
     weight: Tensor
@@ -181,14 +185,14 @@ def fit_ridge(
     val_y: Tensor | None = None,
     alphas: NDArray[np.float64] = ALPHAS,
 ) -> LinearFit:
-    """Fit ridge regressions whose penalties are chosen on other rows.
+    """Fit ridge regressions and choose their penalties on validation rows.
 
     Args:
         x: Features of shape ``(N, d)``, on one scale.
         y: Values of shape ``(N, t)``, NaN where missing.
-        val_x: Features of the rows to choose penalties on.
-        val_y: Their values. Of a target that is missing in all of them the penalty
-            is 1.
+        val_x: Features of the validation rows.
+        val_y: Their values. The penalty is 1 for a target that is missing in all of
+            them.
         alphas: Penalties to choose from.
 
     Returns:
@@ -208,36 +212,22 @@ def fit_ridge(
     # Targets that are known in the same rows share the decomposition.
     patterns, group = known.unique(dim=1, return_inverse=True)
     for number, rows in enumerate(patterns.T):
-        columns = (group == number).nonzero().flatten()
+        columns = (group == number).nonzero().flatten().tolist()
         path, offsets = ridge_path(
             x[rows].double(), y[rows][:, columns].double(), alphas
         )
-        for place, column in enumerate(columns.tolist()):
+        for place, column in enumerate(columns):
             own, own_bias = path[:, :, place], offsets[:, place]
-            best = _best_penalty(own, own_bias, val_x, val_y, column)
-            if best is None:
-                best = int(np.abs(alphas - 1).argmin())
+            best = int(np.abs(alphas - 1).argmin())
+            if val_x is not None and val_y is not None:
+                tested = ~val_y[:, column].isnan()
+                if tested.any():
+                    error = val_x[tested].double() @ own.T + own_bias
+                    error -= val_y[tested, column].double()[:, None]
+                    best = int(error.square().mean(dim=0).argmin())
             weight[column], bias[column] = own[best], own_bias[best]
             penalty[column] = float(alphas[best])
     return LinearFit(weight, bias, tuple(penalty))
-
-
-def _best_penalty(
-    weight: Tensor,
-    bias: Tensor,
-    val_x: Tensor | None,
-    val_y: Tensor | None,
-    column: int,
-) -> int | None:
-    """Return the number of the best penalty of a target, if any row can tell."""
-    if val_x is None or val_y is None:
-        return None
-    known = ~val_y[:, column].isnan()
-    if not known.any():
-        return None
-    predicted = val_x[known].double() @ weight.T + bias
-    error = predicted - val_y[known, column].double()[:, None]
-    return int(error.square().mean(dim=0).argmin())
 
 
 def fit_logistic(
@@ -247,75 +237,57 @@ def fit_logistic(
     val_x: Tensor | None = None,
     val_y: Tensor | None = None,
     penalties: Sequence[float] = PENALTIES,
-    max_iterations: int = 100,
 ) -> LinearFit:
-    """Fit a multinomial logistic regression whose penalty is chosen on other rows.
+    """Fit a multinomial logistic regression and choose its penalty on validation rows.
 
     Args:
         x: Features of shape ``(N, d)``, on one scale.
-        y: Numbers of the classes of shape ``(N,)``, -1 where missing.
-        num_classes: Number of classes. Those that no row has are never predicted.
-        val_x: Features of the rows to choose the penalty on. Without them it is 1 / N,
+        y: Class numbers of shape ``(N,)``, -1 where missing.
+        num_classes: Number of classes. A class without rows is never predicted.
+        val_x: Features of the validation rows. Without them, the penalty is 1 / N,
             scikit-learn's default.
         val_y: Their classes.
-        penalties: Factors of half the squared weights, beside the mean loss of a row,
-            in descending order. Weaker ones are left out once they do no better.
-        max_iterations: Most steps of the optimiser for each penalty.
+        penalties: Factors of half the squared weights, added to the mean cross-entropy
+            of the rows, in descending order. The search stops at the first one that is
+            no better than the one before.
 
     Returns:
-        The model, of log-odds.
+        The model of the log-odds.
 
     Raises:
         ValueError: If no row has a class.
     """
-    x, y = x[y >= 0].float(), y[y >= 0]
+    x, y = x[y >= 0].double(), y[y >= 0]
     if not len(y):
-        raise ValueError('No row has a class to learn.')
-    classes, own = y.unique(return_inverse=True)
-    fit = torch.zeros(len(classes), x.shape[1] + 1)
-    if val_x is not None and val_y is not None:
-        val_known = torch.isin(val_y, classes)
-        val_x, val_own = (
-            val_x[val_known].float(),
-            torch.searchsorted(classes, val_y[val_known]),
-        )
-    if val_x is None or not len(val_x):
-        penalties, val_x, val_own = (1 / len(x),), x, own
-    best, best_loss, chosen = fit, np.inf, float(penalties[0])
-    for penalty in penalties:
-        fit = _minimise(x, own, fit, penalty, max_iterations)
-        loss = F.cross_entropy(F.linear(val_x, fit[:, :-1], fit[:, -1]), val_own).item()
-        if loss >= best_loss:
-            break
-        best, best_loss, chosen = fit, loss, penalty
+        raise ValueError('No row has a class; at least one class must be known.')
     weight = torch.zeros(num_classes, x.shape[1], dtype=torch.float64)
     bias = torch.full((num_classes,), NEVER, dtype=torch.float64)
-    weight[classes], bias[classes] = best[:, :-1].double(), best[:, -1].double()
+    classes = y.unique()
+    if val_x is not None and val_y is not None:
+        known = torch.isin(val_y, classes)
+        val_x, val_y = val_x[known].double(), val_y[known]
+    if val_x is None or val_y is None or not len(val_y):
+        penalties, val_x, val_y = (1 / len(x),), x, y
+    if len(classes) == 1:
+        bias[classes] = 0
+        return LinearFit(weight, bias, (float(penalties[0]),))
+    # Of two classes, scikit-learn penalises the difference of the weights.
+    scale = 2 if len(classes) == 2 else 1
+    model = LogisticRegression(tol=1e-6, max_iter=MAX_STEPS, warm_start=True)
+    best_loss, chosen = np.inf, float(penalties[0])
+    for penalty in penalties:
+        model.C = scale / (penalty * len(x))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', ConvergenceWarning)
+            model.fit(x, y)
+        loss = log_loss(val_y, model.predict_proba(val_x), labels=classes)
+        if loss >= best_loss:
+            break
+        best_loss, chosen = loss, penalty
+        coef = torch.from_numpy(model.coef_.copy())
+        intercept = torch.from_numpy(model.intercept_.copy())
+        if scale == 2:
+            half = torch.tensor([[-0.5], [0.5]], dtype=torch.float64)
+            coef, intercept = half * coef, half[:, 0] * intercept
+        weight[classes], bias[classes] = coef, intercept
     return LinearFit(weight, bias, (chosen,))
-
-
-def _minimise(
-    x: Tensor, y: Tensor, start: Tensor, penalty: float, max_iterations: int
-) -> Tensor:
-    """Minimise the penalised loss, which is convex, from a start."""
-    parameters = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [parameters],
-        max_iter=max_iterations,
-        tolerance_grad=1e-6,
-        tolerance_change=1e-9,
-        history_size=10,
-        line_search_fn='strong_wolfe',
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        weight = parameters[:, :-1]
-        loss = F.cross_entropy(F.linear(x, weight, parameters[:, -1]), y)
-        loss = loss + penalty / 2 * weight.square().sum()
-        loss.backward()
-        return loss
-
-    with torch.enable_grad():
-        optimizer.step(closure)
-    return parameters.detach()

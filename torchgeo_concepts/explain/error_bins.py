@@ -194,7 +194,7 @@ def _interval(
     """Return the interval of a median, NaN if all values lie in one block."""
     if not blocks.any():
         return np.full(2, np.nan)
-    medians = BlockBootstrap(blocks, draws, rng).of(
+    medians = BlockBootstrap(blocks, draws, rng).resample(
         lambda times: float(np.median(np.repeat(values, times.astype(int)))),
         np.ones(len(values)),
     )

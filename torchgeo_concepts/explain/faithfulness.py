@@ -10,10 +10,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from ..evaluate.bootstrap import BlockBootstrap, Floats, interval
-from ..evaluate.linear_heads import fit_one_ridge, scale_of
+from ..evaluate.agreement import Floats
+from ..evaluate.bootstrap import BlockBootstrap, interval
+from ..evaluate.linear_heads import fit_regression, scale_of
 from ..evaluate.probes import LinearFit, ridge_probe
 from ..geo.splits import block_folds
 
@@ -62,7 +64,7 @@ def fit_head(z: Tensor, y: Tensor, points: Tensor) -> tuple[LinearFit, Tensor, T
     check_rows(z, y, points)
     mean, std = scale_of(z.double())
     alpha = ridge_probe(z, y, block_folds(points)).alpha
-    return fit_one_ridge((z.double() - mean) / std, y, alpha), mean, std
+    return fit_regression(Ridge(alpha), (z.double() - mean) / std, y), mean, std
 
 
 def concept_curves(
@@ -108,7 +110,7 @@ def concept_curves(
         )
     parts = (z.double() * head.weight[0]).numpy()
     base, truth = float(head.bias[0]), y.double().numpy()
-    draws = BlockBootstrap.of_points(points, samples)
+    draws = BlockBootstrap.from_points(points, samples)
     by_size = np.argsort(-np.abs(parts), axis=1, kind='stable')
     orders = {
         'contribution': [by_size],

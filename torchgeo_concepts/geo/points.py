@@ -185,6 +185,23 @@ def _check_values(points: Tensor) -> None:
     raise ValueError(message)
 
 
+class CoordinateColumnsError(ValueError):
+    """Coordinate columns of a table are missing or ambiguous.
+
+    Attributes:
+        reason: What is wrong with the columns, one sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Initialize a new CoordinateColumnsError instance.
+
+        Args:
+            reason: What is wrong with the columns, one sentence.
+        """
+        super().__init__(f'{reason} Name them with lon= and lat=.')
+        self.reason = reason
+
+
 def find_coordinate_columns(
     names: Iterable[str],
     lon: str | None = None,
@@ -204,7 +221,8 @@ def find_coordinate_columns(
         Names of the longitude and the latitude column.
 
     Raises:
-        ValueError: If a column does not exist, is not found, or could be one of many.
+        CoordinateColumnsError: If columns are not found, or could be several.
+        ValueError: If a named column does not exist.
     """
     names = list(names)
     for given in (lon, lat):
@@ -223,14 +241,11 @@ def find_coordinate_columns(
             return first[0], second[0]
         if first and second:
             several = first if len(first) > 1 else second
-            raise ValueError(f'Several columns could be meant: {several}. {_NAME_THEM}')
+            raise CoordinateColumnsError(f'Several columns could be meant: {several}.')
     what = 'eastings and northings' if projected else 'longitudes and latitudes'
-    raise ValueError(
-        f'No two columns are clearly the {what} (the columns are {names}). {_NAME_THEM}'
+    raise CoordinateColumnsError(
+        f'No two columns are clearly the {what} (the columns are {names}).'
     )
-
-
-_NAME_THEM = 'Name them with lon= and lat=.'
 
 
 def as_points(

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ..evaluate.agreement import Estimate, auc, pearson, spearman
+from ..evaluate.agreement import Floats, auc, pearson, spearman
 from ..evaluate.autocorrelation import morans_i
-from ..evaluate.bootstrap import BlockBootstrap, Floats
+from ..evaluate.bootstrap import BlockBootstrap, Estimate
 from ..geo.points import PointsLike, as_points
 from ..geo.splits import Rows, block_numbers
 from ..layers.regions import Area, Regions, region_of, sample_area
@@ -390,7 +390,7 @@ def _estimates(
     # Draws of one block are all alike, and no interval.
     drawn = BlockBootstrap(blocks, draws if blocks.any() else 0, seed)
     return {
-        name: Estimate.of_draws(drawn.of(statistic, weights), confidence)
+        name: Estimate.from_samples(drawn.resample(statistic, weights), confidence)
         for name, statistic in statistics.items()
     }
 

@@ -5,15 +5,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, Floats, interval
-from torchgeo_concepts.evaluate.linear_heads import fit_one_ridge, held_out_predictions
+from torchgeo_concepts.evaluate.agreement import Floats
+from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval
+from torchgeo_concepts.evaluate.linear_heads import held_out_predictions
 from torchgeo_concepts.evaluate.probes import ridge_probe
 from torchgeo_concepts.geo.splits import Folds, Rows, block_folds
 
@@ -114,7 +115,7 @@ def oracle_impurity(
         )
     titles, truth = check_classes(scores, labels, points, names)
     train, test = halves(truth, points, titles, seed)
-    draws = BlockBootstrap.of_points(points[test], samples, seed=seed)
+    draws = BlockBootstrap.from_points(points[test], samples, seed=seed)
     numbers = scores.double().numpy()
     purity, ideal = (
         np.stack(
@@ -264,7 +265,7 @@ def label_leakage(
     """
     filled = torch.where(labels.isnan(), labels.nanmean(dim=0), labels)
     folds: Folds = block_folds(points)
-    draws = BlockBootstrap.of_points(points, samples)
+    draws = BlockBootstrap.from_points(points, samples)
     # Both in the same draws, so that what is hard to predict for both cancels.
     gap = _held_out_r2(scores, y, folds, draws) - _held_out_r2(filled, y, folds, draws)
     return float(gap[0]), *interval(gap[1:])
@@ -272,8 +273,8 @@ def label_leakage(
 
 def _held_out_r2(x: Tensor, y: Tensor, folds: Folds, draws: BlockBootstrap) -> Floats:
     """Return R² of a ridge regression, the mean over folds, in each draw."""
-    fit = partial(fit_one_ridge, alpha=ridge_probe(x, y, folds).alpha)
-    predicted = held_out_predictions(x, y, folds, fit).numpy()
+    model = Ridge(ridge_probe(x, y, folds).alpha)
+    predicted = held_out_predictions(x, y, folds, model).numpy()
     scores = []
     for fold in folds:
         truth = np.full(len(y), np.nan)

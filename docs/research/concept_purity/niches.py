@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, Floats, interval
-from torchgeo_concepts.evaluate.linear_heads import fit_one_ridge, scale_of
+from torchgeo_concepts.evaluate.agreement import Floats
+from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval
+from torchgeo_concepts.evaluate.linear_heads import fit_regression, scale_of
 from torchgeo_concepts.geo.splits import Rows
 
 from .leakage import check_classes, halves
@@ -73,7 +75,7 @@ def linear_head(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
     Returns:
         A function of scores that predicts.
     """
-    head = fit_one_ridge(torch.from_numpy(x), torch.from_numpy(y), RIDGE)
+    head = fit_regression(Ridge(RIDGE), torch.from_numpy(x), torch.from_numpy(y))
     weight = head.weight[0].numpy()
     return lambda new: np.asarray(new @ weight)
 
@@ -140,7 +142,9 @@ def niche_impurity(
         raise ValueError(f'steps must be at least 1, not {steps}.')
     titles, truth = check_classes(scores, labels, points, names)
     train, test = halves(truth, points, titles, seed)
-    draws = BlockBootstrap.of_points(points[torch.from_numpy(test)], samples, seed=seed)
+    draws = BlockBootstrap.from_points(
+        points[torch.from_numpy(test)], samples, seed=seed
+    )
     # Standardised by the half that is learned from, scores as well as labels.
     x, y = (_standardised(values, train) for values in (scores.double().numpy(), truth))
     thresholds = (np.arange(steps) + 0.5) / steps

@@ -9,18 +9,21 @@ the Earth are tried on the other, and heads are fitted to other draws of the dat
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.bootstrap import Floats, interval
+from torchgeo_concepts.evaluate.agreement import Floats
+from torchgeo_concepts.evaluate.bootstrap import interval
 from torchgeo_concepts.evaluate.linear_heads import (
-    fit_one_ridge,
+    fit_regression,
     held_out_predictions,
     mean_r2,
     scale_of,
@@ -94,7 +97,7 @@ def _importance(z: Tensor, y: Tensor, alpha: float) -> Floats:
     """Return the mean size of what each concept contributes to a head fitted here."""
     mean, std = scale_of(z)
     scaled = (z - mean) / std
-    weight = fit_one_ridge(scaled, y, alpha).weight[0]
+    weight = fit_regression(Ridge(alpha), scaled, y).weight[0]
     return np.asarray((scaled * weight).abs().mean(dim=0).numpy())
 
 
@@ -109,9 +112,10 @@ def _r2_without(
     scores = []
     for fold, columns in zip(folds, removed, strict=True):
         kept = np.setdiff1d(np.arange(z.shape[1]), columns)
-        fit = partial(fit_one_ridge, alpha=alpha)
-        predicted = held_out_predictions(z[:, kept], y, [fold], fit)
-        scores.append(mean_r2(y, predicted, [fold]))
+        train = np.setdiff1d(np.arange(len(z)), fold)
+        model = make_pipeline(StandardScaler(), Ridge(alpha))
+        model.fit(z[train][:, kept], y[train])
+        scores.append(model.score(z[fold][:, kept], y[fold]))
     return float(np.mean(scores))
 
 
@@ -183,8 +187,7 @@ def rank_by_halves(
 
 
 def _r2_of(z: Tensor, y: Tensor, folds: Folds, alpha: float) -> float:
-    fit = partial(fit_one_ridge, alpha=alpha)
-    return mean_r2(y, held_out_predictions(z, y, folds, fit), folds)
+    return mean_r2(y, held_out_predictions(z, y, folds, Ridge(alpha)), folds)
 
 
 def ranking_stability(

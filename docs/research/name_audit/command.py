@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from torchgeo_concepts.evaluate.agreement import Floats
 from torchgeo_concepts.evaluate.benchmark.encoders import load_named
 from torchgeo_concepts.evaluate.benchmark.tasks import DATASETS, Table, read_tables
-from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, Floats
+from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap
 from torchgeo_concepts.io.pages import (
     command_line,
     write_lines,
@@ -178,7 +179,7 @@ def _beside(page: Path, figure: Path | None, output: Path) -> str:
 
 
 def _draws_of(tables: Sequence[Table], samples: int) -> list[BlockBootstrap]:
-    return [BlockBootstrap.of_points(table.points, samples) for table in tables]
+    return [BlockBootstrap.from_points(table.points, samples) for table in tables]
 
 
 def _audit_controls(

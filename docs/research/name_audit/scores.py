@@ -4,17 +4,18 @@
 """How an audit scores names against maps, and features downstream."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
+from torchgeo_concepts.evaluate.agreement import Floats
 from torchgeo_concepts.evaluate.benchmark.scores import make_folds, why_undefined
 from torchgeo_concepts.evaluate.benchmark.tasks import Table
-from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, Floats, interval
-from torchgeo_concepts.evaluate.linear_heads import fit_one_ridge, held_out_predictions
+from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval
+from torchgeo_concepts.evaluate.linear_heads import held_out_predictions
 from torchgeo_concepts.evaluate.probes import ridge_probe
 
 from .controls import ReadOut
@@ -133,9 +134,7 @@ def downstream_draws(
             if why_undefined(y.numpy(), folds, split):
                 continue
             alpha = ridge_probe(x[rows], y, folds).alpha
-            predicted = held_out_predictions(
-                x[rows], y, folds, partial(fit_one_ridge, alpha=alpha)
-            )
+            predicted = held_out_predictions(x[rows], y, folds, Ridge(alpha))
             scores = [
                 draws.r2(_spread(y, rows[fold], fold, len(x)), _all(predicted, rows, x))
                 for fold in folds

@@ -135,7 +135,7 @@ def make_study(
         encode(encoder, points, 'z'),
         tables,
         # The very blocks that are held out.
-        BlockBootstrap.of_points(
+        BlockBootstrap.from_points(
             points[TEST], samples, BLOCK_DEGREES, origin=(-180.0, -90.0)
         ),
     )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from torchgeo_concepts.concepts.bank import ConceptBank
 from torchgeo_concepts.embed.points import embed_points
-from torchgeo_concepts.evaluate.bootstrap import Floats
+from torchgeo_concepts.evaluate.agreement import Floats
 from torchgeo_concepts.explain.faithfulness import fit_head
 from torchgeo_concepts.explain.heads import device_of
 from torchgeo_concepts.geo.points import PointsLike, as_points

@@ -1,9 +1,17 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Predict and explain the climate of world cities, to try the package."""
+"""The first thing to try: predictions for world cities, and what they are made of."""
 
-from .command import quickstart
-from .command import quickstart as run
+from .command import CITIES, quickstart
+from .report import Explained, ExplainedCity, QuickstartReport, Score, TargetScores
 
-__all__ = ('quickstart', 'run')
+__all__ = (
+    'CITIES',
+    'Explained',
+    'ExplainedCity',
+    'QuickstartReport',
+    'Score',
+    'TargetScores',
+    'quickstart',
+)

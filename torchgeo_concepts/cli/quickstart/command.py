@@ -7,20 +7,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import Lasso, Ridge
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...embed.points import embed_points
 from ...evaluate.linear_heads import (
+    LASSO_STEPS,
     choose_lasso,
-    fit_lasso,
-    fit_one_ridge,
+    fit_regression,
     held_out_predictions,
     mean_r2,
     scale_of,
@@ -187,8 +187,8 @@ def _baselines(points: Tensor, geoclip: nn.Module | None) -> dict[str, Tensor]:
 def _score(name: str, x: Tensor, y: Tensor, folds: Folds) -> Score:
     """Score a ridge regression on blocks that are held out."""
     probe = ridge_probe(x, y, folds)
-    fit = partial(fit_one_ridge, alpha=probe.alpha)
-    error = (held_out_predictions(x, y, folds, fit) - y).abs().mean()
+    predicted = held_out_predictions(x, y, folds, Ridge(probe.alpha))
+    error = (predicted - y).abs().mean()
     return Score(name, probe.mean, float(error), probe.alpha)
 
 
@@ -210,7 +210,7 @@ def _temperature(
     title = f'annual mean temperature of {len(points)} cities'
     x = inputs['ConceptEarth, GROUNDED'].double()
     mean, std = scale_of(x)
-    fit = fit_one_ridge((x - mean) / std, target, scores[0].penalty)
+    fit = fit_regression(Ridge(scores[0].penalty), (x - mean) / std, target)
     head = nn.Linear(x.shape[1], 1)
     weight = fit.weight / std
     with torch.no_grad():
@@ -252,12 +252,13 @@ def _explain(
     alpha = choose_lasso(
         scaled[others], target[others], block_folds(climate.points[others])
     )
-    head = fit_lasso(scaled[others], target[others], alpha)
+    model = Lasso(alpha, max_iter=LASSO_STEPS)
+    head = fit_regression(model, scaled[others], target[others])
     parts = scaled * head.weight[0]
     predicted = scaled @ head.weight[0] + head.bias[0]
     used = int((head.weight[0] != 0).sum())
     folds = block_folds(climate.points)
-    tried = held_out_predictions(z, target, folds, partial(fit_lasso, alpha=alpha))
+    tried = held_out_predictions(z, target, folds, model)
     score = Score(
         f'{used} concepts of NO_CLIMATE',
         mean_r2(target, tried, folds),

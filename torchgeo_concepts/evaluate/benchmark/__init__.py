@@ -1,14 +1,14 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How well location encoders predict measurements, beside what needs no encoder.
+"""Benchmark of location encoders on tables of points.
 
-Every encoder is frozen, and a ridge regression learns from its features: the protocol of
-:mod:`torchgeo_concepts.evaluate.probes`. Beside encoders stand coordinates, neighbours and maps,
-because over dense points any interpolation does well.
+Encoders are frozen, and a ridge regression is trained on their features by the protocol of
+:mod:`torchgeo_concepts.evaluate.probes`. Baselines without an encoder stand beside them:
+coordinates, neighbours and maps, because any interpolation does well over dense points.
 """
 
 from .command import BenchmarkReport, benchmark
-from .report import Row
+from .report import BenchmarkRow
 
-__all__ = ('BenchmarkReport', 'Row', 'benchmark')
+__all__ = ('BenchmarkReport', 'BenchmarkRow', 'benchmark')

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Encoders that the benchmark scores, and what is known of them."""
+"""Encoders of the benchmark, by the names that users give them."""
 
 import hashlib
 import importlib
@@ -20,11 +20,11 @@ from torchvision.models._api import WeightsEnum
 from ...embed.points import embed_points
 from ...models import ConceptEarth, ConceptEarth_Weights
 from ...models._weights import DistributionWeights, PackagedWeights, sha256
-from ...models.loading import load_encoder, resolve_weights
+from ...models.loading import find_encoder, load_encoder
 from ...utils.hashing import hash_state
 from ...utils.names import near_matches
 
-# Stands for all encoders below among names of encoders.
+# Name that stands for all encoders of RELEASED_NAMES.
 RELEASED = 'released'
 RELEASED_NAMES = (
     'geoclip_location',
@@ -36,99 +36,92 @@ RELEASED_NAMES = (
     ),
 )
 
-# Learned from images alone, so that no map of a target taught them.
-TAUGHT_BY_IMAGES = ('geoclip_location', 'concept_geoclip', 'satclip')
+# Models that were trained on images and not on any map.
+TRAINED_ON_IMAGES = ('geoclip_location', 'concept_geoclip', 'satclip')
 
-# Names and versions of layers.
-type Layers = Mapping[str, str]
+# Names and versions of the maps that an encoder was trained on.
+type TrainingMaps = Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
-    """An encoder and what is known of it.
+class NamedEncoder:
+    """Encoder with its name and training maps.
 
     Attributes:
-        name: What tables and figures call it.
-        identity: A text that changes whenever its weights do.
+        name: Name in tables and figures.
+        identity: Text that changes whenever the weights do.
         encoder: The encoder.
-        layers: Maps that taught it, None if that is not known.
+        layers: Maps that it was trained on, None if unknown.
         megabytes: Size of the weights on disk, None if there are none.
     """
 
     name: str
     identity: str
     encoder: nn.Module
-    layers: Layers | None
+    layers: TrainingMaps | None
     megabytes: float | None
 
 
-def load_named(name: str) -> Named:
-    """Load an encoder by what a user calls it.
+def load_named(name: str) -> NamedEncoder:
+    """Load an encoder by its name.
 
     Args:
         name: A model of TorchGeo's registry, with a colon and the name of weights if
-            not the first; a safetensors file of ConceptEarth; or the path of a class,
-            such as ``'package.module.Class'``, that is built without arguments.
+            not its first; a safetensors file of this package; or the path of a class,
+            such as ``'package.module.Class'``, that is called without arguments.
 
     Returns:
         The encoder.
 
     Raises:
-        ValueError: If there is no such encoder, or it cannot embed a point.
+        ValueError: If there is no such encoder, or it cannot embed points.
         FileNotFoundError: If its weights are missing.
     """
-    model, _, weights = name.partition(':')
-    if name.endswith('.safetensors'):
-        named = _from_file(Path(name))
-    elif model in list_models():
-        named = _from_registry(name, model, weights or None)
+    is_file = name.endswith('.safetensors')
+    if is_file or name.partition(':')[0] in list_models():
+        named = _from_names(name, is_file)
     elif '.' in name and not {'/', ':'} & set(name):
         named = _from_class(name)
     else:
         known = (RELEASED, *RELEASED_NAMES, 'concept_earth:HELD_OUT', 'concept_geoclip')
         raise ValueError(
-            f'No encoder {name!r}. {near_matches(name, known)} Others are models of '
-            "TorchGeo's registry, safetensors files of ConceptEarth, and classes such "
+            f'No encoder {name!r}. {near_matches(name, known)} Or name a model of '
+            "TorchGeo's registry, a safetensors file of this package, or a class such "
             'as package.module.Class.'
         )
-    _check_embeds(named)
+    check_embeds(named.encoder, named.name)
     return named
 
 
-def _from_file(file: Path) -> Named:
-    if not file.is_file():
-        raise FileNotFoundError(f'No file {file}.')
-    encoder = ConceptEarth.load(file)
-    return Named(
-        file.stem,
-        sha256(file),
+def _from_names(name: str, is_file: bool) -> NamedEncoder:
+    """Load an encoder of a safetensors file, or of the registry."""
+    model, _, weights = name.partition(':')
+    if is_file:
+        found = find_encoder(name)
+    else:
+        found = find_encoder(
+            model, weights or str(next(iter(get_model_weights(model))))
+        )
+    encoder = load_encoder(found)
+    if isinstance(found.weights, Path):
+        title, file, identity = found.weights.stem, found.weights, ''
+    else:
+        assert found.weights is not None
+        # Weights of ConceptEarth differ in what they were trained on.
+        is_earth = isinstance(encoder, ConceptEarth)
+        title = f'{model}:{found.weights.name}' if is_earth else name
+        file, identity = _weights_file(found.weights), f'{model} {found.weights} '
+    return NamedEncoder(
+        title,
+        identity + (sha256(file) if file else hash_state(encoder.state_dict())),
         encoder,
-        encoder.provenance.get('layers'),
-        file.stat().st_size / 1e6,
-    )
-
-
-def _from_registry(name: str, model: str, weights: str | None) -> Named:
-    member = (
-        next(iter(get_model_weights(model)))
-        if weights is None
-        else resolve_weights(model, weights)
-    )
-    encoder = load_encoder(model, str(member))
-    file = _weights_file(member)
-    if isinstance(encoder, ConceptEarth):
-        name = f'{model}:{member.name}'
-    return Named(
-        name,
-        f'{model} {member} {sha256(file) if file else hash_state(encoder.state_dict())}',
-        encoder,
-        {} if model in TAUGHT_BY_IMAGES else _layers_of(encoder),
+        {} if not is_file and model in TRAINED_ON_IMAGES else _training_maps(encoder),
         file.stat().st_size / 1e6 if file else None,
     )
 
 
 def _weights_file(member: WeightsEnum) -> Path | None:
-    """Find the file of weights that were just loaded."""
+    """Return the file of weights that were just loaded."""
     if isinstance(member, PackagedWeights | DistributionWeights):
         return member.path()
     url = urlparse(member.url)
@@ -136,33 +129,36 @@ def _weights_file(member: WeightsEnum) -> Path | None:
     return cached if cached.is_file() else None
 
 
-def _from_class(path: str) -> Named:
+def _from_class(path: str) -> NamedEncoder:
     module, _, name = path.rpartition('.')
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f'No encoder {path!r}: {error}. If it is a module of your own, put its '
+            f'No encoder {path!r}: {error}. If the module is your own, put its '
             'folder on PYTHONPATH.'
         ) from error
-    if found is None:
-        known = vars(importlib.import_module(module))
-        raise ValueError(f'{module} has no {name!r}. {near_matches(name, known)}')
+    build = getattr(imported, name, None)
+    if build is None:
+        hint = near_matches(name, vars(imported))
+        raise ValueError(f'{module} has no {name!r}. {hint}')
     try:
-        encoder = found()
+        encoder = build()
     except TypeError as error:
         raise ValueError(
             f'{path} cannot be built without arguments ({error}). Write a class or '
             'function that can.'
         ) from error
     if not isinstance(encoder, nn.Module):
-        raise ValueError(f'{path} makes a {type(encoder).__name__}, no torch module.')
-    state = hash_state(encoder.state_dict(), f'{path} {_source_of(found)}')
-    return Named(name, state, encoder.eval(), _layers_of(encoder), None)
+        raise ValueError(
+            f'{path} returns a {type(encoder).__name__}; expected a torch.nn.Module.'
+        )
+    state = hash_state(encoder.state_dict(), f'{path} {_source_of(build)}')
+    return NamedEncoder(name, state, encoder.eval(), _training_maps(encoder), None)
 
 
 def _source_of(found: Any) -> str:
-    """Hash the code of what was found, empty if it has no file."""
+    """Return a hash of the file that defines a class, empty if there is none."""
     try:
         file = inspect.getsourcefile(found)
         return hashlib.sha256(Path(file or '').read_bytes()).hexdigest()
@@ -170,23 +166,32 @@ def _source_of(found: Any) -> str:
         return ''
 
 
-def _layers_of(encoder: nn.Module) -> Layers | None:
-    """Return the maps that an encoder says it was taught by."""
+def _training_maps(encoder: nn.Module) -> TrainingMaps | None:
+    """Return the maps that an encoder lists as its training data."""
     provenance = getattr(encoder, 'provenance', None)
     layers = provenance.get('layers') if isinstance(provenance, Mapping) else None
     return layers if isinstance(layers, Mapping) else None
 
 
-def _check_embeds(named: Named) -> None:
+def check_embeds(encoder: nn.Module, name: str) -> None:
+    """Validate that a model is a location encoder, by embedding three points.
+
+    Args:
+        encoder: The model.
+        name: Its name, for errors.
+
+    Raises:
+        ValueError: If it does not return embeddings of shape ``(3, d)``.
+    """
     try:
-        x = embed_points(named.encoder, torch.zeros(3, 2), device='cpu', progress=False)
+        x = embed_points(encoder, torch.zeros(3, 2), device='cpu', progress=False)
     except (AttributeError, IndexError, RuntimeError, TypeError) as error:
         raise ValueError(
-            f'{named.name} is no location encoder: it cannot embed points of shape '
+            f'{name} is not a location encoder: it cannot embed points of shape '
             f'(N, 2) ({error}).'
         ) from error
     if x.ndim != 2 or len(x) != 3:
         raise ValueError(
-            f'{named.name} makes {tuple(x.shape)} of 3 points; a location encoder makes '
-            '(3, d).'
+            f'{name} is not a location encoder: it returns shape {tuple(x.shape)} for 3 '
+            'points; expected (3, d).'
         )

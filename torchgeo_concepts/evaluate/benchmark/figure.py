@@ -1,16 +1,15 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The figure of the benchmark."""
+"""Figure of the benchmark."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...utils.files import atomic_path
-from .report import LEGEND, Row, has_mark
+from .report import BenchmarkRow, by_target, marks_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,28 +17,28 @@ if TYPE_CHECKING:
 # Panels side by side; inches of a panel, and of a row of bars.
 PANELS, PANEL_WIDTH, ROW_HEIGHT = 3, 6.0, 0.3
 
-# A score below is as bad as it needs to be shown.
+# Bars of lower scores are cut here.
 LOWEST_SHOWN = -0.2
 
-# Pixels to an inch, and most of them that a figure is high.
+# Pixels per inch, and maximum height of the figure in pixels.
 DPI, MOST_PIXELS = 120, 60_000
 
 COLOURS = {'random': '#56b4e9', 'blocks': '#0072b2'}
 
 
-def write_figure(path: Path, rows: Sequence[Row]) -> None:
-    """Draw a panel of bars for each target, and write it as PNG."""
+def write_figure(path: Path, rows: Sequence[BenchmarkRow]) -> None:
+    """Write a figure with a panel of bars for each target as PNG."""
     figure = plot_rows(rows)
     dpi = min(DPI, MOST_PIXELS / figure.get_figheight())
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format='png', dpi=dpi)
 
 
-def plot_rows(rows: Sequence[Row]) -> 'Figure':
+def plot_rows(rows: Sequence[BenchmarkRow]) -> 'Figure':
     """Draw a panel of horizontal bars for each target.
 
     Args:
-        rows: All rows, those of a target together.
+        rows: All rows, grouped by target.
 
     Returns:
         The figure.
@@ -47,19 +46,14 @@ def plot_rows(rows: Sequence[Row]) -> 'Figure':
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    panels = [
-        (table, name, list(some))
-        for (table, name), some in itertools.groupby(
-            rows, lambda r: (r.table, r.target)
-        )
-    ]
+    panels = by_target(rows)
     across = min(PANELS, math.ceil(math.sqrt(len(panels))))
     down = math.ceil(len(panels) / across)
-    most = max(len({row.input for row in own}) for *_, own in panels)
+    most = max(len({row.input for row in own}) for _, own in panels)
     size = (PANEL_WIDTH * across, down * (ROW_HEIGHT * most + 1.2))
     figure = Figure(size, layout='constrained')
     axes = figure.subplots(down, across, squeeze=False).ravel()
-    for ax, (table, name, own) in zip(axes, panels, strict=False):
+    for ax, ((table, name), own) in zip(axes, panels, strict=False):
         _draw_panel(ax, own)
         ax.set_title(f'{name} ({table})', fontsize=10)
     for ax in axes[len(panels) :]:
@@ -67,12 +61,12 @@ def plot_rows(rows: Sequence[Row]) -> 'Figure':
     splits = list(dict.fromkeys(row.split for row in rows))
     handles = [Patch(color=COLOURS[split], label=split) for split in splits]
     figure.legend(handles=handles, loc='outside upper center', ncols=len(splits))
-    signs = [f'{s} {t}' for s, t in LEGEND.items() if has_mark(rows, s)]
+    signs = [f'{sign} {text}' for sign, text in marks_of(rows).items()]
     figure.supxlabel('\n'.join(['R²', *signs]), fontsize=9)
     return figure
 
 
-def _draw_panel(ax: Any, rows: Sequence[Row]) -> None:
+def _draw_panel(ax: Any, rows: Sequence[BenchmarkRow]) -> None:
     inputs = list(dict.fromkeys((row.input, row.mark) for row in rows))
     place = {name: number for number, (name, _) in enumerate(inputs)}
     splits = list(dict.fromkeys(row.split for row in rows))

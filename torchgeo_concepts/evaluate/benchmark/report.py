@@ -1,29 +1,28 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What the benchmark says: marks, tables and a figure."""
+"""Report of the benchmark: marks of training maps, and tables in Markdown."""
 
-import datetime
 import itertools
-import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import torch
+import numpy as np
+import pandas as pd
 
-from ...io.pages import wrapped
-from ...utils.version import VERSION
-from .encoders import Layers
+from ...io.pages import report_head, today_with, wrapped
+from ...layers import LAYERS, get_layer
+from .encoders import TrainingMaps
 from .inputs import Input
-from .scores import NUM_FOLDS, Score
+from .scores import NUM_FOLDS, BenchmarkScore
 from .tasks import OTHER, UNKNOWN, Target
 
 SAME_SOURCE, SAME_KIND, NOT_KNOWN = '*', '+', '?'
 LEGEND = {
-    SAME_SOURCE: 'taught by the very source of this target',
-    SAME_KIND: 'taught by other maps of the same kind of quantity',
-    NOT_KNOWN: 'not known to be free of both',
+    SAME_SOURCE: 'trained on the source of this target',
+    SAME_KIND: 'trained on other maps of the same kind of quantity',
+    NOT_KNOWN: 'may have been trained on either',
 }
 
 
@@ -37,8 +36,8 @@ PROTOCOL_IN_WORDS = (
 
 
 @dataclass(frozen=True)
-class Row:
-    """How well one input predicts one target by one split.
+class BenchmarkRow:
+    """Score of one target and split from one input.
 
     Attributes:
         table: File or dataset.
@@ -46,14 +45,14 @@ class Row:
         group: Kind of quantity: a group of layers, ``'other'`` or ``'unknown'``.
         split: ``'random'`` or ``'blocks'``.
         input: Name of the input.
-        mark: ``'*'`` if it was taught by the very source of the target, ``'+'`` by
-            other maps of the same kind, ``'?'`` if that is not known; empty if not.
+        mark: ``'*'`` if it was trained on the source of the target, ``'+'`` on other maps
+            of the same kind, ``'?'`` if that is unknown, empty otherwise.
         r2_mean: Mean of R² over folds and seeds, None where R² is not defined.
         r2_std: Standard deviation over folds and seeds.
         seeds: Number of seeds.
-        folds: Number of folds of each.
+        folds: Number of folds of each seed.
         dimensions: Number of features.
-        points_per_second: How fast they were computed in the run that scored them.
+        points_per_second: Speed of computing the features in the run that scored them.
         megabytes: Size of the encoder's weights on disk.
         rows: Number of rows with a value.
     """
@@ -73,22 +72,33 @@ class Row:
     megabytes: float | None
     rows: int
 
+    @property
+    def score(self) -> str:
+        """Mean and standard deviation of R², a dash if not defined."""
+        if self.r2_mean is None or self.r2_std is None:
+            return '-'
+        return f'{self.r2_mean:.3f} ± {self.r2_std:.3f}'
+
 
 def make_row(
-    target: Target, num_rows: int, split: str, source: Input, scores: Sequence[Score]
-) -> Row:
-    """Sum up the scores of all seeds."""
-    r2 = torch.tensor([v for s in scores for v in s.r2], dtype=torch.float64)
+    target: Target,
+    num_rows: int,
+    split: str,
+    source: Input,
+    scores: Sequence[BenchmarkScore],
+) -> BenchmarkRow:
+    """Summarise the scores of all seeds."""
+    r2 = [value for score in scores for value in score.r2]
     rates = [s.points_per_second for s in scores if s.points_per_second is not None]
-    return Row(
+    return BenchmarkRow(
         target.table,
         target.name,
         target.group,
         split,
         source.name,
         mark(source.layers, target),
-        r2.mean().item() if len(r2) else None,
-        r2.std(correction=0).item() if len(r2) else None,
+        float(np.mean(r2)) if r2 else None,
+        float(np.std(r2)) if r2 else None,
         len(scores),
         NUM_FOLDS,
         scores[-1].dimensions if scores else None,
@@ -98,34 +108,32 @@ def make_row(
     )
 
 
-def mark(layers: Layers | None, target: Target) -> str:
-    """Tell whether what taught an encoder tells about a target.
+def mark(layers: TrainingMaps | None, target: Target) -> str:
+    """Return the mark of an encoder that was trained on maps of a target.
 
     Args:
-        layers: Names and versions of the maps that taught it, None if not known.
+        layers: Names and versions of its training maps, None if unknown.
         target: The target.
 
     Returns:
-        A key of :data:`LEGEND`, empty if nothing of the kind taught it.
+        A key of :data:`LEGEND`, empty if it was not trained on such maps.
     """
-    from ...layers import LAYERS, get_layer
-
     if layers is None:
         return NOT_KNOWN
-    known = {
-        name: (get_layer(name).group, version.partition(' ')[0])
+    known = [
+        (get_layer(name).group, version.partition(' ')[0])
         for name, version in layers.items()
         if name in LAYERS
-    }
+    ]
     kind = target.group
     if target.source and any(
         source == target.source and kind in (UNKNOWN, OTHER, group)
-        for group, source in known.values()
+        for group, source in known
     ):
         return SAME_SOURCE
     if kind == UNKNOWN and layers:
         return NOT_KNOWN
-    if any(group == kind for group, _ in known.values()):
+    if any(group == kind for group, _ in known):
         return SAME_KIND
     return '' if len(known) == len(layers) else NOT_KNOWN
 
@@ -134,10 +142,10 @@ def mark(layers: Layers | None, target: Target) -> str:
 
 
 def page_lines(
-    rows: Sequence[Row],
+    rows: Sequence[BenchmarkRow],
     command: str,
     left_out: Sequence[str],
-    guessed: set[tuple[str, str]],
+    guessed: Collection[tuple[str, str]],
     machine: str,
     origins: Mapping[str, str],
 ) -> Iterator[str]:
@@ -145,33 +153,21 @@ def page_lines(
 
     Args:
         rows: All rows.
-        command: The command that makes them.
-        left_out: What was left out and why.
+        command: The command that was run.
+        left_out: A line for each omission that gives the reason.
         guessed: Tables and columns whose kind was guessed.
-        machine: What computed.
-        origins: Where tables come from, by their names.
+        machine: The machine that ran it.
+        origins: Origins of tables, by their names.
     """
     yield '# Benchmark'
     yield ''
-    yield from wrapped(
-        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: torchgeo-concepts '
-        f'{VERSION}, torch {torch.__version__}, Python '
-        f'{platform.python_version()}, {machine}.'
-    )
-    yield '```console'
-    yield f'$ {command}'
-    yield '```'
-    yield ''
-    yield from wrapped(PROTOCOL_IN_WORDS)
-    for line in left_out:
-        yield f'- left out: {line}'
-    if left_out:
-        yield ''
+    remark = f'{today_with()}, {machine}.'
+    yield from report_head((), remark, command, PROTOCOL_IN_WORDS, left_out)
     yield from target_lines(rows, guessed, origins)
 
 
 def target_lines(
-    rows: Sequence[Row],
+    rows: Sequence[BenchmarkRow],
     guessed: Collection[tuple[str, str]] = frozenset(),
     origins: Mapping[str, str] = MappingProxyType({}),
     level: int = 2,
@@ -179,56 +175,61 @@ def target_lines(
     """Yield the lines of a table for each target.
 
     Args:
-        rows: All rows, those of a target together.
+        rows: All rows, grouped by target.
         guessed: Tables and columns whose kind was guessed.
-        origins: Where tables come from, by their names.
+        origins: Origins of tables, by their names.
         level: Level of the headings.
     """
-    for (table, name), some in itertools.groupby(rows, lambda r: (r.table, r.target)):
-        own = list(some)
-        splits = list(dict.fromkeys(row.split for row in own))
-        how = ' by its name' if (table, name) in guessed else ''
-        kind = own[0].group + ('' if own[0].group == UNKNOWN else how)
+    for (table, name), group in by_target(rows):
+        first = group[0]
+        is_guessed = (table, name) in guessed and first.group != UNKNOWN
+        origin = f' ({origins[table]})' if table in origins else ''
         yield f'{"#" * level} {name}'
         yield ''
-        origin = f' ({origins[table]})' if table in origins else ''
         yield from wrapped(
-            f'{own[0].rows:,} rows of {table}{origin}. Kind of quantity: {kind}.'
+            f'{first.rows:,} rows of {table}{origin}. Kind of quantity: '
+            f'{first.group}{" by its name" * is_guessed}.'
         )
-        yield f'| input | taught | d | {" | ".join(splits)} | points/s | MB |'
-        yield f'| --- | --- | ---: |{" ---: |" * len(splits)} ---: | ---: |'
-        for _, of_input in itertools.groupby(own, lambda row: row.input):
-            yield _line(list(of_input))
+        yield from _table(group).splitlines()
         yield ''
-        used = [
-            f'`{sign}` {text}' for sign, text in LEGEND.items() if has_mark(own, sign)
-        ]
-        if used:
-            yield from wrapped(f'Taught: {"; ".join(used)}.')
+        legend = marks_of(group)
+        if legend:
+            text = '; '.join(f'`{sign}` {meaning}' for sign, meaning in legend.items())
+            yield from wrapped(f'Maps: {text}.')
 
 
-def has_mark(rows: Iterable[Row], sign: str) -> bool:
-    """Tell whether any row has a mark."""
-    return any(row.mark == sign for row in rows)
+def by_target(
+    rows: Iterable[BenchmarkRow],
+) -> list[tuple[tuple[str, str], list[BenchmarkRow]]]:
+    """Return the rows of each table and target."""
+    grouped = itertools.groupby(rows, lambda row: (row.table, row.target))
+    return [(key, list(group)) for key, group in grouped]
 
 
-def _line(rows: Sequence[Row]) -> str:
-    first = rows[0]
-    dimensions = next((r.dimensions for r in rows if r.dimensions is not None), None)
-    rate = next((r.points_per_second for r in rows if r.points_per_second), None)
-    cells = [
-        first.input.replace('|', '\\|'),
-        f'`{first.mark}`' if first.mark else '',
-        '-' if dimensions is None else f'{dimensions:,}',
-        *map(score_cell, rows),
-        '' if rate is None else f'{rate:,.0f}',
-        '' if first.megabytes is None else f'{first.megabytes:.1f}',
-    ]
-    return f'| {" | ".join(cells)} |'
+def marks_of(rows: Iterable[BenchmarkRow]) -> dict[str, str]:
+    """Return the marks of rows and their meanings."""
+    used = {row.mark for row in rows}
+    return {sign: text for sign, text in LEGEND.items() if sign in used}
 
 
-def score_cell(row: Row) -> str:
-    """Return a score and its deviation, a dash if it is not defined."""
-    if row.r2_mean is None or row.r2_std is None:
-        return '-'
-    return f'{row.r2_mean:.3f} ± {row.r2_std:.3f}'
+def _table(rows: Sequence[BenchmarkRow]) -> str:
+    """Return a table with a line for each input and a column for each split."""
+    lines: dict[str, dict[str, str]] = {}
+    for row in rows:
+        line = lines.setdefault(row.input, {})
+        line['input'] = row.input.replace('|', '\\|')
+        line['maps'] = f'`{row.mark}`' if row.mark else ''
+        # A row of a split where R² is not defined has no dimensions and no speed.
+        for column, value, form in (
+            ('d', row.dimensions, ',d'),
+            ('points/s', row.points_per_second, ',.0f'),
+            ('MB', row.megabytes, '.1f'),
+        ):
+            line[column] = line.get(column) or (format(value, form) if value else '')
+        line[row.split] = row.score
+    splits = list(dict.fromkeys(row.split for row in rows))
+    table = pd.DataFrame(
+        lines.values(), columns=['input', 'maps', 'd', *splits, 'points/s', 'MB']
+    ).replace({'d': {'': '-'}})
+    align = ('left', 'left', *['right'] * (len(table.columns) - 2))
+    return str(table.to_markdown(index=False, colalign=align, disable_numparse=True))

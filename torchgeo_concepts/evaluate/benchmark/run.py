@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The work of the benchmark: features once a table, and what can be scored together."""
+"""Work of the benchmark: features once for each table, and targets scored together."""
 
 import time
 import warnings
@@ -14,16 +14,23 @@ from tqdm import tqdm
 
 from ...geo.splits import Folds
 from .inputs import Input
-from .scores import Score, ScoreFile, make_folds, score, score_key, why_undefined
+from .scores import (
+    BenchmarkScore,
+    ScoreFile,
+    make_folds,
+    score,
+    score_key,
+    why_undefined,
+)
 from .tasks import Table
 
-# Points on which features are computed before time is taken.
+# Number of points whose features are computed before the speed is measured.
 WARM_UP = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A target of a table, and folds of the rows that have it."""
+    """Target of a table, and folds of the rows that have a value."""
 
     table: Table
     column: int
@@ -33,11 +40,15 @@ class Job:
     known: Tensor
     digest: str
 
+    def key(self, source: Input) -> str:
+        """Return the key of the score of an input."""
+        return score_key(self.digest, self.split, self.seed, source.identity)
+
 
 def make_jobs(
     table: Table, splits: Sequence[str], seeds: Sequence[int]
 ) -> Iterator[Job]:
-    """Yield what can be scored, and warn of targets that cannot."""
+    """Yield the jobs of a table, and warn of targets whose R² is not defined."""
     for column, target in enumerate(table.targets):
         known = torch.from_numpy(table.known(column))
         points, digest = table.points[known], table.digest(column)
@@ -46,14 +57,13 @@ def make_jobs(
         for split in dict.fromkeys(splits):
             for seed in dict.fromkeys(seeds):
                 folds = make_folds(points, split, seed) if len(points) else []
-                why = why_undefined(values, folds, split)
-                if why:
+                if why := why_undefined(values, folds, split):
                     reasons[why] = None
                 else:
                     yield Job(table, column, split, seed, folds, known, digest)
         if reasons:
             warnings.warn(
-                f'{target.title}: R² is not defined, and - stands for it, where '
+                f'{target.title}: R² is not defined and is shown as -, because '
                 f'{"; ".join(reasons)}.',
                 stacklevel=3,
             )
@@ -66,68 +76,63 @@ def compute_scores(
     scores: ScoreFile,
     progress: bool | None,
 ) -> int:
-    """Compute the scores that are not there, and say how many they are."""
+    """Compute the missing scores, and return their number."""
     todo = {
-        made: [job for job in jobs if job_key(job, made) not in scores]
-        for made in inputs
+        source: [job for job in jobs if job.key(source) not in scores.scores]
+        for source in inputs
     }
     number = sum(map(len, todo.values()))
-    # tqdm takes None for: show on a terminal only.
+    # None shows the bar on a terminal only.
     disable = None if progress is None else not progress
     with tqdm(total=number, unit='score', disable=disable) as bar:
         for table in tables:
-            for made, waiting in todo.items():
+            for source, waiting in todo.items():
                 own = [job for job in waiting if job.table is table]
                 if own:
-                    bar.set_postfix_str(made.name)
-                for done in _score(table, made, own):
-                    scores.add(done)
-                    bar.update()
+                    bar.set_postfix_str(source.name)
+                    for done in _score(table, source, own):
+                        scores.add(done)
+                        bar.update()
     return number
 
 
-def job_key(job: Job, made: Input) -> str:
-    """Return what tells the score of a job from all others."""
-    return score_key(job.digest, job.split, job.seed, made.identity)
-
-
-def _score(table: Table, made: Input, jobs: Sequence[Job]) -> Iterator[Score]:
+def _score(
+    table: Table, source: Input, jobs: Sequence[Job]
+) -> Iterator[BenchmarkScore]:
     """Compute features once, and yield the score of each job."""
-    if not jobs:
-        return
-    x, rate = _features(table, made)
+    x, rate = _features(table, source)
     together: dict[tuple[bytes, str, int], list[Job]] = {}
     for job in jobs:
-        # Targets that are known in the same rows share their folds, and much work.
+        # Targets that are known in the same rows share their folds, and most of the work.
         key = job.known.numpy().tobytes(), job.split, job.seed
         together.setdefault(key, []).append(job)
-    for some in together.values():
-        first = some[0]
-        y = table.values[first.known][:, [job.column for job in some]]
-        r2 = score(x[first.known], y, first.folds, made.predictor)
-        for job, values in zip(some, r2, strict=True):
-            yield Score(
-                job_key(job, made),
+    for group in together.values():
+        known, folds = group[0].known, group[0].folds
+        y = table.values[known][:, [job.column for job in group]]
+        r2 = score(x[known], y, folds, source.predictor)
+        for job, values in zip(group, r2, strict=True):
+            yield BenchmarkScore(
+                job.key(source),
                 table.targets[job.column].title,
                 job.split,
                 job.seed,
-                made.name,
+                source.name,
                 values,
                 x.shape[1],
                 rate,
             )
 
 
-def _features(table: Table, made: Input) -> tuple[Tensor, float | None]:
-    """Compute features of all points, and tell how many points a second."""
-    made.features(table.points[:WARM_UP])
+def _features(table: Table, source: Input) -> tuple[Tensor, float | None]:
+    """Return features of all points, and the number of points per second."""
+    source.features(table.points[:WARM_UP])
     start = time.perf_counter()
-    x = made.features(table.points)
+    x = source.features(table.points)
     rate = len(x) / (time.perf_counter() - start)
-    if made.predictor == 'ridge' and not x.isfinite().all():
+    if source.predictor == 'ridge' and not x.isfinite().all():
         row = int((~x.isfinite().all(dim=1)).nonzero()[0])
         raise ValueError(
-            f'{made.name} has features that are not finite, first at '
+            f'{source.name} returns features that are not finite, first at '
             f'{tuple(table.points[row].tolist())}, row {row} of {table.name}.'
         )
-    return x, rate if made.is_computed else None
+    return x, rate if source.is_computed else None

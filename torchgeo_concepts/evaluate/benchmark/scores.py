@@ -1,17 +1,20 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How the benchmark scores features, and how it remembers scores."""
+"""Scores of features by cross-validation, and the file that keeps them."""
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.metrics import r2_score
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.neighbors import KNeighborsRegressor
 from torch import Tensor
 
 from ...geo.splits import Folds, block_folds, random_folds
@@ -20,7 +23,7 @@ from ..probes import ridge_probes
 Predictor = Literal['ridge', 'nearest', 'weighted', 'boosting']
 SplitName = Literal['random', 'blocks']
 
-# Changes whenever the same input could get another score.
+# Part of the key of each score: change it whenever the same input could score differently.
 PROTOCOL = 'R² of five folds, 1'
 
 NUM_FOLDS = 5
@@ -44,15 +47,15 @@ def make_folds(points: Tensor, split: str, seed: int) -> Folds:
 
 
 def why_undefined(values: NDArray[np.float64], folds: Folds, split: str) -> str:
-    """Tell why a target has no score.
+    """Return the reason why R² of a target is not defined.
 
     Args:
-        values: Values that are known, of shape ``(N,)``.
+        values: Known values of shape ``(N,)``.
         folds: Rows of each fold.
         split: Name of the split.
 
     Returns:
-        The reason, empty if it has one.
+        The reason, empty if R² is defined.
     """
     if len(values) < NUM_FOLDS:
         return f'{len(values)} rows have a value, fewer than the {NUM_FOLDS} folds'
@@ -69,85 +72,60 @@ def why_undefined(values: NDArray[np.float64], folds: Folds, split: str) -> str:
 def score(
     x: Tensor, y: Tensor, folds: Folds, predictor: Predictor
 ) -> list[list[float]]:
-    """Predict targets from features, and compare.
+    """Score predictions of targets from features by cross-validation.
 
     Args:
         x: Features of shape ``(N, d)``.
         y: Values of shape ``(N, t)``.
-        folds: Rows of each test fold; the others train.
-        predictor: What learns.
+        folds: Rows of each test fold; the other rows train.
+        predictor: The model to train.
 
     Returns:
-        R² on each fold, for each target.
+        R² of each fold, for each target.
     """
     if predictor == 'ridge':
         return [list(probe.r2) for probe in ridge_probes(x, y, folds)]
-    make = partial(_boosting if predictor == 'boosting' else _neighbours, predictor)
     features, values = x.numpy(), y.numpy()
-    scores = np.empty((values.shape[1], len(folds)))
-    for number, fold in enumerate(folds):
-        train = np.ones(len(features), bool)
-        train[fold] = False
-        said = make(features[train], values[train], features[fold])
-        truth = values[fold]
-        total = np.square(truth - truth.mean(axis=0)).sum(axis=0)
-        scores[:, number] = 1 - np.square(truth - said).sum(axis=0) / total
-    rows: list[list[float]] = scores.tolist()
+    scores = []
+    for fold in folds:
+        train = np.setdiff1d(np.arange(len(features)), fold)
+        model: Any = MultiOutputRegressor(HistGradientBoostingRegressor(random_state=0))
+        if predictor != 'boosting':
+            number = 1 if predictor == 'nearest' else min(NEIGHBOURS, len(train))
+            model = KNeighborsRegressor(number, weights='distance')
+        predicted = model.fit(features[train], values[train]).predict(features[fold])
+        scores.append(r2_score(values[fold], predicted, multioutput='raw_values'))
+    rows: list[list[float]] = np.stack(scores, axis=1).tolist()
     return rows
 
 
-def _neighbours(
-    predictor: str, x: NDArray[Any], y: NDArray[Any], test: NDArray[Any]
-) -> NDArray[Any]:
-    from sklearn.neighbors import KNeighborsRegressor
-
-    number = 1 if predictor == 'nearest' else min(NEIGHBOURS, len(x))
-    model = KNeighborsRegressor(number, weights='distance')
-    said: NDArray[Any] = model.fit(x, y).predict(test)
-    return said
-
-
-def _boosting(
-    _: str, x: NDArray[Any], y: NDArray[Any], test: NDArray[Any]
-) -> NDArray[Any]:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    columns = [
-        HistGradientBoostingRegressor(random_state=0).fit(x, column).predict(test)
-        for column in y.T
-    ]
-    return np.stack(columns, axis=1)
-
-
 def score_key(digest: str, split: str, seed: int, identity: str) -> str:
-    """Return what tells one score from all others.
+    """Return the hash by which a score is kept.
 
     Args:
         digest: Hash of the points and the values.
         split: Name of the split.
-        seed: Its seed.
-        identity: What tells the input from all others.
-
-    Returns:
-        A hash.
+        seed: Seed of the split.
+        identity: Identity of the input.
     """
     parts = [PROTOCOL, digest, split, seed, identity]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
-class Score:
-    """One score, as it is remembered.
+class BenchmarkScore:
+    """Score of one target, split, seed and input, as a line of a file.
 
     Attributes:
-        key: What :func:`score_key` returns.
+        key: Hash that :func:`score_key` returns.
         target: Table and column.
         split: Name of the split.
-        seed: Its seed.
+        seed: Seed of the split.
         input: Name of the input.
-        r2: R² on each fold.
+        r2: R² of each fold.
         dimensions: Number of features.
-        points_per_second: How fast they were computed, None if nothing was.
+        points_per_second: Speed at which the features were computed, None if they were
+            not computed.
     """
 
     key: str
@@ -161,7 +139,7 @@ class Score:
 
     @classmethod
     def parse(cls, line: str) -> Self | None:
-        """Read a line of a file, None if it holds no score."""
+        """Return the score of a line of a file, None if the line has no score."""
         try:
             values = json.loads(line)
             made = cls(**{field.name: values[field.name] for field in fields(cls)})
@@ -171,37 +149,27 @@ class Score:
 
 
 class ScoreFile:
-    """Scores in a file of JSON lines, to which each new one is added at once."""
+    """Scores in a file of JSON lines, each of which is written at once."""
 
     def __init__(self, path: Path) -> None:
-        """Read what is there.
+        """Read the scores of a file.
 
         Args:
-            path: The file, which need not exist. Lines that hold no score, such as one
+            path: The file, which need not exist. Lines without a score, such as a line
                 that was interrupted, are ignored.
         """
         self.path = path
-        self.scores: dict[str, Score] = {}
         text = (
             path.read_text(encoding='utf-8', errors='replace') if path.exists() else ''
         )
         self._is_broken_off = bool(text) and not text.endswith('\n')
-        for score in map(Score.parse, text.split('\n')):
-            if score is not None:
-                self.scores[score.key] = score
+        read = map(BenchmarkScore.parse, text.split('\n'))
+        self.scores = {score.key: score for score in read if score is not None}
 
-    def add(self, score: Score) -> None:
-        """Remember a score."""
+    def add(self, score: BenchmarkScore) -> None:
+        """Add a score to the file."""
         line = json.dumps(asdict(score), allow_nan=False)
         with self.path.open('a', encoding='utf-8') as stream:
             stream.write('\n' * self._is_broken_off + line + '\n')
         self._is_broken_off = False
         self.scores[score.key] = score
-
-    def get(self, key: str) -> Score | None:
-        """Find a score by its key."""
-        return self.scores.get(key)
-
-    def __contains__(self, key: str) -> bool:
-        """Tell whether a score is there."""
-        return key in self.scores

