@@ -174,7 +174,7 @@ class TestSplits:
 
 class TestTargets:
     def test_standardised_by_training_rows(self) -> None:
-        dataset = PointTable(frame(), 'y', transform='standardise')
+        dataset = PointTable(frame(), 'y', target_transform='standardise')
         datamodule = PointTableDataModule(dataset, split='region', region='Europe')
         datamodule.setup('fit')
         train = datamodule.train_dataset
@@ -210,7 +210,7 @@ class TestTraining:
     @pytest.mark.parametrize(('rows', 'steps'), [(200, 5), (10, 1), (3, 1)])
     def test_small_tables_train(self, tmp_path: Path, rows: int, steps: int) -> None:
         datamodule = PointTableDataModule(
-            PointTable(frame(rows), 'y', transform='standardise'),
+            PointTable(frame(rows), 'y', target_transform='standardise'),
             split='random',
             fractions=(0.8, 0.0, 0.2),
             batch_size=32,
@@ -276,7 +276,7 @@ data:
       init_args:
         paths: {tmp_path / 'table.csv'}
         targets: [y, height]
-        transform: {{y: standardise}}
+        target_transform: {{y: standardise}}
         split_column: part
     predict:
       class_path: torchgeo_concepts.datasets.CityPopulation

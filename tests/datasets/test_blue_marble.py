@@ -14,8 +14,9 @@ import torch
 from matplotlib import pyplot as plt
 from torchgeo.datasets import DatasetNotFoundError
 
-from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble, earth_picture
+from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble
 from torchgeo_concepts.datasets._label_scale import MIN_STD, label_scale
+from torchgeo_concepts.datasets.earth_imagery import earth_picture
 from torchgeo_concepts.datasets.grounded_points import held_out_blocks
 from torchgeo_concepts.datasets.patches import EarthPatches, area_average
 from torchgeo_concepts.layers.grounding import Groundings, load_groundings

@@ -68,7 +68,7 @@ class TestGlobalAirTemperature:
         dataset = GlobalAirTemperature(
             make('globalairtemperature', tmp_path),
             ['meanT', 'meanP'],
-            transform={'meanP': 'log1p'},
+            target_transform={'meanP': 'log1p'},
             extra=['nObs'],
         )
         assert dataset.units == ('°C', 'mm')
@@ -242,7 +242,7 @@ class TestUSCensusTracts:
     def test_one_table_is_enough(self, tmp_path: Path) -> None:
         root = make('uscensustracts', tmp_path, year=2023)
         (root / 'acsdt5y2023-b15003.dat').unlink()
-        dataset = USCensusTracts(root, 'income', year=2023, transform='log1p')
+        dataset = USCensusTracts(root, 'income', year=2023, target_transform='log1p')
         assert dataset.labels[0].item() == pytest.approx(math.log1p(60563))
         with pytest.raises(DatasetNotFoundError):
             USCensusTracts(root, 'graduate', year=2023)
@@ -323,7 +323,7 @@ class TestCoordBench:
 
     def test_logarithms(self, root: Path) -> None:
         logged = CoordBench(root, 'mosaiks-income')
-        plain = CoordBench(root, 'mosaiks-income', transform=None)
+        plain = CoordBench(root, 'mosaiks-income', target_transform=None)
         torch.testing.assert_close(logged.labels, plain.labels.log1p())
         assert CoordBench(root, 'mosaiks-elevation').labels[0].item() == 0.25
 

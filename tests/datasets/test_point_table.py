@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from torch import Tensor
 
-from torchgeo_concepts.datasets import PointTable, TargetTransform, Transform
+from torchgeo_concepts.datasets import PointTable
+from torchgeo_concepts.datasets.target_transforms import (
+    TargetTransform,
+    TargetTransformName,
+)
 
 STATIONS = pd.DataFrame(
     {
@@ -115,7 +119,7 @@ class TestReading:
         assert dataset.labels[:, 0].nan_to_num(9).tolist() == [1, 9, 2.5, -3]
 
     def test_one_row(self) -> None:
-        dataset = PointTable(STATIONS[:1], 'rain', transform='standardise')
+        dataset = PointTable(STATIONS[:1], 'rain', target_transform='standardise')
         assert len(dataset) == 1
         assert dataset[0]['label'].tolist() == [0]
         assert dataset.inverse_transform(dataset.labels).tolist() == [[694]]
@@ -243,8 +247,11 @@ class TestErrors:
         for options, message in (
             ({'task': 'ranking'}, "'regression', 'classification'.*'ranking'"),
             ({'on_error': 'ignore'}, "'raise', 'skip'.*'ignore'"),
-            ({'transform': 'log'}, "'log1p', 'standardise'.*'log'"),
-            ({'transform': {'rainn': 'log1p'}}, "'rainn', which is no target.*'rain'"),
+            ({'target_transform': 'log'}, "'log1p', 'standardise'.*'log'"),
+            (
+                {'target_transform': {'rainn': 'log1p'}},
+                "unknown target 'rainn'.*'rain'",
+            ),
         ):
             with pytest.raises(ValueError, match=message):
                 PointTable(STATIONS, 'rain', **options)
@@ -314,8 +321,8 @@ class TestClasses:
             PointTable(frame, 'rain', task='classification')
         with pytest.raises(ValueError, match=r'one target.*climate.*rain'):
             PointTable(STATIONS, ['climate', 'rain'])
-        with pytest.raises(ValueError, match="no transform 'log1p'"):
-            PointTable(STATIONS, 'climate', transform='log1p')
+        with pytest.raises(ValueError, match='have no target_transform'):
+            PointTable(STATIONS, 'climate', target_transform='log1p')
 
 
 class TestTransforms:
@@ -323,7 +330,7 @@ class TestTransforms:
         dataset = PointTable(
             STATIONS,
             ['temperature', 'rain', 'height'],
-            transform={'temperature': 'standardise', 'rain': 'log1p'},
+            target_transform={'temperature': 'standardise', 'rain': 'log1p'},
         )
         temperature, rain, height = dataset.labels.T
         assert temperature.nanmean() == pytest.approx(0, abs=1e-6)
@@ -332,7 +339,7 @@ class TestTransforms:
         assert height.tolist() == [3, 20, 5, 194]
 
     def test_statistics_of_some_rows(self) -> None:
-        dataset = PointTable(STATIONS, 'height', transform='standardise')
+        dataset = PointTable(STATIONS, 'height', target_transform='standardise')
         fitted = dataset.fit([0, 2])
         # 3 and 5 have a mean of 4 and a deviation of 1.
         assert fitted.labels[:, 0].tolist() == pytest.approx([-1, 16, 1, 190])
@@ -344,7 +351,7 @@ class TestTransforms:
         assert dataset.labels.mean() == pytest.approx(0, abs=1e-6)
 
     def test_unknown_in_the_rows_that_fit(self) -> None:
-        dataset = PointTable(STATIONS, 'rain', transform='standardise')
+        dataset = PointTable(STATIONS, 'rain', target_transform='standardise')
         with pytest.raises(ValueError, match="'rain' is missing in all 1 rows"):
             dataset.fit([2])
         with pytest.raises(ValueError, match='truth values'):
@@ -352,7 +359,7 @@ class TestTransforms:
 
     def test_constant_target(self) -> None:
         frame = STATIONS.assign(rain=0.1)
-        dataset = PointTable(frame, 'rain', transform='standardise')
+        dataset = PointTable(frame, 'rain', target_transform='standardise')
         assert dataset.labels.abs().max() < 1e-6
         back = dataset.inverse_transform(dataset.labels)
         assert back.flatten().tolist() == pytest.approx([0.1] * 4)
@@ -361,35 +368,37 @@ class TestTransforms:
     def test_no_logarithm(self) -> None:
         frame = STATIONS.assign(rain=[1, 2, -1, 3])
         with pytest.raises(ValueError, match="row 2, counted from 0, has -1 in 'rain'"):
-            PointTable(frame, 'rain', transform='log1p')
-        PointTable(frame, 'rain', transform='log1p', missing=[-1])
+            PointTable(frame, 'rain', target_transform='log1p')
+        PointTable(frame, 'rain', target_transform='log1p', missing=[-1])
 
     @given(
         values=st.lists(st.floats(-0.99, 1e9), min_size=1, max_size=20),
         kinds=st.tuples(
-            st.sampled_from((None, *get_args(Transform))),
-            st.sampled_from((None, *get_args(Transform))),
+            st.sampled_from((None, *get_args(TargetTransformName))),
+            st.sampled_from((None, *get_args(TargetTransformName))),
         ),
     )
     @example(values=[0.0, 1e-311], kinds=('standardise', None))
     def test_inverse(
-        self, values: list[float], kinds: tuple[Transform | None, ...]
+        self, values: list[float], kinds: tuple[TargetTransformName | None, ...]
     ) -> None:
         targets = torch.tensor([[v, 2 * v + 1] for v in values], dtype=torch.float64)
         named = dict(zip('ab', kinds, strict=True))
-        transform = TargetTransform.of('ab', named).fit(targets)
+        transform = TargetTransform.from_option('ab', named).fit(targets)
         back = transform.inverse(transform(targets))
         torch.testing.assert_close(back, targets, rtol=1e-6, atol=1e-5)
 
     def test_nothing_leaks_from_other_rows(self) -> None:
-        dataset = PointTable(STATIONS, 'height', transform='log1p-standardise')
+        dataset = PointTable(STATIONS, 'height', target_transform='log1p-standardise')
         other = PointTable(
             STATIONS.assign(height=[3, 999, 5, 7]),
             'height',
-            transform='log1p-standardise',
+            target_transform='log1p-standardise',
         )
-        assert dataset.fit([0, 2]).transform == other.fit([0, 2]).transform
-        assert dataset.transform != other.transform
+        assert (
+            dataset.fit([0, 2]).target_transform == other.fit([0, 2]).target_transform
+        )
+        assert dataset.target_transform != other.target_transform
 
 
 class TestPlot:
@@ -411,11 +420,11 @@ class TestPlot:
             dataset.plot(target='rains')
 
     def test_logarithm_and_standardisation_show_values(self) -> None:
-        dataset = PointTable(STATIONS, 'rain', transform='log1p-standardise')
+        dataset = PointTable(STATIONS, 'rain', target_transform='log1p-standardise')
         figure = dataset.plot()
         assert figure.axes[1].get_ylabel() == 'log₁₀(1 + rain)'
         assert self.colours(figure)[0].item() == pytest.approx(math.log10(695))
-        dataset = PointTable(STATIONS, 'height', transform='standardise')
+        dataset = PointTable(STATIONS, 'height', target_transform='standardise')
         assert self.colours(dataset.plot(show_titles=False)).tolist() == [3, 20, 5, 194]
 
     def test_classes(self) -> None:

@@ -329,8 +329,10 @@ class TestTasks:
     def test_linear_regression_in_units(self, encoder: ConceptEarth) -> None:
         units = {'warm': '°C', 'people': 'people'}
         task = LocationRegression(encoder, features='xz', head='ridge')
-        transform: Any = {'warm': 'standardise', 'people': 'log1p-standardise'}
-        trained(task, ['warm', 'people'], units=units, transform=transform)
+        target_transform: Any = {'warm': 'standardise', 'people': 'log1p-standardise'}
+        trained(
+            task, ['warm', 'people'], units=units, target_transform=target_transform
+        )
         expected = predicted(task)['prediction'].double()
         warm = contributions(task, POINTS, target='warm')
         total = warm.base + warm.values.sum(dim=1) + warm.unnamed
@@ -350,7 +352,7 @@ class TestTasks:
         task = LocationRegression(
             encoder, features='z', head='mlp', quantiles=quantiles
         )
-        trained(task, 'people', units={'people': 'people'}, transform='log1p')
+        trained(task, 'people', units={'people': 'people'}, target_transform='log1p')
         found = contributions(task, POINTS)
         expected = predicted(task)['prediction'][:, 0].double()
         torch.testing.assert_close(found.score, expected, atol=1e-3, rtol=1e-5)

@@ -482,7 +482,11 @@ class TestCheckpoint:
             features='coordinates', head='ridge', conformal=conformal
         )
         path = self.fit(
-            task, tmp_path, ['warm', 'wet'], units={'warm': '°C'}, transform='log1p'
+            task,
+            tmp_path,
+            ['warm', 'wet'],
+            units={'warm': '°C'},
+            target_transform='log1p',
         )
         words = ['map', '--checkpoint', str(path), '-o', str(out), '--width', '10']
         assert main(words) == 0

@@ -109,7 +109,7 @@ def frame(number: int = 400, seed: int = 0) -> pd.DataFrame:
 def data(
     targets: Any = 'warm', table: pd.DataFrame | None = None, **options: Any
 ) -> PointTableDataModule:
-    names = ('transform', 'extra', 'task', 'missing', 'units')
+    names = ('target_transform', 'extra', 'task', 'missing', 'units')
     own = {name: options.pop(name) for name in names if name in options}
     usual: dict[str, Any] = {
         'split': 'random',
@@ -220,7 +220,7 @@ class TestRidge:
 class TestTraining:
     def test_network_learns_in_the_unit_of_the_target(self) -> None:
         task = LocationRegression(Waves(), hidden_dim=32, lr=1e-2)
-        datamodule = data('people', transform='log1p-standardise')
+        datamodule = data('people', target_transform='log1p-standardise')
         metrics = fitted(task, datamodule, max_epochs=30)
         truth = cast(PointTable, datamodule.test_dataset).values
         found = predicted(task, datamodule)
@@ -398,9 +398,9 @@ class TestTargets:
 
     def test_another_scale_of_the_same_rows(self) -> None:
         task = LocationRegression(Waves(), head='ridge')
-        metrics = fitted(task, data('people', transform='log1p-standardise'))
+        metrics = fitted(task, data('people', target_transform='log1p-standardise'))
         run = trainer()
-        run.test(task, data('people', transform='log1p'), verbose=False)
+        run.test(task, data('people', target_transform='log1p'), verbose=False)
         for name in ('test_mae', 'test_r2', 'test_loss'):
             value = float(run.callback_metrics[name])
             assert value == pytest.approx(metrics[name], rel=1e-3), name
@@ -463,7 +463,7 @@ class TestIntervals:
 
     def test_intervals_of_logarithms_are_in_units(self) -> None:
         task = LocationRegression(Waves(), head='ridge', conformal=0.9)
-        datamodule = data('people', transform='log1p')
+        datamodule = data('people', target_transform='log1p')
         fitted(task, datamodule)
         lower, middle, upper = (
             predicted(task, datamodule, key) for key in ('lower', 'prediction', 'upper')
@@ -612,7 +612,7 @@ class TestCheckpoints:
             num_components=4,
         )  # fmt: skip
         datamodule = data(
-            ['people', 'warm'], transform={'people': 'log1p'}, extra=['height']
+            ['people', 'warm'], target_transform={'people': 'log1p'}, extra=['height']
         )
         task = LocationRegression(
             encoder, features='xz', head='mlp', search_trials=2, conformal=0.8

@@ -8,7 +8,7 @@ from .grounded_points import GroundedPointsDataModule
 from .image_points import ImagePointsDataModule
 from .mp16 import MP16DataModule
 from .osv5m import OSV5MDataModule
-from .point_table import PointTableDataModule, SplitMethod
+from .point_table import PointTableDataModule
 from .s2_100k import S2100kDataModule
 
 __all__ = (
@@ -19,5 +19,4 @@ __all__ = (
     'OSV5MDataModule',
     'PointTableDataModule',
     'S2100kDataModule',
-    'SplitMethod',
 )

@@ -6,7 +6,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..datasets import OSV5M, OnError
+from ..datasets import OSV5M
+from ..datasets.image_points import OnError
 from .image_points import ImagePointsDataModule, ValidationSplit
 
 

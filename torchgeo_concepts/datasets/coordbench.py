@@ -16,7 +16,7 @@ from torchgeo.datasets.utils import Path
 from ..io.columns import Task
 from ..utils.names import near_matches
 from .point_table import PointTable
-from .target_transforms import Transform
+from .target_transforms import TargetTransformName
 
 REPOSITORY = 'taylor-geospatial/coordbench'
 
@@ -241,7 +241,9 @@ class CoordBench(PointTable):
         benchmark: str = 'satclip-air-temp',
         targets: str | Sequence[str] | None = None,
         *,
-        transform: Transform | Literal['benchmark'] | None = 'benchmark',
+        target_transform: TargetTransformName
+        | Literal['benchmark']
+        | None = 'benchmark',
         download: bool = False,
     ) -> None:
         """Initialize a new CoordBench instance.
@@ -252,7 +254,7 @@ class CoordBench(PointTable):
             targets: Those of its targets that are wanted. By default, all of them, and
                 the first of ``'ecoregions'``, which has the classes ``'biome'`` and
                 ``'ecoregion'``.
-            transform: ``'benchmark'`` for what the suite's own loaders do, else as in
+            target_transform: ``'benchmark'`` for what the suite's own loaders do, else as in
                 :class:`PointTable`.
             download: Download the table into *root* if it is missing.
 
@@ -273,14 +275,14 @@ class CoordBench(PointTable):
         chosen = _choose_targets(names, targets, source.task)
         frame = self._filter(source, frame, names)
         task = source.task or _infer_task(frame, names[0])
-        if transform == 'benchmark':
-            transform = 'log1p' if source.is_log else None
+        if target_transform == 'benchmark':
+            target_transform = 'log1p' if source.is_log else None
         has_split = frame['split'].notna().any()
         super().__init__(
             frame,
             chosen,
             task=task,
-            transform=transform,
+            target_transform=target_transform,
             split_column='split' if has_split else None,
             lon='lon',
             lat='lat',

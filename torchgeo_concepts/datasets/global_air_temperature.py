@@ -4,13 +4,13 @@
 """Mean air temperature at weather stations."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from torchgeo.datasets.utils import Path
 
 from ._published import find_file
 from .point_table import PointTable
-from .target_transforms import Transform
+from .target_transforms import TargetTransformOption
 
 FILE = 'stationDataAll.csv'
 URL = 'https://springernature.figshare.com/ndownloader/files/12609182'
@@ -51,7 +51,7 @@ class GlobalAirTemperature(PointTable):
         root: Path = 'data',
         targets: str | Sequence[str] = 'meanT',
         *,
-        transform: Transform | Mapping[str, Transform | None] | None = None,
+        target_transform: TargetTransformOption = None,
         extra: Sequence[str] = (),
         download: bool = False,
     ) -> None:
@@ -60,7 +60,7 @@ class GlobalAirTemperature(PointTable):
         Args:
             root: Folder of the table.
             targets: ``'meanT'``, ``'meanP'`` or both.
-            transform: As in :class:`PointTable`.
+            target_transform: As in :class:`PointTable`.
             extra: Columns that models are given besides the point, such as ``'meanP'``.
             download: Download the table into *root* if it is missing.
 
@@ -74,7 +74,7 @@ class GlobalAirTemperature(PointTable):
             find_file(self, (FILE,), {FILE: URL}),
             targets,
             task='regression',
-            transform=transform,
+            target_transform=target_transform,
             extra=extra,
             units={name: unit for name, unit in UNITS.items() if name in names},
             lon='Lon',

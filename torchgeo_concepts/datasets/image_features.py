@@ -22,11 +22,11 @@ from . import (
     Im2GPS,
     Im2GPS3k,
     ImagePoints,
-    OnError,
     YFCC4k,
     YFCC26k,
     cache_features,
 )
+from .image_points import OnError
 
 ImageSet = Literal['MP16', 'Im2GPS', 'Im2GPS3k', 'YFCC4k', 'YFCC26k', 'ImagePoints']
 

@@ -4,7 +4,7 @@
 """The labels of MOSAIKS in the United States."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from torchgeo.datasets.utils import Path
 from ..utils.names import near_matches
 from ._published import find_file
 from .point_table import PointTable
-from .target_transforms import Transform
+from .target_transforms import TargetTransformOption
 
 # Value columns beside the name of the label itself, the first that there is.
 COLUMNS = {
@@ -80,7 +80,7 @@ class MOSAIKSLabels(PointTable):
         root: Path = 'data',
         labels: str | Sequence[str] = ('treecover', 'elevation', 'population'),
         *,
-        transform: Transform | Mapping[str, Transform | None] | None = None,
+        target_transform: TargetTransformOption = None,
         download: bool = False,
     ) -> None:
         """Initialize a new MOSAIKSLabels instance.
@@ -89,7 +89,7 @@ class MOSAIKSLabels(PointTable):
             root: Folder of the tables.
             labels: Names of labels. Cells that one of them has and another has not are
                 kept.
-            transform: As in :class:`PointTable`. The paper takes logarithms of
+            target_transform: As in :class:`PointTable`. The paper takes logarithms of
                 ``population``, ``nightlights`` and ``housing``; CoordBench of
                 ``income`` too.
             download: Download what is missing into *root*.
@@ -112,7 +112,7 @@ class MOSAIKSLabels(PointTable):
             frame,
             names,
             task='regression',
-            transform=transform,
+            target_transform=target_transform,
             missing=(NO_DATA,),
             units={name: UNITS[name] for name in names},
             split_column='split' if splits else None,

@@ -33,7 +33,7 @@ from ..io.columns import (
 from ..plot.point_maps import point_map, point_size
 from ..utils.names import near_matches, with_unit
 from .image_points import OnError
-from .target_transforms import TargetTransform, Transform
+from .target_transforms import TargetTransform, TargetTransformOption
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +57,7 @@ class PointTable(NonGeoDataset):
     .. code-block:: python
 
        PointTable('stations.csv', 'temperature')
-       PointTable('counties.gpkg', ['income', 'rent'], transform='log1p')
+       PointTable('counties.gpkg', ['income', 'rent'], target_transform='log1p')
        PointTable('plots.parquet', 'crop')  # a column of text: classification
 
     Attributes:
@@ -67,7 +67,7 @@ class PointTable(NonGeoDataset):
         classes: Names of the classes, in the order of their numbers.
         values: Values of the targets of shape ``(N, t)`` in their units, float64, NaN
             where missing; of shape ``(N, 0)`` in classification.
-        transform: How values become labels.
+        target_transform: How values become labels.
         split_names: What the *split_column* says of each row, None where it is empty.
     """
 
@@ -78,7 +78,7 @@ class PointTable(NonGeoDataset):
         *,
         task: Task | None = None,
         classes: Sequence[str | int] | None = None,
-        transform: Transform | Mapping[str, Transform | None] | None = None,
+        target_transform: TargetTransformOption = None,
         extra: Sequence[str] = (),
         missing: Sequence[float | str] = (),
         units: Mapping[str, str] | None = None,
@@ -102,7 +102,7 @@ class PointTable(NonGeoDataset):
                 inferred.
             classes: Names of the classes in their order. By default, those that the
                 table has, sorted.
-            transform: ``'log1p'`` for the logarithm of one more than a target,
+            target_transform: ``'log1p'`` for the logarithm of one more than a target,
                 ``'standardise'`` for a mean of 0 and a standard deviation of 1,
                 ``'log1p-standardise'`` for both, or one of them for each target by
                 name. Means are those of all rows until :meth:`fit` chooses some.
@@ -150,14 +150,14 @@ class PointTable(NonGeoDataset):
         points = np.concatenate([table.points for table in tables])
         self._points = torch.from_numpy(points).float()
         self._rows = torch.arange(len(points))
-        if self.task == 'classification' and transform is not None:
-            raise ValueError(f'Classes have no transform {transform!r}. Omit it.')
-        self.transform = TargetTransform.of(
-            () if self.task == 'classification' else self.target_names, transform
+        if self.task == 'classification' and target_transform is not None:
+            raise ValueError('Classes have no target_transform. Omit it.')
+        self.target_transform = TargetTransform.from_option(
+            () if self.task == 'classification' else self.target_names, target_transform
         )
         self._keep_points(tables, on_error)
         self._check_logarithms(tables)
-        self._apply(self.transform.fit(self.values))
+        self._apply(self.target_transform.fit(self.values))
 
     def _read_targets(
         self,
@@ -227,7 +227,7 @@ class PointTable(NonGeoDataset):
 
     def _check_logarithms(self, tables: Sequence[Columns]) -> None:
         for name, is_log in zip(
-            self.transform.names, self.transform.is_log, strict=True
+            self.target_transform.names, self.target_transform.is_log, strict=True
         ):
             for table in tables if is_log else ():
                 values = as_numbers(table, name, self.missing)
@@ -236,12 +236,12 @@ class PointTable(NonGeoDataset):
                     row = int(low[0])
                     raise ValueError(
                         f'{table.where(row)} has {values[row]:g} in {name!r}, which has '
-                        'no log1p. Choose another transform, or name it with missing= '
+                        'no log1p. Choose another target_transform, or name it with missing= '
                         'if it means that there is none.'
                     )
 
     def _apply(self, transform: TargetTransform) -> None:
-        self.transform = transform
+        self.target_transform = transform
         if self.task == 'classification':
             self._labels = self._class_numbers
         else:
@@ -300,7 +300,7 @@ class PointTable(NonGeoDataset):
             ValueError: If a target that is standardised is missing in all these rows.
         """
         chosen = copy.copy(self)
-        chosen._apply(self.transform.fit(self.values[_index(rows, len(self))]))
+        chosen._apply(self.target_transform.fit(self.values[_index(rows, len(self))]))
         return chosen
 
     def select(self, rows: NDArray[Any] | Tensor | Sequence[int]) -> Self:
@@ -315,7 +315,7 @@ class PointTable(NonGeoDataset):
         """
         chosen = copy.copy(self)
         chosen._take(_index(rows, len(self)))
-        chosen._apply(self.transform)
+        chosen._apply(self.target_transform)
         return chosen
 
     def inverse_transform(self, labels: Tensor) -> Tensor:
@@ -329,7 +329,9 @@ class PointTable(NonGeoDataset):
             the labels.
         """
         return (
-            labels if self.task == 'classification' else self.transform.inverse(labels)
+            labels
+            if self.task == 'classification'
+            else self.target_transform.inverse(labels)
         )
 
     @property
@@ -428,7 +430,7 @@ class PointTable(NonGeoDataset):
             return torch.where(numbers < 0, torch.nan, numbers).numpy(), name
         values = self.values[:, column].numpy()
         label = with_unit(name, unit)
-        if self.transform.is_log[column]:
+        if self.target_transform.is_log[column]:
             return np.log10(1 + values), f'log₁₀(1 + {label})'
         return values, label
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How targets become what a model learns, and back."""
+"""Transforms of targets to labels, and back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,25 +10,30 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from ..utils.names import near_matches
+from ..utils.names import check_choice, check_known
 
-Transform = Literal['log1p', 'standardise', 'log1p-standardise']
+TargetTransformName = Literal['log1p', 'standardise', 'log1p-standardise']
 
-# Least standard deviation that is divided by.
+# One transform for all targets, or one for each by its name.
+TargetTransformOption = (
+    TargetTransformName | Mapping[str, TargetTransformName | None] | None
+)
+
+# Smallest standard deviation to divide by.
 SMALLEST = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
 class TargetTransform:
-    """Logarithms and standardisation of some targets, with their inverse.
+    """Logarithm and standardisation of targets, and their inverse.
 
     Attributes:
         names: Names of the targets.
-        is_log: Which of them become ``log(1 + value)``.
-        is_standardised: Which of them lose their mean and get a standard deviation
-            of 1, after the logarithm.
-        mean: Mean of each, 0 where it is kept.
-        std: Standard deviation of each, 1 where it is kept.
+        is_log: Which targets become ``log(1 + value)``.
+        is_standardised: Which targets get mean 0 and standard deviation 1, after the
+            logarithm.
+        mean: Mean of each target, 0 if not standardised.
+        std: Standard deviation of each target, 1 if not standardised.
     """
 
     names: tuple[str, ...]
@@ -38,39 +43,30 @@ class TargetTransform:
     std: tuple[float, ...]
 
     @classmethod
-    def of(
-        cls,
-        names: Sequence[str],
-        transform: Transform | Mapping[str, Transform | None] | None,
+    def from_option(
+        cls, names: Sequence[str], target_transform: TargetTransformOption
     ) -> Self:
-        """Make the transform that names ask for, not fitted yet.
+        """Create a transform that is not fitted yet.
 
         Args:
             names: Names of the targets.
-            transform: That of all targets, or of each by name.
+            target_transform: Name of the transform of all targets, or of each target.
 
         Returns:
             The transform.
 
         Raises:
-            ValueError: If there is no such transform or no such target.
+            ValueError: If a transform or a target is unknown.
         """
-        if isinstance(transform, Mapping):
-            for name in transform:
-                if name not in names:
-                    raise ValueError(
-                        f'transform names {name!r}, which is no target. '
-                        f'{near_matches(name, names)}'
-                    )
-            kinds = [transform.get(name) for name in names]
+        if isinstance(target_transform, Mapping):
+            for name in target_transform:
+                check_known('target_transform names an unknown target', name, names)
+            kinds = [target_transform.get(name) for name in names]
         else:
-            kinds = [transform] * len(names)
+            kinds = [target_transform] * len(names)
         for kind in kinds:
-            if kind is not None and kind not in get_args(Transform):
-                raise ValueError(
-                    f'transform must be one of {get_args(Transform)} or None, not '
-                    f'{kind!r}.'
-                )
+            if kind is not None:
+                check_choice('target_transform', kind, get_args(TargetTransformName))
         return cls(
             tuple(names),
             tuple(kind is not None and 'log1p' in kind for kind in kinds),

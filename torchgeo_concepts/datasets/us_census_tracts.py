@@ -4,7 +4,7 @@
 """Income and education by census tract of the United States."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 from torchgeo.datasets.utils import Path
@@ -12,7 +12,7 @@ from torchgeo.datasets.utils import Path
 from ..utils.names import near_matches
 from ._published import find_file
 from .point_table import PointTable
-from .target_transforms import Transform
+from .target_transforms import TargetTransformOption
 
 CENSUS = 'https://www2.census.gov'
 
@@ -67,7 +67,7 @@ class USCensusTracts(PointTable):
         targets: str | Sequence[str] = ('income', 'bachelor', 'graduate'),
         *,
         year: int = 2021,
-        transform: Transform | Mapping[str, Transform | None] | None = None,
+        target_transform: TargetTransformOption = None,
         download: bool = False,
     ) -> None:
         """Initialize a new USCensusTracts instance.
@@ -77,7 +77,7 @@ class USCensusTracts(PointTable):
             targets: ``'income'``, ``'bachelor'``, ``'graduate'`` or several of them.
             year: Last year of the estimates, 2021 or later, since tables of earlier
                 years have another format.
-            transform: As in :class:`PointTable`.
+            target_transform: As in :class:`PointTable`.
             download: Download what is missing into *root*.
 
         Raises:
@@ -109,7 +109,7 @@ class USCensusTracts(PointTable):
             frame,
             names,
             task='regression',
-            transform=transform,
+            target_transform=target_transform,
             units={name: UNITS[name] for name in names},
             lon='INTPTLONG',
             lat='INTPTLAT',

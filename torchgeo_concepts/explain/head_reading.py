@@ -267,7 +267,7 @@ def _read_task(
     weight, bias = scaling.fold(head.weight, head.bias)
     if not is_class:
         weight, bias = _in_units(task, weight, bias)
-        own_units = _logarithms(units or own_units, task.transform.is_log)
+        own_units = _logarithms(units or own_units, task.target_transform.is_log)
         units = None
     outputs = Outputs.of(names, units or own_units, known, is_class)
     return LinearHead(source, outputs, *reference, weight, bias)
@@ -285,8 +285,8 @@ def _in_units(task: Any, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Undo that labels were standardised, by the task and before by the dataset."""
     std = task.label_std.cpu().double()
     mean = task.label_mean.cpu().double()
-    scale = torch.tensor(task.transform.std).double()
-    shift = torch.tensor(task.transform.mean).double()
+    scale = torch.tensor(task.target_transform.std).double()
+    shift = torch.tensor(task.target_transform.mean).double()
     weight = weight * (std * scale)[:, None]
     return weight, (bias * std + mean) * scale + shift
 

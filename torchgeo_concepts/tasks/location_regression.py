@@ -173,7 +173,7 @@ class LocationRegression(LocationTask):
         super().configure_models()
         self.target_names: tuple[str, ...] = ()
         self.units: tuple[str, ...] = ()
-        self.transform = TargetTransform.of((), None)
+        self.target_transform = TargetTransform.from_option((), None)
         for name in ('label_mean', 'label_std', 'margin'):
             self.register_buffer(name, torch.zeros(0))
 
@@ -204,10 +204,10 @@ class LocationRegression(LocationTask):
             names = ['label'] if number == 1 else [f'label_{n}' for n in range(number)]
         self.target_names = self.label_names = tuple(names)
         self.units = tuple(getattr(dataset, 'units', ('',) * len(names)))
-        transform = getattr(dataset, 'transform', None)
-        if not isinstance(transform, TargetTransform):
-            transform = TargetTransform.of(self.target_names, None)
-        self.transform = transform
+        target_transform = getattr(dataset, 'target_transform', None)
+        if not isinstance(target_transform, TargetTransform):
+            target_transform = TargetTransform.from_option(self.target_names, None)
+        self.target_transform = target_transform
 
     def fit_targets(self, labels: Tensor) -> None:
         """Learn the scale of the labels of training rows.
@@ -250,8 +250,9 @@ class LocationRegression(LocationTask):
         return {
             'names': list(self.target_names),
             'units': list(self.units),
-            'transform': {
-                name: list(value) for name, value in asdict(self.transform).items()
+            'target_transform': {
+                name: list(value)
+                for name, value in asdict(self.target_transform).items()
             },
         }
 
@@ -263,8 +264,8 @@ class LocationRegression(LocationTask):
         """
         self.target_names = self.label_names = tuple(state['names'])
         self.units = tuple(state['units'])
-        self.transform = TargetTransform(
-            **{name: tuple(value) for name, value in state['transform'].items()}
+        self.target_transform = TargetTransform(
+            **{name: tuple(value) for name, value in state['target_transform'].items()}
         )
 
     def labels(self, batch: Sample) -> Tensor:
@@ -278,11 +279,11 @@ class LocationRegression(LocationTask):
         """
         labels = _columns(batch['label']).float()
         source = getattr(getattr(self.trainer, 'datamodule', None), 'dataset', None)
-        other = getattr(source, 'transform', None)
-        if not isinstance(other, TargetTransform) or other == self.transform:
+        other = getattr(source, 'target_transform', None)
+        if not isinstance(other, TargetTransform) or other == self.target_transform:
             return labels
         # Another split has standardised by other rows.
-        return self.transform(other.inverse(labels))
+        return self.target_transform(other.inverse(labels))
 
     # Outputs ----------------------------------------------------------------------------
 
@@ -381,7 +382,7 @@ class LocationRegression(LocationTask):
     def _unscaled(self, standardised: Tensor) -> Tensor:
         device = standardised.device
         labels = standardised * self.label_std.to(device) + self.label_mean.to(device)
-        return self.transform.inverse(labels)
+        return self.target_transform.inverse(labels)
 
     def on_fit_end(self) -> None:
         """Free the memory of the features, and warn if intervals have no width."""
@@ -449,23 +450,23 @@ class LocationRegression(LocationTask):
             Metrics by name, each of a target where it is defined, and their mean; and
             rows of a table.
         """
-        target = self.transform.inverse(kept['label'])
+        target = self.target_transform.inverse(kept['label'])
         values = self.values(kept['output'])
         columns = regression_scores(values['prediction'], target)
         plain = self._unscaled(self.baseline_outputs(kept['point']))
-        if any(self.transform.is_log):
+        if any(self.target_transform.is_log):
             columns['log_r2'] = self._log_r2(values['prediction'], target)
         if 'lower' in values:
             columns['coverage'] = _coverage(values, target)
         if stage == 'test':
             columns['baseline_r2'] = regression_scores(plain, target)['r2']
-            if any(self.transform.is_log):
+            if any(self.target_transform.is_log):
                 columns['baseline_log_r2'] = self._log_r2(plain, target)
             self._explain_undefined(target, columns['r2'])
         return self._named(columns), self._table_rows(columns)
 
     def _log_r2(self, preds: Tensor, target: Tensor) -> Tensor:
-        is_log = torch.tensor(self.transform.is_log)
+        is_log = torch.tensor(self.target_transform.is_log)
         scores = regression_scores(torch.log1p(preds), torch.log1p(target))['r2']
         return torch.where(is_log, scores, torch.nan)
 
@@ -533,7 +534,7 @@ class LocationRegression(LocationTask):
         Returns:
             Name and errors of each target, in its unit.
         """
-        target = self.transform.inverse(kept['label'])
+        target = self.target_transform.inverse(kept['label'])
         error = self.values(kept['output'])['prediction'] - target
         names = [
             with_unit(name, unit)

@@ -83,3 +83,34 @@ def with_unit(name: str, unit: str) -> str:
         Both, such as ``'elevation [m]'``.
     """
     return f'{name} [{unit}]' if unit else name
+
+
+def check_choice(argument: str, value: object, choices: Iterable[object]) -> None:
+    """Validate an argument that has a few possible values.
+
+    Args:
+        argument: Name of the argument.
+        value: Its value.
+        choices: The values that it may have.
+
+    Raises:
+        ValueError: If it has another.
+    """
+    if value not in (known := tuple(choices)):
+        raise ValueError(f'{argument} must be one of {known}, not {value!r}.')
+
+
+def check_known(problem: str, name: str, known: Iterable[str]) -> None:
+    """Validate a name, and suggest similar ones if it is unknown.
+
+    Args:
+        problem: How the message begins, such as ``'There is no target'``.
+        name: The name.
+        known: All known names.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    names = list(known)
+    if name not in names:
+        raise ValueError(f'{problem} {name!r}. {near_matches(name, names)}')
