@@ -38,7 +38,7 @@ def out(tmp_path: Path) -> str:
 def test_embed(csv: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['embed', csv, '-o', out]) == 0
     captured = capsys.readouterr()
-    assert '2 points embedded by geoclip_location' in captured.out
+    assert '2 points embedded by concept_earth' in captured.out
     assert captured.err == ''
     assert gpd.read_parquet(out)['city'].tolist() == ['Paris', 'Sydney']
 
@@ -81,11 +81,17 @@ def test_config_round_trip(
     ('arguments', 'message'),
     [
         (['--model', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
-        (['--weights', 'MP17'], "no weights 'MP17'"),
+        (['--weights', 'GROUNDID'], "no weights 'GROUNDID'"),
         (['--lon', 'east'], "No column 'east'"),
-        (['--model', 'satclip'], 'Pass --download to fetch'),
+        (
+            ['--model', 'satclip', '--weights', 'SATCLIP_VIT16_L40'],
+            'Pass --download to fetch',
+        ),
         (['--column', 'city'], 'Name that of the embeddings with --column.'),
-        (['--features', 'xz'], 'no concept scores'),
+        (
+            ['--model', 'geoclip_location', '--weights', 'MP16', '--features', 'xz'],
+            'no concept scores',
+        ),
         (['--crs', 'EPSG:nil'], 'no coordinate reference system'),
         (['--output', 'out.csv'], 'must end in .parquet'),
     ],
@@ -121,17 +127,6 @@ def test_unknown_option(csv: str, out: str, capsys: pytest.CaptureFixture[str]) 
         main(['embed', csv, '-o', out, '--device', 'gpu'])
     assert stop.value.code == 2
     assert "'auto', 'cpu', 'cuda'" in capsys.readouterr().err
-
-
-def test_study_says_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(['study', '--help'])
-    assert stop.value.code == 0
-    shown = capsys.readouterr().out
-    for option in ('-o', '--root', '--arms ARMS [ARMS ...]', '--data', '--download'):
-        assert option in shown
-    for number in ('choice_seeds', 'seeds', 'steps', 'number', 'batch_size'):
-        assert f'--{number}' in shown
 
 
 def test_nothing_that_trains_is_imported() -> None:
@@ -214,13 +209,13 @@ def test_progress_bar_on_a_terminal(csv: str, out: str) -> None:
 class TestBank:
     @pytest.fixture
     def examples(self) -> Path:
-        return Path(__file__).parents[1] / 'docs' / 'examples'
+        return Path(__file__).parents[2] / 'docs' / 'examples'
 
     def test_build_as_the_documentation_says(
         self, tmp_path: Path, examples: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         folder = tmp_path / 'kenya'
-        build = ['bank', 'build', str(folder), '--topic', 'Kenya']
+        build = ['bank', 'build', '-o', str(folder), '--topic', 'Kenya']
         build += ['--tables', str(examples / 'kenya.csv')]
         assert main(build) == 0
         assert capsys.readouterr().out.startswith('27 concepts: ')
@@ -237,7 +232,10 @@ class TestBank:
 
     def test_seeds(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         folder = str(tmp_path / 'maps')
-        assert main(['bank', 'build', folder, '--seeds', 'igbp', 'koppen-geiger']) == 0
+        assert (
+            main(['bank', 'build', '-o', folder, '--seeds', 'igbp', 'koppen-geiger'])
+            == 0
+        )
         assert capsys.readouterr().out.startswith('48 concepts: ')
 
     @pytest.mark.parametrize(
@@ -276,6 +274,7 @@ class TestBank:
         build = [
             'bank',
             'build',
+            '-o',
             str(tmp_path / 'out'),
             '--text-model',
             'ViT-L-14-quickgelu',

@@ -340,7 +340,7 @@ class TestCommand:
         [
             ([], 'quantity', '°C'),
             (['--calibrated'], 'quantity', '°C'),
-            (['--standardised'], 'score', ''),
+            (['--no-calibrated'], 'score', ''),
         ],
     )
     def test_concepts(
@@ -373,7 +373,7 @@ class TestCommand:
         self, out: Path, earth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         words = ['map', '-o', str(out), '--weights', str(earth), '--width', '4']
-        words += ['--concept', 'mangrove', '--standardised', '--no-png']
+        words += ['--concept', 'mangrove', '--no-calibrated', '--no-png']
         words += ['--bounds', '-10', '35', '20', '60', '--print_config']
         with pytest.raises(SystemExit) as stop:
             main(words)

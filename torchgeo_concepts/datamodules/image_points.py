@@ -6,7 +6,7 @@
 import copy
 from collections.abc import Sequence, Sized
 from functools import partial
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -35,6 +35,12 @@ from ..models.image_transforms import (
 from ._epochs import ResumingDataModule, StreamEpochs, StreamLoader
 from ._map_labels import MapLabels
 
+if TYPE_CHECKING:
+    type Stream = IterableDataset[Sample]
+else:
+    # jsonargparse takes any class for a generic one, and then hides why it failed.
+    Stream = IterableDataset
+
 ValidationSplit = Literal['random', 'blocks']
 
 # Side of the blocks that are held out together, in degrees.
@@ -50,7 +56,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
 
     def __init__(
         self,
-        train: NonGeoDataset | IterableDataset[Sample] | None = None,
+        train: NonGeoDataset | Stream | None = None,
         test: NonGeoDataset | None = None,
         predict: NonGeoDataset | None = None,
         *,
@@ -222,7 +228,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         return self._transformed(source, train=False)
 
     def _transformed(
-        self, source: NonGeoDataset | IterableDataset[Sample], train: bool
+        self, source: NonGeoDataset | Stream, train: bool
     ) -> Dataset[Sample]:
         """Crop the images of a dataset that has no transforms of its own."""
         own = getattr(source, 'transforms', None)

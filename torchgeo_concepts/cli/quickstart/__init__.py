@@ -1,17 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The first thing to try: predictions for world cities, and what they are made of."""
+"""Predict and explain the climate of world cities, to try the package."""
 
-from .command import CITIES, quickstart
-from .report import Explained, ExplainedCity, QuickstartReport, Score, TargetScores
+from .command import quickstart
+from .command import quickstart as run
 
-__all__ = (
-    'CITIES',
-    'Explained',
-    'ExplainedCity',
-    'QuickstartReport',
-    'Score',
-    'TargetScores',
-    'quickstart',
-)
+__all__ = ('quickstart', 'run')
