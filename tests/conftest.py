@@ -1,6 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import gc
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,13 @@ from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
 # The same examples on each machine, however busy it is.
 settings.register_profile('repeatable', deadline=None, derandomize=True)
 settings.load_profile('repeatable')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def collect_garbage() -> Iterator[None]:
+    """Free trainers and their data, which refer to each other."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope='session')

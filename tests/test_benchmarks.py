@@ -1,30 +1,17 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
 from torchgeo_concepts.layers import get_layer
 from torchgeo_concepts.layers.koppen import ZONES
 from torchgeo_concepts.models import ConceptEarth, concept_earth
-
-FOLDER = Path(__file__).parents[1] / 'docs' / 'benchmarks'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def scripts() -> Iterator[None]:
-    sys.path.insert(0, str(FOLDER))
-    yield
-    sys.path.remove(str(FOLDER))
 
 
 @pytest.fixture(scope='module')
@@ -39,13 +26,6 @@ def others() -> ModuleType:
     import second_sources as others
 
     return others
-
-
-@pytest.fixture(scope='module')
-def seeds() -> ModuleType:
-    import seed_stability as seeds
-
-    return seeds
 
 
 @pytest.fixture(scope='module')
@@ -146,32 +126,6 @@ def test_second_sources_agree_roughly(others: ModuleType) -> None:
         other = grounding(source.points)
         known = ~np.isnan(own) & ~np.isnan(other)
         assert np.corrcoef(own[known], other[known])[0, 1] > least
-
-
-def test_kept_seed_is_read(
-    seeds: ModuleType, grounded: ConceptEarth, tmp_path: Path
-) -> None:
-    grounded.save(tmp_path / 'seed-3-of-20-steps.safetensors')
-    recipe = yaml.safe_load(seeds.RECIPE.read_text())
-    data = seeds.points_of(recipe, tmp_path / 'points')
-    assert data.root == tmp_path / 'points'
-    model = seeds.trained(3, recipe, data, 20, tmp_path)
-    assert not data.root.exists()
-    assert model.provenance == grounded.provenance
-    assert next(seeds.encoders({'GROUNDED': model})).startswith('| encoder | seed |')
-    *_, row, _ = seeds.encoders({'GROUNDED': model})
-    assert row == '| GROUNDED | 0 | 8,784 | 0.992 | 0.989 | 0.784 |'
-
-
-def test_pairs_of_seeds(seeds: ModuleType, grounded: ConceptEarth) -> None:
-    models = {'one': grounded, 'other': grounded}
-    [(title, stability), _] = seeds.compared(models, 200)
-    assert title == 'Annual mean temperature'
-    _, _, row, chance, _ = seeds.table(stability)
-    assert row == f'| one, other |{" 1.000 |" * 8}'
-    assert chance == '| chance | 0 | 0.034 | | | 0 | 0.034 | | 0 |'
-    said = next(seeds.least_alike(stability))
-    assert said.startswith('Scores correlate above 0.9 for 100% of concepts and pairs.')
 
 
 def test_median_time_after_the_first(

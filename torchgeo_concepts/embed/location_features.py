@@ -26,9 +26,14 @@ COORDINATES = ('sin_lon', 'cos_lon', 'sin_lat', 'cos_lat')
 class LocationFeatures(TransformerMixin, BaseEstimator):
     """Turns points into features of a location encoder, in scikit-learn's pipelines.
 
-    .. code-block:: python
-
-       make_pipeline(LocationFeatures(features='xz'), StandardScaler(), RidgeCV())
+    Example:
+        >>> from sklearn.linear_model import Ridge
+        >>> from sklearn.pipeline import make_pipeline
+        >>> model = make_pipeline(LocationFeatures(features='xz'), Ridge())
+        >>> model.fit([[2.35, 48.86], [151.21, -33.87]], [12.0, 18.0]).predict(
+        ...     [[2.35, 48.86]]
+        ... ).shape
+        (1,)
 
     Fitting learns nothing: it loads the encoder and says how many features there are.
 
