@@ -171,16 +171,18 @@ class TestPoints:
 class TestLayer:
     @pytest.mark.parametrize('info', [{}, {'unit': 'm', 'classes': {0: 'a'}}])
     def test_has_a_unit_or_classes(self, info: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="Layer 'test' needs a unit"):
+        with pytest.raises(
+            ValueError, match="Layer 'test' needs either classes or a unit"
+        ):
             RasterLayer('test', numbers, **info)
 
     def test_grid_has_two_axes(self) -> None:
-        with pytest.raises(ValueError, match=r'grid of shape \(H, W\), not \(3,\)'):
+        with pytest.raises(ValueError, match=r'must have shape \(H, W\), not \(3,\)'):
             quantity(np.zeros(3))([[0, 0]])
 
     def test_describes_itself(self) -> None:
         layer = quantity(numbers())
         assert repr(layer) == "RasterLayer('test', m)"
         assert repr(classes(numbers())) == "RasterLayer('test', 2 classes)"
-        assert (layer.kind, layer.version, layer.terms) == ('quantity', '', '')
+        assert (layer.kind, layer.version, layer.source.terms) == ('quantity', '', '')
         assert layer.is_installed

@@ -22,7 +22,7 @@ from torchgeo_concepts.layers.page import layers_page
 from torchgeo_concepts.layers.rules import Condition, Grounding
 from torchgeo_concepts.utils import distributions as _distributions
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 # What can be read in a second or two.
 QUICK = ['koppen-geiger', 'igbp', 'elevation', 'temperature-mean', 'absolute-latitude']

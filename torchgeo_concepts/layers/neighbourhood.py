@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What lies within a distance of each cell of a global grid."""
+"""Statistics of the cells within a distance of each cell of a global grid."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,15 +16,15 @@ from ..geo.sphere import KM_PER_DEGREE
 def disc_rows(
     shape: tuple[int, int], radius_km: float
 ) -> Iterator[tuple[int, int, int]]:
-    """Walk over the rows of cells within a distance of the cells of each row.
+    """Find the runs of cells that lie within a distance of a cell of each row.
 
     Args:
         shape: Number of rows and columns of a grid that spans the Earth.
         radius_km: The distance.
 
     Yields:
-        A row, a row near it, and how many columns of that count, with the one that is
-        straight ahead in the middle. Rows beyond a pole are left out.
+        A row, a row close to it, and the number of columns of that row that lie within
+        the distance, centred on the column of the cell. Rows beyond a pole are left out.
     """
     rows, columns = shape
     cell_km = 180 / rows * KM_PER_DEGREE
@@ -39,7 +39,7 @@ def disc_rows(
 
 
 def disc_mean(grid: NDArray[Any], radius_km: float) -> NDArray[np.float64]:
-    """Average the cells within a distance of each cell.
+    """Compute the mean of the cells within a distance of each cell.
 
     Args:
         grid: Values of shape ``(H, W)`` that span the Earth.
@@ -48,9 +48,9 @@ def disc_mean(grid: NDArray[Any], radius_km: float) -> NDArray[np.float64]:
     Returns:
         Means of the same shape.
     """
-    total = np.zeros((len(grid), grid.shape[1]))
-    number = np.zeros((len(grid), 1))
-    for row, near, size in disc_rows((len(grid), grid.shape[1]), radius_km):
+    rows, columns = grid.shape
+    total, number = np.zeros((rows, columns)), np.zeros((rows, 1))
+    for row, near, size in disc_rows((rows, columns), radius_km):
         values = grid[near].astype(np.float64)
         total[row] += size * ndimage.uniform_filter1d(values, size, mode='wrap')
         number[row] += size

@@ -1,20 +1,24 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Layers as people read them: which there are, and which concept each grounds."""
+"""Page of the documentation: all layers, their terms, and the concepts they ground."""
 
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
 
-from ..concepts.bank import Concept, ConceptBank
-from . import LAYERS, Layer, get_layer
+from ..concepts.bank import ConceptBank
+from ..utils.markdown import markdown_table
+from .base import Layer, Source
 from .grounding import added_concepts, read_groundings
+from .registry import LAYERS, get_layer
 from .rules import Grounding
 
 
 def layers_page() -> str:
     """Write all layers, and all concepts that they ground, as Markdown.
 
-    No data are read, so the page is the same whatever is installed.
+    No data are read, so the page does not depend on what is installed.
 
     Returns:
         The sections of the page.
@@ -23,93 +27,67 @@ def layers_page() -> str:
     curated, added = ConceptBank.default(), added_concepts()
     groundings = read_groundings()
     grounded = sum(grounding.concept in curated for grounding in groundings)
-    summary = (
+    return (
+        f'## The layers ({len(layers)})\n\n{_layer_table(layers)}\n'
+        f'## Their terms\n\n{_terms(layers)}\n'
+        f'## The concepts ({len(groundings)})\n\n'
         f'Layers ground {grounded} of the {len(curated)} curated concepts and add '
         f'{len(added)} of their own; {len(curated) - grounded} curated concepts have no '
-        'layer. A concept marked with a + is one that layers add. Labels of rules marked '
-        '(log) are log10(1 + value).'
-    )
-    return '\n'.join(
-        [
-            f'## The layers ({len(layers)})',
-            '',
-            *_layer_table(layers),
-            '',
-            '## Their terms',
-            '',
-            *_terms(layers),
-            '',
-            f'## The concepts ({len(groundings)})',
-            '',
-            summary,
-            '',
-            *_concept_table(groundings, curated, added),
-            '',
-        ]
+        'layer. A + marks a concept that layers add. Labels of rules marked (log) are '
+        f'log10(1 + value).\n\n{_concept_table(groundings, curated, added)}'
     )
 
 
-def _layer_table(layers: list[Layer]) -> list[str]:
-    lines = [
-        '| layer | what | group | kind | unit | km | package |',
-        '| --- | --- | --- | --- | --- | ---: | --- |',
-    ]
-    for layer in layers:
-        kind = f'{len(layer.classes)} classes' if layer.classes else 'quantity'
-        cells = (
+def _layer_table(layers: Iterable[Layer]) -> str:
+    columns = ('layer', 'what', 'group', 'kind', 'unit', 'km', 'package')
+    rows = (
+        (
             f'`{layer.name}`',
             layer.title,
             layer.group,
-            kind,
+            f'{len(layer.classes)} classes' if layer.classes else 'quantity',
             layer.unit,
             f'{layer.resolution_km:g}' if layer.resolution_km else 'exact',
             layer.source.distribution or 'none',
         )
-        lines.append(f'| {" | ".join(cells)} |')
-    return lines
+        for layer in layers
+    )
+    return markdown_table(columns, rows, right=['km'])
 
 
-def _terms(layers: list[Layer]) -> list[str]:
-    names: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+def _terms(layers: Iterable[Layer]) -> str:
+    by_source: dict[Source, list[str]] = defaultdict(list)
     for layer in layers:
-        source = layer.source
-        key = (source.distribution or 'no package', source.citation, source.terms)
-        names[key].append(f'`{layer.name}`')
-    lines = [
-        '| package | data | upstream terms | layers |',
-        '| --- | --- | --- | --- |',
-    ]
-    for (package, citation, terms), of in names.items():
-        # The months would hide the rest.
-        listed = ', '.join(of[:6]) + (f' and {len(of) - 6} more' if of[6:] else '')
-        lines.append(f'| {package} | {citation} | {terms} | {listed} |')
-    return lines
+        # Sources of the same data may read different files.
+        by_source[replace(layer.source, files=(), install='')].append(f'`{layer.name}`')
+    rows = []
+    for source, names in by_source.items():
+        # The names of all months would hide the rest.
+        listed = ', '.join(names[:6])
+        listed += f' and {len(names) - 6} more' if names[6:] else ''
+        package = source.distribution or 'no package'
+        rows.append((package, source.citation, source.terms, listed))
+    return markdown_table(('package', 'data', 'upstream terms', 'layers'), rows)
 
 
 def _concept_table(
-    groundings: tuple[Grounding, ...], curated: ConceptBank, added: ConceptBank
-) -> list[str]:
-    concepts = [*curated, *added]
+    groundings: Iterable[Grounding], curated: ConceptBank, added: ConceptBank
+) -> str:
     by_id = {grounding.concept: grounding for grounding in groundings}
-    lines = [
-        '| concept | category | holds where, or measures | unit | what to know |',
-        '| --- | --- | --- | --- | --- |',
-    ]
-    categories = list(dict.fromkeys(concept.category for concept in concepts))
-    for category in categories:
-        for concept in concepts:
-            if concept.category == category and concept.id in by_id:
-                lines.append(_concept_row(concept, by_id[concept.id], curated))
-    return lines
-
-
-def _concept_row(concept: Concept, grounding: Grounding, curated: ConceptBank) -> str:
-    mark = '' if concept.id in curated.ids else ' +'
-    cells = (
-        concept.name + mark,
-        concept.category,
-        grounding.rule,
-        grounding.unit,
-        grounding.note,
+    concepts = [concept for concept in (*curated, *added) if concept.id in by_id]
+    categories = list((curated + added).categories)
+    rows = []
+    for concept in sorted(concepts, key=lambda c: categories.index(c.category)):
+        name = concept.name if concept.id in curated.ids else f'{concept.name} +'
+        grounding = by_id[concept.id]
+        rows.append(
+            (name, concept.category, grounding.rule, grounding.unit, grounding.note)
+        )
+    columns = (
+        'concept',
+        'category',
+        'holds where, or measures',
+        'unit',
+        'what to know',
     )
-    return f'| {" | ".join(cells)} |'
+    return markdown_table(columns, rows)

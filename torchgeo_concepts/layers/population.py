@@ -1,9 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How many people live around a point, by the places of GeoNames."""
+"""Number of people and of places around a point, from GeoNames."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,83 +13,82 @@ from numpy.typing import NDArray
 
 from ..geo.sphere import KM_PER_DEGREE, RADIUS_KM
 from .base import Layer, RasterLayer
+from .grid import Floats
 from .settlements import GEONAMES, Places, places
 
-# Weights beyond this many widths of a bell are left out.
+# Rows of the grid for each width of the Gaussian in km, half a width apart or less.
+KERNEL_ROWS = {10: 4320, 25: 1800, 100: 450, 300: 180}
+
+# Weights beyond this many widths are 0.
 REACH = 3.0
 
 
 def population(width_km: int) -> Layer:
-    """Return how many people live around, by a bell that weighs near ones more.
+    """Return the layer of the number of people around, weighted by a Gaussian.
 
-    The sum of ``people * exp(-distance² / 2 width²)`` over places of 500 people or more
-    is about the number of people within 1.4 widths.
+    It is the sum of ``people * exp(-distance² / 2 width²)`` over places of 500 people or
+    more, which is about the number of people within 1.4 widths.
 
     Args:
-        width_km: Width of the bell, at most 300.
+        width_km: Standard deviation of the Gaussian, a key of :data:`KERNEL_ROWS`.
     """
-    rows = KERNEL_ROWS[width_km]
-    return RasterLayer(
-        f'population-{width_km}-km',
-        partial(_kernel, float(width_km), rows),
-        decode=np.expm1,
-        title=f'people around, by a bell of {width_km} km',
-        group='people',
-        unit='people',
-        resolution_km=round(180 / rows * KM_PER_DEGREE, 1),
-        source=GEONAMES,
-    )
+    title = f'people around, by a bell of {width_km} km'
+    return _layer(f'population-{width_km}-km', width_km, title=title, unit='people')
 
 
 def settlement_count(width_km: int) -> Layer:
-    """Return how many places lie around, by a bell that weighs near ones more.
+    """Return the layer of the number of places around, weighted by a Gaussian.
 
     Args:
-        width_km: Width of the bell, a key of :data:`KERNEL_ROWS`.
+        width_km: Standard deviation of the Gaussian, a key of :data:`KERNEL_ROWS`.
     """
-    rows = KERNEL_ROWS[width_km]
-    return RasterLayer(
+    return _layer(
         f'settlements-{width_km}-km',
-        partial(_kernel, float(width_km), rows, by_people=False),
-        decode=np.expm1,
+        width_km,
+        by_people=False,
         title=f'places of 500 people or more around, by a bell of {width_km} km',
-        group='people',
         unit='places',
-        resolution_km=round(180 / rows * KM_PER_DEGREE, 1),
-        source=GEONAMES,
     )
 
 
 def population_density() -> Layer:
-    """Return people per km² near a point, by the bell of 10 km, spread over its area."""
-    return RasterLayer(
+    """Return the layer of people per km²: people within 10 km, over their area."""
+    return _layer(
         'population-density',
-        partial(_kernel, 10.0, KERNEL_ROWS[10]),
+        10,
         decode=_per_km2,
         stored_as='population-10-km',
         title='people of places of 500 or more, for each km²',
-        group='people',
         unit='people per km²',
-        resolution_km=4.6,
-        source=GEONAMES,
     )
+
+
+def _layer(
+    name: str,
+    width_km: int,
+    *,
+    by_people: bool = True,
+    decode: Callable[[NDArray[np.float32]], NDArray[Any]] = np.expm1,
+    **info: Any,
+) -> Layer:
+    rows = KERNEL_ROWS[width_km]
+    info |= {'decode': decode, 'group': 'people', 'source': GEONAMES}
+    info['resolution_km'] = round(180 / rows * KM_PER_DEGREE, 1)
+    make = partial(_kernel, float(width_km), rows, by_people=by_people)
+    return RasterLayer(name, make, **info)
 
 
 def _per_km2(logarithm: NDArray[np.float32]) -> NDArray[Any]:
     return np.expm1(logarithm) / (2 * np.pi * 10.0**2)
 
 
-# Rows of the grid for each width, half a width apart or less.
-KERNEL_ROWS = {10: 4320, 25: 1800, 100: 450, 300: 180}
-
-
-def _kernel(width_km: float, rows: int, by_people: bool = True) -> NDArray[np.float16]:
-    """Add up the bells of all places, and return the logarithm of 1 + the sums."""
+def _kernel(width_km: float, rows: int, by_people: bool) -> NDArray[np.float16]:
+    """Sum the Gaussians of all places, and return the logarithm of 1 + the sums."""
     total = np.zeros((rows, 2 * rows))
     known = places()
     if not by_people:
         known = replace(known, people=np.ones_like(known.people))
-    for cells, weights in _bells(known, width_km, rows):
+    for cells, weights in _weighted_cells(known, width_km, rows):
         first, last = cells.min(), cells.max() + 1
         total.ravel()[first:last] += np.bincount(
             (cells - first).ravel(), weights.ravel(), minlength=last - first
@@ -97,10 +96,10 @@ def _kernel(width_km: float, rows: int, by_people: bool = True) -> NDArray[np.fl
     return np.log1p(total).astype(np.float16)
 
 
-def _bells(
+def _weighted_cells(
     of: Places, width_km: float, rows: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Yield numbers of cells and people weighed in them, by rows of places."""
+) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Yield indices of cells around places, and the weighted people in each."""
     step = 180 / rows
     row_of = np.minimum(((90 - of.lat) / step).astype(int), rows - 1)
     order = np.argsort(row_of, kind='stable')
@@ -109,7 +108,7 @@ def _bells(
         near = np.arange(row_of[group[0]] - reach, row_of[group[0]] + reach + 1)
         near = near[(near >= 0) & (near < rows)]
         lat = 90 - (near + 0.5) * step
-        # The row nearest to a pole has the widest window.
+        # The row closest to a pole needs the widest window.
         wide = reach / max(np.cos(np.deg2rad(np.abs(lat).max())), 1e-9)
         half = int(min(np.ceil(wide), rows - 1))
         around = np.arange(-half, half + 1)
@@ -124,17 +123,12 @@ def _bells(
             yield cells, weights
 
 
-def _haversine_km(
-    lon: NDArray[np.float64],
-    lat: NDArray[np.float64],
-    lons: NDArray[Any],
-    lats: NDArray[Any],
-) -> NDArray[np.float64]:
+def _haversine_km(lon: Floats, lat: Floats, lons: Floats, lats: Floats) -> Floats:
     """Return distances of shape ``(N, rows, columns)`` from places to cells."""
     phi, phis = np.deg2rad(lat), np.deg2rad(lats)
     across = np.sin(np.deg2rad(lons - lon[:, None]) / 2) ** 2
     along = np.sin((phis - phi[:, None]) / 2) ** 2
     cosines = np.cos(phi)[:, None] * np.cos(phis)
     haversine = along[:, :, None] + cosines[:, :, None] * across[:, None, :]
-    distances: NDArray[np.float64] = 2 * RADIUS_KM * np.arcsin(np.sqrt(haversine))
+    distances: Floats = 2 * RADIUS_KM * np.arcsin(np.sqrt(haversine))
     return distances

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Whole rasters and arrays out of the files of installed distributions."""
+"""Rasters and arrays read whole from the files of installed distributions."""
 
 import warnings
 import zipfile
@@ -13,19 +13,19 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-# What to do about a file that is not as it should be.
+# Ends a message about a file that is not as expected.
 REINSTALL = 'The file is damaged or of another version: reinstall its distribution.'
 
 
 def read_raster(
-    path: Path, shape: tuple[int, ...] | None = None, remedy: str = REINSTALL
+    path: Path, shape: tuple[int, ...], remedy: str = REINSTALL
 ) -> NDArray[Any]:
-    """Read all bands of an image or raster by way of GDAL.
+    """Read all bands of an image or raster with GDAL.
 
     Args:
         path: The file.
-        shape: The shape that it must have.
-        remedy: What to do about a file that is not as it should be.
+        shape: The expected shape.
+        remedy: Last sentence of a message about a file that is not as expected.
 
     Returns:
         Values of shape ``(bands, H, W)``.
@@ -35,9 +35,9 @@ def read_raster(
     """
     try:
         with warnings.catch_warnings():
-            # Images have no coordinates; what they span is known.
+            # Images have no coordinates; they span the Earth.
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            # Else the missing part of a picture is grey.
+            # Without it, the missing part of a damaged picture is grey.
             with (
                 rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True),
                 rasterio.open(path) as file,
@@ -45,17 +45,15 @@ def read_raster(
                 array: NDArray[Any] = file.read()
     except RasterioError as error:
         raise ValueError(f'{path} cannot be read: {error}. {remedy}') from error
-    if shape is not None and array.shape != shape:
-        raise ValueError(f'{path} must have shape {shape}, not {array.shape}. {remedy}')
-    return array
+    return _checked(array, path, shape, remedy)
 
 
-def read_npz(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
-    """Read the one array of an ``.npz`` file.
+def read_npz(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Read the only array of an ``.npz`` file.
 
     Args:
         path: The file.
-        shape: The shape that it must have.
+        shape: The expected shape.
 
     Returns:
         The array.
@@ -64,13 +62,17 @@ def read_npz(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
         ValueError: If it cannot be read, or has another shape.
     """
     try:
-        # numpy leaves the file open if it is damaged.
+        # NumPy would leave a damaged file open.
         with path.open('rb') as stream, np.load(stream) as arrays:
             array: NDArray[Any] = arrays[arrays.files[0]]
     except (OSError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path} cannot be read: {error}. {REINSTALL}') from error
-    if shape is not None and array.shape != shape:
-        raise ValueError(
-            f'{path} must have shape {shape}, not {array.shape}. {REINSTALL}'
-        )
+    return _checked(array, path, shape, REINSTALL)
+
+
+def _checked(
+    array: NDArray[Any], path: Path, shape: tuple[int, ...], remedy: str
+) -> NDArray[Any]:
+    if array.shape != shape:
+        raise ValueError(f'{path} must have shape {shape}, not {array.shape}. {remedy}')
     return array

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Splits by region: continents, countries, and polygons of any file."""
+"""Splits by region: continents, countries, and polygons."""
 
 import json
 import re
@@ -19,8 +19,8 @@ from ..geo.polygons import check_polygon
 from ..geo.splits import Split, with_test
 from ..io.tables import VECTOR_SUFFIXES
 from ..utils.names import near_matches
-from . import get_layer
-from .files import PolygonLayer
+from .polygon_files import PolygonLayer, first_polygon
+from .registry import get_layer
 from .settlements import CONTINENTS, COUNTRIES, GEONAMES
 
 WKT = re.compile(r'\s*(MULTI)?POLYGON\b', re.IGNORECASE)
@@ -38,26 +38,27 @@ def region_split(
     seed: int = 0,
     buffer_km: float = 0,
 ) -> Split:
-    """Test on a region, and train and validate on everything else.
+    """Split points by region: test on the region, train and validate outside.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        region: Polygons in longitude and latitude, also as WKT; the path of a vector
-            file of polygons in any CRS, such as GeoPackage or GeoJSON; names of
-            continents, or names or two-letter codes of countries; several together.
-            Polygons may reach beyond the antimeridian, as from 170 to 190 degrees.
-            Points at sea, by the map of countries, lie in no continent or country.
-        val_fraction: Share of the points outside, taken at random, to validate on.
-        seed: Seed of what validates.
-        buffer_km: Training points nearer to a test point are left out.
+        region: One or more of these: a polygon in longitude and latitude, also as WKT;
+            the path of a vector file of polygons in any CRS, such as GeoPackage or
+            GeoJSON; the name of a continent; the name or the two-letter code of a
+            country. Polygons may continue beyond the antimeridian, as from 170 to 190
+            degrees. Points at sea lie in no continent or country.
+        val_fraction: Fraction of the points outside that becomes the validation set, at
+            random.
+        seed: Seed of the validation set.
+        buffer_km: Training points closer to a test point than this are dropped.
 
     Returns:
         The split.
 
     Raises:
         ValueError: If there is no such region, a file has no polygons, or the region
-            has none of the points or all.
-        ImportError: If names are given and the extra ``layers`` is not installed.
+            contains no point or all points.
+        ImportError: If a name is given and the extra ``layers`` is not installed.
     """
     inside = in_region(points, region)
     if inside.all() or not inside.any():
@@ -69,31 +70,23 @@ def region_split(
 
 
 def in_region(points: Tensor, region: Region) -> NDArray[np.bool_]:
-    """Tell which points lie in a region.
+    """Find the points that lie in a region.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        region: As :func:`region_split` takes it.
+        region: As in :func:`region_split`.
 
     Returns:
-        Whether each does, of shape ``(N,)``; those on a border do.
+        Mask of shape ``(N,)``, True for points inside the region or on its border.
 
     Raises:
-        ValueError: If there is no such region, or it cannot be told how a polygon lies
-            to the antimeridian or to a pole.
+        ValueError: If there is no such region, or a polygon is ambiguous at the
+            antimeridian or at a pole.
     """
     checked = check_points(points).detach().cpu().double()
-    lon, lat = checked.numpy().T
-    inside = np.zeros(len(lon), bool)
+    inside = np.zeros(len(checked), bool)
     for part in _parts(region):
-        if isinstance(part, str) and WKT.match(part):
-            part = _read_wkt(part)
-        if not isinstance(part, BaseGeometry):
-            inside |= (_in_file if _is_file(part) else _in_named)(checked, str(part))
-            continue
-        check_polygon(part, 'The region')
-        for turn in (-360, 0, 360):
-            inside |= shapely.intersects_xy(part, lon + turn, lat)
+        inside |= _in_part(checked, part)
     return inside
 
 
@@ -101,57 +94,56 @@ def _parts(region: Region) -> Sequence[str | Path | BaseGeometry]:
     return [region] if isinstance(region, str | Path | BaseGeometry) else region
 
 
-def _read_wkt(text: str) -> BaseGeometry:
-    try:
-        return shapely.from_wkt(text)
-    except shapely.GEOSException as error:
-        raise ValueError(f'{_shown(text)} is no WKT of a polygon: {error}') from error
-
-
-def _is_file(part: str | Path) -> bool:
+def _in_part(points: Tensor, part: str | Path | BaseGeometry) -> NDArray[np.bool_]:
+    if isinstance(part, str) and WKT.match(part):
+        try:
+            part = shapely.from_wkt(part)
+        except shapely.GEOSException as error:
+            raise ValueError(
+                f'{shorten(part)} is not the WKT of a polygon: {error}'
+            ) from error
+    if isinstance(part, BaseGeometry):
+        tree = shapely.STRtree([check_polygon(part, 'The region')])
+        return first_polygon(tree, *points.numpy().T) == 0
     path = Path(part)
     # A file without a suffix may have the name of a country.
-    is_known = path.suffix.lower() in VECTOR_SUFFIXES
-    return isinstance(part, Path) or is_known or (path.suffix != '' and path.is_file())
+    has_suffix = path.suffix.lower() in VECTOR_SUFFIXES or (
+        path.suffix != '' and path.is_file()
+    )
+    if isinstance(part, Path) or has_suffix:
+        return np.asarray(PolygonLayer(path, 'region')(points) == 1)
+    layer, code = _named_region(part)
+    return np.asarray(get_layer(layer)(points) == code)
 
 
-def _in_file(points: Tensor, path: str) -> NDArray[np.bool_]:
-    return np.asarray(PolygonLayer(path, 'region')(points) == 1)
-
-
-def _in_named(points: Tensor, name: str) -> NDArray[np.bool_]:
-    kind, code = _region_code(name)
-    return np.asarray(get_layer(kind)(points) == code)
-
-
-def _region_code(name: str) -> tuple[str, int]:
-    """Find the layer that has a region, and its code there."""
+def _named_region(name: str) -> tuple[str, int]:
+    """Find the layer that has a region as a class, and its code there."""
     table = json.loads(GEONAMES.paths()[1].read_text(encoding='utf-8'))
-    names = {
-        **{code: ('country', n) for n, code in enumerate(COUNTRIES, start=1)},
-        **{
-            table[code]['name']: ('country', n)
-            for n, code in enumerate(COUNTRIES, start=1)
-            if code in table
-        },
-        # Last, since Antarctica is also a name of a country.
-        **{title: ('continent', n) for n, title in enumerate(CONTINENTS.values(), 1)},
-    }
-    lowered = {known.casefold(): where for known, where in names.items()}
-    if name.casefold() not in lowered:
+    names: dict[str, tuple[str, int]] = {}
+    for number, code in enumerate(COUNTRIES, start=1):
+        names[code] = ('country', number)
+        if code in table:
+            names[table[code]['name']] = ('country', number)
+    # Continents come last, because Antarctica is also the name of a country.
+    for number, continent in enumerate(CONTINENTS.values(), start=1):
+        names[continent] = ('continent', number)
+    by_folded_name = {known.casefold(): place for known, place in names.items()}
+    if name.casefold() not in by_folded_name:
         raise ValueError(
             f'{name!r} is no continent, no country, no WKT of a polygon and no file. '
             f'{near_matches(name, names)}'
         )
-    return lowered[name.casefold()]
+    return by_folded_name[name.casefold()]
 
 
 def _describe(region: Region) -> str:
     return ' and '.join(
-        f'a {part.geom_type}' if isinstance(part, BaseGeometry) else _shown(str(part))
+        f'a {part.geom_type}' if isinstance(part, BaseGeometry) else shorten(str(part))
         for part in _parts(region)
     )
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= MAX_SHOWN else f'{text[: MAX_SHOWN - 3]}...')
+def shorten(value: object) -> str:
+    """Return the repr of a value, cut to what a message can show."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f'{text[: MAX_SHOWN - 3]}...'

