@@ -3,8 +3,6 @@
 
 import copy
 import pickle
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from torchgeo_concepts.concepts import CATEGORIES, REGIONS, Concept, ConceptBank
+from torchgeo_concepts.concepts.duplicates import same_names
 from torchgeo_concepts.utils.names import normalise, slug
 
 # Every concept that the main text of https://arxiv.org/abs/2509.01910 shows.
@@ -98,8 +97,6 @@ class TestCuratedBank:
         assert curated['elevation'].unit == 'm'
 
     def test_no_names_that_differ_in_spelling_alone(self, curated: ConceptBank) -> None:
-        from torchgeo_concepts.concepts.duplicates import same_names
-
         assert list(same_names(curated)) == []
 
     def test_general_bank(self) -> None:
@@ -205,7 +202,7 @@ class TestFiles:
             ),
             ('a.yaml', 'name: dune', 'must be a list'),
             ('a.yaml', '- dune', 'must be a list of mappings'),
-            ('a.yaml', '- {name: [', 'no YAML'),
+            ('a.yaml', '- {name: [', 'is not valid YAML'),
             ('a.yaml', '- {name: dune, colour: red}', "unknown field 'colour'"),
             ('a.yaml', '- {name: dune, 5: red}', "unknown field '5'"),
             ('a.txt', '', 'must end in'),
@@ -218,36 +215,6 @@ class TestFiles:
         file.write_text(text)
         with pytest.raises(ValueError, match=message):
             ConceptBank.load(file)
-
-    def test_a_hundred_thousand_rows_load_quickly(self, tmp_path: Path) -> None:
-        file = tmp_path / 'bank.csv'
-        rows = (
-            f'concept-{i},concept {i},landform,a photo {i} | seen {i},What {i} is.,alias {i}\n'
-            for i in range(100_000)
-        )
-        file.write_text('id,name,category,prompts,definition,aliases\n' + ''.join(rows))
-        # In a process of its own, where nobody counts the lines; and beside Python's
-        # own reader, since processors differ: 2 s where that takes a fifth of one.
-        code = (
-            'import csv, sys, time; from torchgeo_concepts.concepts import ConceptBank;'
-            'start = time.process_time();'
-            'rows = list(csv.DictReader(open(sys.argv[1], newline="")));'
-            'middle = time.process_time(); bank = ConceptBank.load(sys.argv[1]);'
-            'end = time.process_time(); assert len(rows) == len(bank) == 100_000;'
-            'print(middle - start, end - middle)'
-        )
-        times = []
-        # The best of three each, since other programs slow down a busy processor.
-        for _ in range(3):
-            process = subprocess.run(
-                [sys.executable, '-c', code, file],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            times.append([float(seconds) for seconds in process.stdout.split()])
-        reader, bank = (min(seconds) for seconds in zip(*times, strict=True))
-        assert bank < 10 * reader
 
 
 class TestSequence:
@@ -274,8 +241,6 @@ class TestSequence:
     def test_index_of_nothing(self, bank: ConceptBank) -> None:
         with pytest.raises(ValueError, match="'sumit'. Did you mean 'Summit'"):
             bank.index('sumit')
-        with pytest.raises(ValueError, match='No concept'):
-            bank.index('dune', 1)
         assert 'sumit' not in bank
 
     def test_equality_is_by_content_and_order(self, bank: ConceptBank) -> None:

@@ -162,12 +162,12 @@ class TestEnrich:
         for fault, reason in zip(
             faults,
             (
-                'no JSON',
-                "no field 'name'",
-                'no JSON object but list',
+                'not valid JSON',
+                "the field 'name' is missing",
+                'not a JSON object but list',
                 "unknown category 'wether'",
                 "unknown field 'prompt'. Did you mean 'prompts'",
-                "field 'prompts' is no text",
+                "field 'prompts' must be a text or a list of texts",
             ),
             strict=True,
         ):
@@ -347,7 +347,9 @@ class TestRefine:
         path.write_text('id,name,category\na,dune,landform\nb,Dune,landform\n')
         build_bank(tmp_path / 'out', tables=[path])
         decide(tmp_path / 'out', b='keep')
-        with pytest.raises(ValueError, match='review.csv keeps what cannot be kept'):
+        with pytest.raises(
+            ValueError, match='review.csv keeps concepts that share a name'
+        ):
             build_bank(tmp_path / 'out', tables=[path])
 
     def test_same_id(self, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class TestEncodeText:
             encode_text(bank, small_clip(), templates=['a photo'])
 
     def test_encoder_of_wrong_shape(self, bank: ConceptBank) -> None:
-        with pytest.raises(ValueError, match='one vector for each'):
+        with pytest.raises(ValueError, match='one vector for each text'):
             encode_text(bank, lambda texts: torch.rand(1, 3))
 
     def test_empty_bank(self) -> None:
@@ -193,7 +193,9 @@ class TestFromPretrained:
     def test_unknown(self) -> None:
         with pytest.raises(ValueError, match="no model 'ViT-Z'"):
             OpenCLIPText.from_pretrained('ViT-Z')
-        with pytest.raises(ValueError, match="'nowhere' is no file, and no weights of"):
+        with pytest.raises(
+            ValueError, match="'nowhere' is neither a file nor weights of"
+        ):
             OpenCLIPText.from_pretrained('ViT-B-32', 'nowhere')
 
     def test_tokenizer_is_not_downloaded_unasked(self, tmp_path: Path) -> None:

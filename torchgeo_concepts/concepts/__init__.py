@@ -1,8 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a concept is: banks of them, and how their texts become directions."""
+"""Concepts, banks of them, and the directions of their texts."""
 
-from .bank import CATEGORIES, REGIONS, Concept, ConceptBank, ConceptKind
+from .bank import ConceptBank
+from .concept import CATEGORIES, REGIONS, Concept
 
-__all__ = ('CATEGORIES', 'REGIONS', 'Concept', 'ConceptBank', 'ConceptKind')
+__all__ = ('CATEGORIES', 'REGIONS', 'Concept', 'ConceptBank')

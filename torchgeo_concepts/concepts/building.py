@@ -1,36 +1,38 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The pipeline that makes a bank: ground, enrich, refine."""
+"""The pipeline that builds a bank: ground, enrich, refine."""
 
-import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import pandas as pd
 
 from ..io.csv_rows import read_csv_rows
 from ..utils.files import atomic_path
 from ..utils.names import near_matches, normalise
-from .bank import CATEGORIES, Concept, ConceptBank
+from .bank import ConceptBank
+from .concept import CATEGORIES, Concept
 from .duplicates import near_duplicates, same_names
 from .enrichment import apply_answers, enrichment_prompt, read_answers
 from .seeds import SEEDS, read_seeds
 from .text import OpenCLIPText, TextEncoder, encode_text
 
-# What a person may write; the rest of a review file is made anew in each build.
+# Decisions of a person; each build writes the other rows of a review file again.
 DECISIONS = ('keep', 'drop', 'merge')
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Something that did not become a concept.
+    """A candidate that did not become a concept.
 
     Attributes:
         stage: ``'ground'``, ``'enrich'`` or ``'refine'``.
         where: File and row or line, or the concept that it was merged into.
-        name: What it was called.
-        reason: Why it was dropped.
+        name: Name of the candidate.
+        reason: Reason why it was dropped.
     """
 
     stage: str
@@ -45,12 +47,12 @@ class Decision:
 
     Attributes:
         id: Identifier of the concept.
-        name: Its name, for the reader.
-        decision: What a person decided: ``'keep'`` it beside the other concept,
-            ``'drop'`` it, or ``'merge'`` it into the other. ``'auto'`` is a merge of
-            names that are the same but for spelling. Empty is undecided, which keeps.
-        into: Identifier of the other concept. A ``'keep'`` without it is beside all.
-        reason: Why the concept is listed, or was decided so.
+        name: Name of the concept.
+        decision: ``'keep'`` the concept beside the other one, ``'drop'`` it, or
+            ``'merge'`` it into the other one. ``'auto'`` is an automatic merge of names
+            that differ only in spelling. Empty means undecided, and keeps the concept.
+        into: Identifier of the other concept. ``'keep'`` without it applies to all.
+        reason: Reason why the concept is listed, or for the decision.
     """
 
     id: str
@@ -61,57 +63,50 @@ class Decision:
 
 
 class _Review:
-    """Decisions of a person, as the review file has them."""
+    """The decisions of a person in a review file."""
 
-    def __init__(self, decisions: Iterable[Decision] = ()) -> None:
-        self.decisions = list(decisions)
-        self.removals = {
-            decision.id: decision
-            for decision in self.decisions
-            if decision.decision in ('drop', 'merge')
-        }
+    def __init__(self, path: Path) -> None:
+        self.decisions = _read_decisions(path) if path.is_file() else []
+        self.removals = {d.id: d for d in self.decisions if d.decision != 'keep'}
         self._kept = {(d.id, d.into) for d in self.decisions if d.decision == 'keep'}
 
     def keeps_apart(self, first: Concept, second: Concept) -> bool:
-        """Tell whether two concepts were decided to be two."""
+        """Return True if a person decided to keep both concepts."""
         pairs = {(first.id, second.id), (second.id, first.id)}
         alone = {(first.id, ''), (second.id, '')}
         return not self._kept.isdisjoint(pairs | alone)
 
-    @classmethod
-    def read(cls, path: Path) -> '_Review':
-        """Read the rows of a review file that a person decided."""
-        if not path.is_file():
-            return cls()
-        columns = tuple(Decision.__dataclass_fields__)
-        names, rows = read_csv_rows(path)
-        if not set(columns) <= set(names):
-            raise ValueError(f'{path} must have the columns {", ".join(columns)}.')
-        decisions = []
-        for row, values in enumerate(rows):
-            decision = Decision(**{name: values[name].strip() for name in columns})
-            if decision.decision in DECISIONS:
-                decisions.append(decision)
-            elif decision.decision not in ('', 'auto'):
-                hint = near_matches(decision.decision, DECISIONS)
-                raise ValueError(
-                    f'{path}: row {row} (counted from 0) has the decision '
-                    f'{decision.decision!r}. {hint}'
-                )
-        return cls(decisions)
+
+def _read_decisions(path: Path) -> list[Decision]:
+    columns = [column.name for column in fields(Decision)]
+    names, rows = read_csv_rows(path)
+    if not set(columns) <= set(names):
+        raise ValueError(f'{path} must have the columns {", ".join(columns)}.')
+    decisions = []
+    for row, values in enumerate(rows):
+        decision = Decision(**{name: values[name].strip() for name in columns})
+        if decision.decision in DECISIONS:
+            decisions.append(decision)
+        elif decision.decision not in ('', 'auto'):
+            hint = near_matches(decision.decision, DECISIONS)
+            raise ValueError(
+                f'{path}: row {row} (counted from 0) has the decision '
+                f'{decision.decision!r}. {hint}'
+            )
+    return decisions
 
 
 @dataclass
 class BuildReport:
-    """What :func:`build_bank` did.
+    """Result of :func:`build_bank`.
 
     Attributes:
         folder: Folder of the files.
         bank: The bank.
-        drops: What did not become a concept.
-        undecided: Number of concepts that a person should look at.
-        unmatched: Rows of the review file whose concept was not there this time.
-        compared_texts: Whether texts were compared, too, or names alone.
+        drops: Candidates that did not become concepts.
+        undecided: Number of pairs that a person should review.
+        unmatched: Identifiers in the review file that no candidate has.
+        compared_texts: True if texts were compared, False if only names were.
     """
 
     folder: Path
@@ -130,9 +125,9 @@ class BuildReport:
             f'prompt for a language model: {self.folder / "enrich.md"}',
         ]
         if self.unmatched:
-            lines.append(f'decisions about no concept of today: {self.unmatched}')
+            lines.append(f'decisions about unknown concepts: {self.unmatched}')
         if not self.compared_texts:
-            lines.append('names were compared, texts were not: that needs a text model')
+            lines.append('only names were compared: comparing texts needs a text model')
         return '\n'.join(lines)
 
 
@@ -152,49 +147,51 @@ def build_bank(
 ) -> BuildReport:
     """Build a concept bank in a folder.
 
-    Grounds the bank in classes of published maps and in tables, enriches it with the
-    answers of a language model, and refines it: names that are the same but for
-    spelling are merged, texts that mean nearly the same are listed for review. Build
-    again after editing ``review.csv`` or adding answers: decisions are replayed.
+    Takes concepts from classes of published maps and from tables, fills in the answers of
+    a language model, and merges names that differ only in spelling. Pairs of texts with
+    nearly the same meaning are listed for review. Build again after editing
+    ``review.csv`` or adding answers: decisions are applied again.
 
     Writes ``bank.csv``; ``review.csv``, where a person writes keep, drop or merge;
-    ``dropped.csv``, with a reason for everything that is not in the bank; and
+    ``dropped.csv``, with a reason for each candidate that is not in the bank; and
     ``enrich.md``, a prompt for a language model.
 
     Args:
-        output: Folder of the files. Made if it does not exist.
+        output: Folder of the files. Created if it does not exist.
         seeds: Maps whose classes are concepts.
         tables: CSV files with names, such as Wikidata exports or banks.
         answers: Files of JSON lines with the answers of a language model.
         category: Category of rows of tables that have none.
-        topic: What the bank is about, for the prompt.
+        topic: Topic of the bank, for the prompt.
         count: Number of concepts to ask the language model for.
-        threshold: Least cosine of texts that are listed for review.
+        threshold: Minimum cosine of the texts of pairs that are listed for review.
         text_model: open_clip model that compares texts, such as ViT-L-14-quickgelu.
-        pretrained: Its weights: a tag of open_clip, or the path of a checkpoint.
+        pretrained: Weights of the model: a tag of open_clip, or the path of a checkpoint.
         download: Download the weights if they are not on this machine.
-        encoder: Compares texts in place of an open_clip model.
+        encoder: Text encoder to use instead of an open_clip model.
 
     Returns:
-        What was done.
+        A report of the build.
 
     Raises:
-        ValueError: If a file cannot be read, or a decision cannot be carried out.
+        ValueError: If a file cannot be read, or a decision cannot be applied.
     """
     if text_model is not None and encoder is None:
         encoder = OpenCLIPText.from_pretrained(
             text_model, pretrained, download=download
         )
-    review = _Review.read(output / 'review.csv')
+    review = _Review(output / 'review.csv')
     drops: list[Drop] = []
     concepts = _ground(seeds, tables, category, drops)
     concepts = _enrich(concepts, answers, drops)
     concepts = _distinct_ids(_valid(concepts, drops), drops)
-    merges, doubts = _compare_names(concepts, review)
-    bank = _settle(concepts, {**merges, **review.removals}, drops)
+    pairs = _compare_names(concepts, review)
+    merges = {d.id: d for d in pairs if d.decision == 'auto'}
+    bank = _apply(concepts, merges | review.removals, drops)
     if encoder is not None and len(bank):
-        doubts += _compare_texts(bank, encoder, threshold, review)
-    doubts = [d for d in doubts if d.id in bank.ids and d.into in bank.ids]
+        pairs += _compare_texts(bank, encoder, threshold, review)
+    ids = set(bank.ids)
+    doubts = [d for d in pairs if not d.decision and {d.id, d.into} <= ids]
     report = BuildReport(
         output,
         bank,
@@ -240,9 +237,7 @@ def _enrich(
 def _valid(concepts: Iterable[Concept], drops: list[Drop]) -> list[Concept]:
     valid = []
     for concept in concepts:
-        problems = [
-            f'{name}: {problem}' for name, problem in concept.problems(CATEGORIES)
-        ]
+        problems = [f'{name}: {text}' for name, text in concept.problems(CATEGORIES)]
         if problems:
             reason = '; '.join(problems)
             drops.append(Drop('refine', concept.source, concept.name, reason))
@@ -252,57 +247,48 @@ def _valid(concepts: Iterable[Concept], drops: list[Drop]) -> list[Concept]:
 
 
 def _distinct_ids(concepts: Iterable[Concept], drops: list[Drop]) -> list[Concept]:
-    """Merge concepts of one id, since decisions could not tell them apart."""
+    """Merge concepts with the same id, because decisions name concepts by id."""
     distinct: dict[str, Concept] = {}
     for concept in concepts:
-        known = distinct.get(concept.id)
-        if known is None:
-            distinct[concept.id] = concept
-        else:
+        known = distinct.setdefault(concept.id, concept)
+        if known is not concept:
             distinct[concept.id] = _merged(known, concept)
             drops.append(Drop('refine', known.id, concept.name, 'same id'))
     return list(distinct.values())
 
 
-def _compare_names(
-    concepts: Sequence[Concept], review: _Review
-) -> tuple[dict[str, Decision], list[Decision]]:
-    """Find merges of names that are the same, and doubts about those that may be."""
+def _compare_names(concepts: Sequence[Concept], review: _Review) -> list[Decision]:
+    """Find pairs with the same name, to merge, or a shared alias, to review."""
     remaining = [concept for concept in concepts if concept.id not in review.removals]
-    merges: dict[str, Decision] = {}
-    doubts = []
+    decisions = []
     for pair in same_names(remaining):
         first, second = remaining[pair.first], remaining[pair.second]
-        if review.keeps_apart(first, second):
-            continue
-        word = 'auto' if pair.certain else ''
-        decision = Decision(second.id, second.name, word, first.id, pair.reason)
-        if pair.certain:
-            merges[second.id] = decision
-        else:
-            doubts.append(decision)
-    return merges, doubts
+        if not review.keeps_apart(first, second):
+            word = 'auto' if pair.certain else ''
+            decisions.append(
+                Decision(second.id, second.name, word, first.id, pair.reason)
+            )
+    return decisions
 
 
 def _compare_texts(
     bank: ConceptBank, encoder: TextEncoder, threshold: float, review: _Review
 ) -> list[Decision]:
-    return [
-        Decision(
-            bank[pair.second].id,
-            bank[pair.second].name,
-            '',
-            bank[pair.first].id,
-            pair.reason,
-        )
-        for pair in near_duplicates(encode_text(bank, encoder), threshold)
-        if not review.keeps_apart(bank[pair.first], bank[pair.second])
-    ]
+    decisions = []
+    for pair in near_duplicates(encode_text(bank, encoder), threshold):
+        first, second = bank[pair.first], bank[pair.second]
+        if not review.keeps_apart(first, second):
+            decisions.append(
+                Decision(second.id, second.name, '', first.id, pair.reason)
+            )
+    return decisions
 
 
-def _settle(
+def _apply(
     concepts: Sequence[Concept], removals: dict[str, Decision], drops: list[Drop]
 ) -> ConceptBank:
+    """Drop and merge concepts as decided."""
+    ids = {concept.id for concept in concepts}
     kept = {concept.id: concept for concept in concepts}
     for concept in concepts:
         decision = removals.get(concept.id)
@@ -310,18 +296,20 @@ def _settle(
             continue
         removed = kept.pop(concept.id)
         if decision.decision == 'drop':
-            reason = decision.reason or 'decided in review'
-            drops.append(Drop('refine', concept.source, concept.name, reason))
+            where, reason = concept.source, decision.reason or 'decided in review'
         else:
-            target = _merge_target(decision, removals, {c.id for c in concepts})
+            target = _merge_target(decision, removals, ids)
             kept[target] = _merged(kept[target], removed)
-            reason = decision.reason or 'merged in review'
-            drops.append(Drop('refine', f'merged into {target}', concept.name, reason))
+            where, reason = (
+                f'merged into {target}',
+                decision.reason or 'merged in review',
+            )
+        drops.append(Drop('refine', where, concept.name, reason))
     try:
         return ConceptBank(_without_shared_aliases(kept.values()))
     except ValueError as error:
         raise ValueError(
-            f'review.csv keeps what cannot be kept apart. {error}'
+            f'review.csv keeps concepts that share a name. {error}'
         ) from error
 
 
@@ -332,36 +320,27 @@ def _merge_target(
     seen = {decision.id}
     target = decision.into
     while True:
+        where = f'review.csv merges {decision.id!r} into {target!r}, which is'
         if target not in ids:
-            hint = near_matches(target, ids)
-            raise ValueError(
-                f'review.csv merges {decision.id!r} into {target!r}, which is no '
-                f'concept. {hint}'
-            )
-        further = removals.get(target, Decision(target, ''))
-        if further.decision == 'drop' or target in seen:
-            fault = (
-                'dropped' if further.decision == 'drop' else 'merged into it in turn'
-            )
-            raise ValueError(
-                f'review.csv merges {decision.id!r} into {target!r}, which is {fault}.'
-            )
-        if not further.decision:
+            raise ValueError(f'{where} no concept. {near_matches(target, ids)}')
+        if target in seen:
+            raise ValueError(f'{where} merged into it in turn.')
+        further = removals.get(target)
+        if further is None:
             return target
+        if further.decision == 'drop':
+            raise ValueError(f'{where} dropped.')
         seen.add(target)
         target = further.into
 
 
 def _merged(target: Concept, source: Concept) -> Concept:
     known = {normalise(name) for name in (target.name, *target.aliases)}
-    aliases = [
-        name for name in (source.name, *source.aliases) if normalise(name) not in known
-    ]
-    prompts = [prompt for prompt in source.prompts if prompt not in target.prompts]
+    names = (source.name, *source.aliases)
     return replace(
         target,
-        aliases=(*target.aliases, *aliases),
-        prompts=(*target.prompts, *prompts),
+        aliases=(*target.aliases, *(x for x in names if normalise(x) not in known)),
+        prompts=tuple(dict.fromkeys((*target.prompts, *source.prompts))),
         definition=target.definition or source.definition,
         source=target.source or source.source,
         regions=tuple(dict.fromkeys((*target.regions, *source.regions))),
@@ -396,11 +375,6 @@ def _write(
 
 
 def _write_table(path: Path, kind: type[Any], rows: Iterable[Any]) -> None:
-    columns = tuple(kind.__dataclass_fields__)
-    with (
-        atomic_path(path) as temporary,
-        temporary.open('w', encoding='utf-8', newline='') as stream,
-    ):
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows([getattr(row, name) for name in columns] for row in rows)
+    columns = [column.name for column in fields(kind)]
+    with atomic_path(path) as temporary:
+        pd.DataFrame(map(astuple, rows), columns=columns).to_csv(temporary, index=False)

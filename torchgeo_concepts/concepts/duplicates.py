@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Concepts that a careful reader would call the same."""
+"""Concepts that may be the same: equal names, and texts with a similar meaning."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..utils.names import normalise
-from .bank import Concept
+from .concept import Concept
 
 ARTICLES = frozenset({'a', 'an', 'the'})
 
@@ -23,7 +23,7 @@ class Duplicate:
         first: Position of the earlier concept.
         second: Position of the later concept.
         reason: Why they may be one.
-        certain: Whether their names are the same but for spelling.
+        certain: True if their names differ only in spelling.
     """
 
     first: int
@@ -33,7 +33,7 @@ class Duplicate:
 
 
 def name_key(name: str) -> str:
-    """Reduce a name so that plurals and articles do not tell names apart.
+    """Reduce a name so that plurals and articles make no difference.
 
     Args:
         name: A name.
@@ -57,13 +57,14 @@ def _singular(word: str) -> str:
 
 
 def same_names(concepts: Iterable[Concept]) -> Iterator[Duplicate]:
-    """Find concepts that share a name or an alias, but for spelling.
+    """Find concepts whose names or aliases differ only in spelling.
 
     Args:
-        concepts: The concepts, which need not be valid together.
+        concepts: The concepts.
 
     Yields:
-        Pairs, certain ones if both have it as their name: an alias may be wrong.
+        Pairs. They are certain if both have it as their name, since an alias may be
+        wrong.
     """
     concepts = list(concepts)
     names: dict[str, int] = {}
@@ -86,17 +87,17 @@ def same_names(concepts: Iterable[Concept]) -> Iterator[Duplicate]:
 def near_duplicates(
     directions: Tensor, threshold: float = 0.9, block: int = 4096
 ) -> Iterator[Duplicate]:
-    """Find concepts whose texts mean nearly the same.
+    """Find concepts whose texts have nearly the same meaning.
 
     Args:
         directions: Unit vectors of shape ``(k, d)``, of
             :func:`~torchgeo_concepts.concepts.text.encode_text`.
-        threshold: Least cosine. Text towers differ: CLIP's cosines of unlike texts are
-            already near 0.6, those of sentence encoders near 0.1.
-        block: Number of concepts to compare with all at a time.
+        threshold: Minimum cosine. It depends on the encoder: unrelated texts have cosines
+            near 0.6 with CLIP, and near 0.1 with sentence encoders.
+        block: Number of concepts to compare with all others at a time.
 
     Yields:
-        Pairs, most alike first within each block.
+        Pairs, in order of falling cosine within each block.
     """
     for start in range(0, len(directions), block):
         cosine = directions[start : start + block] @ directions.T

@@ -1,9 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Enrichment of a bank by a language model, by way of two files.
+"""Enrichment of a bank by a language model, through two files.
 
-No model is called: a prompt is written for any, and its answers are read as JSON lines.
+No model is called: you give the prompt file to any model, and its answers are read as
+JSON lines.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.names import near_matches, normalise
-from .bank import CATEGORIES, FIELDS, REGIONS, SEVERAL, Concept
+from .concept import CATEGORIES, FIELDS, REGIONS, SEVERAL, Concept
 
 PROMPT = """\
 # Task
@@ -55,7 +56,7 @@ def enrichment_prompt(concepts: Iterable[Concept], topic: str, count: int) -> st
 
     Args:
         concepts: The concepts so far.
-        topic: What the bank is about, such as a country.
+        topic: Topic of the bank, such as a country.
         count: Number of concepts to ask for.
 
     Returns:
@@ -64,7 +65,7 @@ def enrichment_prompt(concepts: Iterable[Concept], topic: str, count: int) -> st
     lines = []
     for concept in concepts:
         lacks = [
-            field for field in ('prompts', 'definition') if not getattr(concept, field)
+            name for name in ('prompts', 'definition') if not getattr(concept, name)
         ]
         note = f' (lacks {", ".join(lacks)})' if lacks else ''
         lines.append(f'* {concept.name} [{concept.category}]{note}')
@@ -81,11 +82,11 @@ def read_answers(path: Path) -> tuple[list[Concept], list[tuple[int, str]]]:
     """Read the answers of a language model.
 
     Args:
-        path: File of JSON lines. Blank lines and code fences are passed over.
+        path: File of JSON lines. Blank lines and code fences are skipped.
 
     Returns:
-        The concepts that could be read, and the line number, counted from 1, and fault
-        of each line that could not.
+        The concepts of valid lines; and the line number, counted from 1, and the problem
+        of each other line.
     """
     concepts: list[Concept] = []
     faults: list[tuple[int, str]] = []
@@ -103,22 +104,21 @@ def read_answers(path: Path) -> tuple[list[Concept], list[tuple[int, str]]]:
 def _read_answer(line: bytes) -> Concept:
     try:
         answer: Any = json.loads(line)
-        # JSON can hold halves of letters that no file can.
+        # JSON can contain surrogates, which cannot be written to a file.
         json.dumps(answer, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise AnswerError(f'no JSON: {error}') from error
+        raise AnswerError(f'not valid JSON: {error}') from error
     if not isinstance(answer, dict):
-        raise AnswerError(f'no JSON object but {type(answer).__name__}')
+        raise AnswerError(f'not a JSON object but {type(answer).__name__}')
     for field, value in answer.items():
         if field not in FIELDS:
             raise AnswerError(f'unknown field {field!r}. {near_matches(field, FIELDS)}')
         is_list = isinstance(value, list) and all(isinstance(v, str) for v in value)
         if not (isinstance(value, str | None) or (is_list and field in SEVERAL)):
-            raise AnswerError(
-                f'field {field!r} is no text, nor a list where that can be'
-            )
+            kind = 'a text or a list of texts' if field in SEVERAL else 'a text'
+            raise AnswerError(f'field {field!r} must be {kind}')
     if not answer.get('name'):
-        raise AnswerError("no field 'name'")
+        raise AnswerError("the field 'name' is missing")
     concept = Concept.from_mapping({**answer, 'source': 'language model'})
     for field, problem in concept.problems(CATEGORIES):
         if answer.get(field):
@@ -129,16 +129,16 @@ def _read_answer(line: bytes) -> Concept:
 def apply_answers(
     concepts: Sequence[Concept], answers: Iterable[Concept]
 ) -> list[Concept]:
-    """Fill what concepts lack with the answers about them, and append the others.
+    """Fill empty fields of concepts from the answers, and append new concepts.
 
-    What a concept has already is kept, because it comes from a source.
+    Fields that are not empty are kept, because they come from a source.
 
     Args:
         concepts: The concepts so far.
-        answers: Concepts as the language model has them.
+        answers: The concepts of the language model.
 
     Returns:
-        The concepts, those that the answers add last.
+        The concepts, with new ones at the end.
     """
     enriched = list(concepts)
     positions = {

@@ -1,14 +1,16 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""A bank as people read it: a table on a terminal, a page by category."""
+"""Concept banks for people: a table on a terminal, and a page by category."""
 
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from .bank import REGIONS, ConceptBank
+from ..utils.markdown import markdown_table
+from .bank import ConceptBank
+from .concept import REGIONS
 
 
 def show_bank(
@@ -22,10 +24,10 @@ def show_bank(
 
     Args:
         bank: CSV or YAML file of a bank. By default, the curated bank.
-        category: Show the concepts of this category alone.
-        region: Show the concepts that point to this part of the world alone.
-        glob: Show the concepts alone whose id matches this pattern, such as ``*-forest``.
-        format: What to show it as.
+        category: Show only the concepts of this category.
+        region: Show only the concepts that occur in this part of the world.
+        glob: Show only the concepts whose id matches this pattern, such as ``*-forest``.
+        format: Format of the result.
 
     Returns:
         The text.
@@ -43,7 +45,7 @@ def show_bank(
 
 
 def check_bank(bank: Path) -> str:
-    """Check that a file is a valid concept bank.
+    """Validate the file of a concept bank.
 
     Args:
         bank: CSV or YAML file of a bank.
@@ -55,7 +57,7 @@ def check_bank(bank: Path) -> str:
 
 
 def bank_page(bank: ConceptBank) -> str:
-    """Write a bank as a Markdown page, a section for each category.
+    """Write a bank as a Markdown page, with a section for each category.
 
     Args:
         bank: The bank.
@@ -65,46 +67,35 @@ def bank_page(bank: ConceptBank) -> str:
     """
     quantities = len(bank.subset(kind='quantity'))
     layers = sum(bool(concept.layer) for concept in bank)
-    summary = (
+    page = (
         f'{len(bank)} concepts in {len(bank.categories)} categories; {quantities} are '
-        f'quantities; {layers} name a map that could tell where they hold.'
+        f'quantities; {layers} name a map that could tell where they hold.\n\n'
+        f'{_counts(bank)}'
     )
-    lines = [summary, '', *_counts(bank)]
-    for category in bank.categories:
-        concepts = bank.subset(category=category)
-        lines += [
-            '',
-            f'## {category.capitalize()} ({len(concepts)})',
-            '',
-            *_table(concepts),
-        ]
-    return '\n'.join(lines) + '\n'
+    for category, number in bank.categories.items():
+        table = _table(bank.subset(category=category))
+        page += f'\n## {category.capitalize()} ({number})\n\n{table}'
+    return page
 
 
-def _counts(bank: ConceptBank) -> list[str]:
+def _counts(bank: ConceptBank) -> str:
     regions = Counter(region for concept in bank for region in concept.regions)
+    rows = [(region, f'{regions[region]}') for region in REGIONS if regions[region]]
     everywhere = sum(not concept.regions for concept in bank)
-    lines = ['| points to | concepts |', '| --- | ---: |']
-    lines += [
-        f'| {region} | {regions[region]} |' for region in REGIONS if regions[region]
-    ]
-    lines.append(f'| no region in particular | {everywhere} |')
-    return lines
+    rows.append(('no region in particular', f'{everywhere}'))
+    return markdown_table(('points to', 'concepts'), rows, right=['concepts'])
 
 
-def _table(concepts: ConceptBank) -> list[str]:
-    lines = [
-        '| concept | definition | also called | points to | source |',
-        '| --- | --- | --- | --- | --- |',
-    ]
-    for concept in concepts:
-        name = f'{concept.name} ({concept.unit})' if concept.unit else concept.name
-        cells = (
-            name,
+def _table(concepts: ConceptBank) -> str:
+    rows = (
+        (
+            f'{concept.name} ({concept.unit})' if concept.unit else concept.name,
             concept.definition,
             ', '.join(concept.aliases),
             ', '.join(concept.regions),
             concept.source,
         )
-        lines.append(f'| {" | ".join(cell.replace("|", "/") for cell in cells)} |')
-    return lines
+        for concept in concepts
+    )
+    columns = ('concept', 'definition', 'also called', 'points to', 'source')
+    return markdown_table(columns, rows)

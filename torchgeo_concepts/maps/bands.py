@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..concepts.bank import Concept, ConceptBank
+from ..concepts.bank import ConceptBank
+from ..concepts.concept import Concept
 from ..embed.points import Precision, embed_points
 from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import Band

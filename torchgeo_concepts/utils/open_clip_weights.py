@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Models of open_clip, from weights on this machine unless a download is asked for."""
+"""Models of open_clip, with downloads only on request."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-# CLIP of GeoCLIP, https://arxiv.org/abs/2309.16020, in open_clip's names.
+# The CLIP model of GeoCLIP, https://arxiv.org/abs/2309.16020, as open_clip names it.
 GEOCLIP_MODEL = ('ViT-L-14-quickgelu', 'openai')
 
 
@@ -29,7 +29,7 @@ def load_clip(
         The model.
 
     Raises:
-        ValueError: If open_clip knows no such model or weights.
+        ValueError: If open_clip has no such model or weights.
         FileNotFoundError: If the weights are not on this machine and *download* is
             false.
     """
@@ -42,7 +42,7 @@ def load_clip(
         tags = open_clip.list_pretrained_tags_by_model(model)
         if pretrained not in tags:
             raise ValueError(
-                f'{pretrained!r} is no file, and no weights of {model}: it has {tags}.'
+                f'{pretrained!r} is neither a file nor weights of {model}, which has {tags}.'
             )
         weights = _cached_checkpoint(model, pretrained) or pretrained
         if weights == pretrained and not download:
@@ -58,11 +58,11 @@ def load_clip(
 
 @contextmanager
 def hub_files(model: str, download: bool) -> Iterator[None]:
-    """Keep Hugging Face's libraries, which open_clip calls, off the network.
+    """Prevent downloads by the Hugging Face libraries that open_clip uses.
 
     Args:
         model: Name of the model, for the message.
-        download: Let them download.
+        download: Allow downloads.
 
     Raises:
         FileNotFoundError: If the block needs a file that is not on this machine.
@@ -85,7 +85,7 @@ def hub_files(model: str, download: bool) -> Iterator[None]:
 
 
 def _cached_checkpoint(model: str, tag: str) -> str | None:
-    """Find weights that an earlier download left on this machine."""
+    """Find weights that were downloaded earlier."""
     from huggingface_hub import try_to_load_from_cache
     from open_clip.pretrained import get_pretrained_cfg
 
