@@ -57,7 +57,7 @@ DRAWS = 200
 MORAN_POINTS = 2000
 
 embed = partial(embed_points, device='cpu', progress=False)
-quick = partial(score_map, draws=DRAWS, moran=False)
+quick = partial(score_map, num_samples=DRAWS, moran=False)
 
 
 # Forest --------------------------------------------------------------------------------
@@ -167,7 +167,9 @@ def forest(number: int, learned_on: int) -> Iterator[str]:
         yield '| --- | --- | ---: | ---: | ---: | ---: |'
         values = truth(points)
         for (name, seen), said in rows.items():
-            score = quick(said, values, points=points, regions=regions, draws=1000)
+            score = quick(
+                said, values, points=points, regions=regions, num_samples=1000
+            )
             yield f'| {name} | {seen} | {len(score.regions)} | {_forest_cells(score)} |'
         yield ''
         yield from greenness(
@@ -197,7 +199,7 @@ def greenness(
     layer = get_layer('blue-marble-greenness')
     cells = []
     for name, values in (('MODIS forest', modis), (model, said)):
-        score = quick(values, layer, points=points, regions=regions, draws=1000)
+        score = quick(values, layer, points=points, regions=regions, num_samples=1000)
         cells.append(f'{name} {score.by_region["spearman"]}')
     yield (
         'Against the greenness of Blue Marble, an image that no weights have seen, which '

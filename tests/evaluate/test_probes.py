@@ -4,13 +4,24 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.probes import ALPHAS, ridge_probe, ridge_probes
+from torchgeo_concepts.evaluate.probes import (
+    ALPHAS,
+    NEVER,
+    fit_logistic,
+    ridge_probe,
+    ridge_probes,
+)
 from torchgeo_concepts.geo.splits import block_folds, random_folds
+
+Numbers = NDArray[np.float64]
 
 
 @pytest.fixture
@@ -113,3 +124,64 @@ class TestRidge:
             ridge_probe(torch.full((20, 2), torch.nan), torch.randn(20), folds)
         with pytest.raises(ValueError, match='got 19 and 20'):
             ridge_probe(torch.randn(19, 2), torch.randn(20), folds)
+
+
+class TestLogistic:
+    @pytest.mark.parametrize('num_classes', [2, 3])
+    @pytest.mark.parametrize('penalty', [0.3, 0.01])
+    def test_penalty_is_half_the_squared_weights_beside_the_mean_loss(
+        self, num_classes: int, penalty: float
+    ) -> None:
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(60, 3)), rng.integers(0, num_classes, 60)
+        x[:, 0] += y
+
+        def loss(parameters: Numbers) -> float:
+            weight, bias = _split(parameters, num_classes)
+            odds = x @ weight.T + bias
+            entropy = (logsumexp(odds, axis=1) - odds[np.arange(60), y]).mean()
+            return float(entropy + penalty / 2 * (weight**2).sum())
+
+        found = minimize(loss, np.zeros(4 * num_classes), tol=1e-10)
+        weight, bias = _split(found.x, num_classes)
+        data = torch.from_numpy(x), torch.from_numpy(y)
+        fit = fit_logistic(*data, num_classes, *data, penalties=[penalty])
+        assert fit.penalty == (penalty,)
+        np.testing.assert_allclose(fit.weight, weight, atol=1e-4)
+        np.testing.assert_allclose(fit.bias - fit.bias.mean(), bias, atol=1e-4)
+
+    @pytest.mark.parametrize('num_classes', [2, 3])
+    def test_penalty_without_validation_rows_is_one_over_n(
+        self, num_classes: int
+    ) -> None:
+        x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+        y = torch.arange(50) % num_classes
+        fit = fit_logistic(x, y, num_classes)
+        expected = fit_logistic(x, y, num_classes, x, y, penalties=[1 / 50])
+        assert fit.penalty == (0.02,)
+        torch.testing.assert_close(fit.weight, expected.weight)
+
+    def test_penalty_is_chosen_on_validation_rows(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(300, 4, generator=generator)
+        noise = torch.randn(300, generator=generator)
+        y = torch.bucketize(3 * x[:, 0] + noise, torch.tensor([-1.0, 1.0]))
+        fit = fit_logistic(x[:200], y[:200], 3, x[200:], y[200:])
+        assert 1e-5 < fit.penalty[0] < 1e-1
+        predicted = (x.double() @ fit.weight.T + fit.bias).argmax(dim=1)
+        assert (predicted == y).float().mean() > 0.8
+
+    def test_classes_without_rows_are_never_predicted(self) -> None:
+        x, y = torch.randn(30, 2), torch.tensor([1, 3, -1]).repeat(10)
+        fit = fit_logistic(x, y, 5, x, torch.tensor([0, 1, 3]).repeat(10))
+        assert (fit.bias == NEVER).tolist() == [True, False, True, False, True]
+        one = fit_logistic(x, torch.full((30,), 2), 4)
+        assert one.bias.argmax() == 2
+        assert not one.weight.any()
+        with pytest.raises(ValueError, match='No row has a class'):
+            fit_logistic(x, torch.full((30,), -1), 4)
+
+
+def _split(parameters: Numbers, num_classes: int) -> tuple[Numbers, Numbers]:
+    table = parameters.reshape(num_classes, 4)
+    return table[:, :3], table[:, 3] - table[:, 3].mean()

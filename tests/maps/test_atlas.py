@@ -27,8 +27,8 @@ def test_a_map_for_each_concept() -> None:
 @pytest.mark.parametrize(
     ('names', 'message'),
     [
-        ([], 'one to twelve concepts, not 0'),
-        (['cropland'] * 13, 'not 13'),
+        ([], 'Expected one to twelve concepts, got 0'),
+        (['cropland'] * 13, 'got 13'),
         (['cropland', 'krater'], "No concept 'krater'"),
     ],
 )

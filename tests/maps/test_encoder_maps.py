@@ -159,8 +159,8 @@ class TestValues:
     @pytest.mark.parametrize(
         ('function', 'message'),
         [
-            (lambda points: points[:, :1], r'shape \(8, 2\), not \(8, 1\)'),
-            (lambda points: points[:3], r'shape \(8, 2\), not \(3, 2\)'),
+            (lambda points: points[:, :1], r'shape \(8, 2\) .* got \(8, 1\)'),
+            (lambda points: points[:3], r'shape \(8, 2\) .* got \(3, 2\)'),
         ],
     )
     def test_wrong_shape(
@@ -291,7 +291,7 @@ class TestColours:
         assert colours.high.equal(colours.low + 1)
 
     def test_too_few(self, small_encoder: GeoCLIPLocation) -> None:
-        with pytest.raises(ValueError, match='Three colours need three'):
+        with pytest.raises(ValueError, match='Three colours need embeddings'):
             PrincipalColours(small_encoder, torch.zeros(5, 2))
         grid = RasterGrid.over((-30, -30, -20, -20), width=4)
         with pytest.raises(ValueError, match='only 0 points'):
@@ -405,7 +405,7 @@ class TestCommand:
                 'GeoCLIPLocation has no concept scores',
             ),
             (['--model', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
-            (['--model', 'geoclip_image_mlp'], 'is no location encoder'),
+            (['--model', 'geoclip_image_mlp'], 'is not a location encoder'),
             (['--model', 'concept_geoclip', '--weights', 'EARTH'], 'omit --model'),
             (['--weights', 'none.safetensors'], 'There are no weights'),
             (['--bounds', '0', '10', '1', '5'], 'south must be less than north'),
@@ -539,13 +539,14 @@ class TestCheckpoint:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'model': 'concept_earth'}, 'mapped as they are: omit model='),
-            ({'weights': 'HELD_OUT'}, 'mapped as they are'),
-            ({'concept': ['cropland']}, 'mapped as they are'),
-            ({'calibrated': False}, 'mapped as they are'),
-            ({'checkpoint': 'none.ckpt'}, 'There is no checkpoint'),
+            ({'model': 'concept_earth'}, 'checkpoint= maps its predictions'),
+            ({'weights': 'HELD_OUT'}, 'checkpoint= maps its predictions'),
+            ({'concept': ['cropland']}, 'checkpoint= maps its predictions'),
+            ({'truncate_dim': 8}, 'checkpoint= maps its predictions'),
+            ({'calibrated': False}, 'checkpoint= maps its predictions'),
+            ({'checkpoint': 'none.ckpt'}, 'No checkpoint none.ckpt'),
             ({'checkpoint': 'text.ckpt'}, 'cannot be read as a checkpoint'),
-            ({}, 'is no checkpoint of LocationRegression or'),
+            ({}, 'is not a checkpoint of LocationRegression or'),
         ],
     )
     def test_errors(

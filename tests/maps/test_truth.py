@@ -21,7 +21,7 @@ from torchgeo_concepts.maps.encoder_maps import map_encoder
 from torchgeo_concepts.models import ConceptEarth, GeoCLIPLocation, concept_earth
 
 EUROPE = (-10, 36, 30, 60)
-QUICK: dict[str, Any] = {'number': 1500, 'draws': 50, 'moran': False}
+QUICK: dict[str, Any] = {'number': 1500, 'num_samples': 50, 'moran': False}
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +41,7 @@ def truth(points: Tensor) -> NDArray[np.float64]:
 
 class TestScores:
     def test_a_perfect_map(self, points: Tensor, truth: NDArray[np.float64]) -> None:
-        score = score_map(3 * truth + 1, truth, points=points, draws=50)
+        score = score_map(3 * truth + 1, truth, points=points, num_samples=50)
         for estimate in score.by_point.values():
             assert estimate.value == pytest.approx(1)
             assert estimate.low == pytest.approx(1)
@@ -52,14 +52,16 @@ class TestScores:
     def test_a_map_upside_down(
         self, points: Tensor, truth: NDArray[np.float64]
     ) -> None:
-        score = score_map(-(truth**3), truth, points=points, draws=20, moran=False)
+        score = score_map(
+            -(truth**3), truth, points=points, num_samples=20, moran=False
+        )
         assert score.by_point['spearman'].value == pytest.approx(-1)
         assert -1 < score.by_point['pearson'].value < -0.8
         assert not score.moran
 
     def test_noise_agrees_with_nothing(self, points: Tensor) -> None:
         rng = np.random.default_rng(0)
-        score = score_map(*rng.normal(size=(2, 500)), points=points, draws=200)
+        score = score_map(*rng.normal(size=(2, 500)), points=points, num_samples=200)
         pearson = score.by_point['pearson']
         assert pearson.low < 0 < pearson.high
         assert abs(score.moran['error']) < 0.1
@@ -67,7 +69,7 @@ class TestScores:
     def test_weights_count(self, points: Tensor, truth: NDArray[np.float64]) -> None:
         noise = np.where(np.arange(500) < 250, truth, -truth)
         score = score_map(
-            noise, truth, points=points, weights=np.arange(500) < 250, draws=5
+            noise, truth, points=points, weights=np.arange(500) < 250, num_samples=5
         )
         assert len(score.values) == 250
         assert score.by_point['pearson'].value == pytest.approx(1)
@@ -76,7 +78,7 @@ class TestScores:
         self, points: Tensor, truth: NDArray[np.float64]
     ) -> None:
         holds = (truth > 1).astype(float)
-        score = score_map(truth, holds, points=points, draws=20, moran=False)
+        score = score_map(truth, holds, points=points, num_samples=20, moran=False)
         assert score.is_class
         assert score.by_point['auc'].value == 1
         assert score.by_point['pearson'].value < 1
@@ -86,7 +88,7 @@ class TestScores:
     ) -> None:
         map_, true = truth.copy(), truth.copy()
         map_[:10], true[5:20] = np.nan, np.nan
-        score = score_map(map_, true, points=points, draws=5, moran=False)
+        score = score_map(map_, true, points=points, num_samples=5, moran=False)
         assert len(score.values) == 480
 
     def test_one_block_has_no_interval(self) -> None:
@@ -192,7 +194,7 @@ class TestFigure:
     def test_goes_on_beyond_the_antimeridian(self) -> None:
         points = sample_area((170, -50, -170, -10), 200)
         truth = points[:, 1].numpy()
-        score = score_map(truth**2, truth, points=points, draws=5, moran=False)
+        score = score_map(truth**2, truth, points=points, num_samples=5, moran=False)
         figure = score.plot()
         assert figure.axes[0].get_xlim() == pytest.approx((169, 191), abs=1)
         plt.close(figure)
@@ -205,23 +207,23 @@ class TestErrors:
             ({'predicted': np.ones(500)}, 'The map is 1 at all 500 points'),
             ({'truth': np.zeros(500)}, 'The truth is 0 at all 500 points'),
             ({'truth': np.full(500, np.nan)}, 'know only 0 of 500 points'),
-            ({'truth': np.zeros(3)}, '500 points need 500 values, not an array of'),
+            ({'truth': np.zeros(3)}, 'Expected 500 values, one for each point, got an'),
             ({'predicted': np.full(500, np.inf)}, 'Row 0, counted from 0, of the pred'),
-            ({'truth': None}, 'Say what is true with truth='),
-            ({'rule': 'is 1'}, 'rule= is for layers and files'),
-            ({'truth': 'igbp'}, "Layer 'igbp' has classes; say which with rule="),
+            ({'truth': None}, 'Give truth='),
+            ({'rule': 'is 1'}, 'rule= needs a layer or a file'),
+            ({'truth': 'igbp'}, "Layer 'igbp' has classes; choose some with rule="),
             ({'truth': 'elevatoin'}, "Did you mean 'elevation'"),
             ({'truth': 'no.tif'}, 'no.tif cannot be read as a raster'),
             ({'predicted': 'no.tif'}, 'no.tif cannot be read as a raster'),
             ({'predicted': get_layer('igbp')}, 'has classes and cannot be scored'),
-            ({'concept': 'forest'}, 'Only an encoder takes concept='),
-            ({'weights': np.ones(3)}, '500 points need as many weights'),
+            ({'concept': 'forest'}, 'concept= needs an encoder'),
+            ({'weights': np.ones(3)}, 'Expected 500 weights'),
             ({'weights': -np.ones(500)}, 'Row 0, counted from 0, has the weight -1.0'),
-            ({'area': EUROPE}, 'Choose points= yourself, or give area='),
-            ({'block_degrees': 0}, 'block_degrees must be within 0 and 180, not 0'),
-            ({'confidence': 1}, 'confidence must be within 0 and 1, not 1'),
-            ({'min_points': 0}, 'min_points must be at least 1, not 0'),
-            ({'draws': -1}, 'draws must be 0 or more, not -1'),
+            ({'area': EUROPE}, 'Give either points=, or area='),
+            ({'block_degrees': 0}, 'block_degrees must be within 0 and 180, got 0'),
+            ({'confidence': 1}, 'confidence must be between 0 and 1, got 1'),
+            ({'min_points': 0}, 'min_points must be at least 1, got 0'),
+            ({'num_samples': -1}, 'num_samples must be 0 or more, got -1'),
             ({'regions': {'a': shapely.box(0, 0, 1, 1)}}, 'Only 0 of 1 regions have 5'),
             ({'regions': {}}, 'There are no regions'),
         ],
@@ -241,13 +243,13 @@ class TestErrors:
     def test_encoders(
         self, grounded: ConceptEarth, small_encoder: GeoCLIPLocation
     ) -> None:
-        with pytest.raises(ValueError, match='say which with concept='):
+        with pytest.raises(ValueError, match='choose one with concept='):
             score_map(grounded, number=10)
         with pytest.raises(ValueError, match="No concept 'forrest'. Did you mean"):
             score_map(grounded, concept='forrest', number=10)
         with pytest.raises(ValueError, match='has no concept scores'):
             score_map(small_encoder, concept='forest', number=10)
-        with pytest.raises(ValueError, match='weights= are for points='):
+        with pytest.raises(ValueError, match='weights= needs points='):
             score_map(grounded, concept='forest', weights=[1])
 
     def test_regions_where_the_truth_is_the_same(self) -> None:
@@ -265,7 +267,7 @@ class TestErrors:
                 points=points,
                 regions=regions,
                 moran=False,
-                draws=5,
+                num_samples=5,
             )
 
     def test_regions_left_out_are_named(
@@ -274,7 +276,7 @@ class TestErrors:
         regions = {f'{s}': shapely.box(-180, s, 180, s + 30) for s in (-60, -30, 0, 30)}
         regions['none'] = shapely.box(0, 0, 1e-6, 1e-6)
         score = score_map(
-            truth, truth**2, points=points, regions=regions, draws=5, moran=False
+            truth, truth**2, points=points, regions=regions, num_samples=5, moran=False
         )
         assert score.left_out == ('none',)
         assert 'left out for too few points: none' in str(score)
@@ -287,7 +289,7 @@ class TestErrors:
     ) -> None:
         monkeypatch.setitem(sys.modules, 'esda.moran', None)
         with pytest.raises(ImportError, match=r'torchgeo-concepts\[explain\]'):
-            score_map(truth, truth**2, points=points, draws=5)
+            score_map(truth, truth**2, points=points, num_samples=5)
 
 
 def _balanced(group: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -301,7 +303,7 @@ def _balanced(group: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def test_values_are_a_table(points: Tensor, truth: NDArray[np.float64]) -> None:
-    score = score_map(truth, truth**2, points=points, draws=5, moran=False)
+    score = score_map(truth, truth**2, points=points, num_samples=5, moran=False)
     assert isinstance(score, MapScore)
     assert isinstance(score.values, pd.DataFrame)
     np.testing.assert_allclose(score.values['lat'], points[:, 1])

@@ -279,8 +279,9 @@ def fit_logistic(
         model.C = scale / (penalty * len(x))
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', ConvergenceWarning)
-            model.fit(x, y)
-        loss = log_loss(val_y, model.predict_proba(val_x), labels=classes)
+            model.fit(x.numpy(), y.numpy())
+        odds = model.predict_proba(val_x.numpy())
+        loss = log_loss(val_y.numpy(), odds, labels=classes.numpy())
         if loss >= best_loss:
             break
         best_loss, chosen = loss, penalty

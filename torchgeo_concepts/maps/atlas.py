@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps of several concepts beside each other."""
+"""Figures of several concept maps side by side."""
 
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def concept_atlas(
     calibrated: bool = True,
     land_only: bool = False,
 ) -> 'Figure':
-    """Draw maps of some concepts beside each other.
+    """Draw maps of several concepts side by side.
 
     Args:
         encoder: An encoder with concept scores.
@@ -45,10 +45,11 @@ def concept_atlas(
         The figure.
 
     Raises:
-        ValueError: If there are no such concepts, more than twelve, or no such area.
+        ValueError: If the encoder has no concept scores or no such concept, there are
+            none or more than twelve, or there is no such area.
     """
     if not 1 <= len(concepts) <= 12:
-        raise ValueError(f'An atlas has one to twelve concepts, not {len(concepts)}.')
+        raise ValueError(f'Expected one to twelve concepts, got {len(concepts)}.')
     scores = ConceptScores(encoder, concepts, calibrated)
     grid = RasterGrid.over(bounds, width=width)
     with tempfile.TemporaryDirectory() as folder:

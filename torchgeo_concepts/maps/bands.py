@@ -1,43 +1,33 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What of an encoder can be mapped: scores of concepts, and embeddings as colours."""
+"""Modules whose outputs are bands of a map: concept scores, and embeddings as colours."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..concepts.bank import ConceptBank
 from ..concepts.concept import Concept
 from ..embed.points import Precision, embed_points
 from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import Band
+from ..models.protocols import GroundedEncoder, check_encoder
 from ..utils.devices import Device
 
-# Points that principal components are fitted on, and how they are drawn.
+# Number of points to fit principal components on, its minimum, and the random seed.
 SAMPLE_SIZE, MIN_SAMPLE = 4096, 32
 SAMPLE_SEED = 0
 
-# Percentiles of a component that have no red, green or blue, and all of it.
+# Percentiles of a component that become 0 and 1.
 DARK, BRIGHT = 2.0, 98.0
 
 
-@runtime_checkable
-class _Grounded(Protocol):
-    """An encoder with concept scores."""
-
-    @property
-    def bank(self) -> ConceptBank: ...
-
-    def concepts(self, points: Tensor, calibrated: bool = False) -> Tensor: ...
-
-
 class ConceptScores(nn.Module):
-    """Scores of some of an encoder's concepts."""
+    """Scores of selected concepts of an encoder."""
 
     def __init__(
         self, encoder: nn.Module, names: Sequence[str], calibrated: bool = True
@@ -47,7 +37,7 @@ class ConceptScores(nn.Module):
         Args:
             encoder: An encoder with concept scores.
             names: Names, ids or aliases of concepts, in the order of the outputs.
-            calibrated: Give probabilities of classes, and quantities in their units,
+            calibrated: Return probabilities of classes, and quantities in their units,
                 instead of standardised scores.
 
         Raises:
@@ -55,19 +45,13 @@ class ConceptScores(nn.Module):
                 message lists near matches.
         """
         super().__init__()
-        if not isinstance(encoder, _Grounded):
-            raise ValueError(
-                f'{type(encoder).__name__} has no concept scores, so no concept= can '
-                'be mapped. Take one that has some, such as concept_earth, or weights= '
-                'of a safetensors file that ConceptEarth.save wrote.'
-            )
-        self.encoder = encoder
+        self.encoder = check_encoder(encoder, GroundedEncoder)
         self.calibrated = calibrated
-        self.indices = [encoder.bank.index(name) for name in names]
+        self.indices = [self.encoder.bank.index(name) for name in names]
 
     @property
     def bands(self) -> list[Band]:
-        """What the outputs mean."""
+        """Name, unit and kind of each output."""
         bank = self.encoder.bank
         return [self._band(bank[index]) for index in self.indices]
 
@@ -95,7 +79,7 @@ class PrincipalColours(nn.Module):
     """The first three principal components of embeddings as red, green and blue.
 
     A component is 0 and 1 at the 2nd and 98th percentile of the embeddings that it was
-    fitted on; colours beyond are not clipped, so that they stay linear in the embedding.
+    fitted on. Values beyond are not clipped, so colours are linear in the embedding.
     """
 
     mean: Tensor
@@ -108,7 +92,7 @@ class PrincipalColours(nn.Module):
 
         Args:
             encoder: A location encoder.
-            embedding: Embeddings of shape ``(N, d)`` that components are fitted on.
+            embedding: Embeddings of shape ``(N, d)`` to fit the components on.
 
         Raises:
             ValueError: If there are fewer than three embeddings or features.
@@ -116,14 +100,14 @@ class PrincipalColours(nn.Module):
         super().__init__()
         if min(embedding.shape) < 3:
             raise ValueError(
-                'Three colours need three principal components, of embeddings of at '
-                f'least shape (3, 3), not {tuple(embedding.shape)}.'
+                'Three colours need embeddings of at least shape (3, 3), got '
+                f'{tuple(embedding.shape)}.'
             )
         embedding = embedding.double()
         mean = embedding.mean(dim=0)
         _, spread, axes = torch.linalg.svd(embedding - mean, full_matrices=False)
         axes = axes[:3].T
-        # The sign of a component is arbitrary: its largest entry shall be positive.
+        # Fix the arbitrary sign of a component: its largest entry is positive.
         largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
         axes = axes * torch.where(largest < 0, -1.0, 1.0)
         values = ((embedding - mean) @ axes).numpy()
@@ -132,7 +116,7 @@ class PrincipalColours(nn.Module):
         self.variance: list[float] = (spread[:3] ** 2 / (spread**2).sum()).tolist()
         for name, value in (('mean', mean), ('axes', axes), ('low', low)):
             self.register_buffer(name, value.float())
-        # What does not vary is dark, not infinite.
+        # A constant component is 0, not infinite.
         self.register_buffer('high', torch.where(high > low, high, low + 1).float())
 
     @classmethod
@@ -146,16 +130,16 @@ class PrincipalColours(nn.Module):
         precision: Precision = 'float32',
         batch_size: int = 8192,
     ) -> Self:
-        """Fit components on points of an area, equally dense on the Earth everywhere.
+        """Fit components on points that are spread evenly over an area.
 
-        They depend on the area and not on the pixels, so that maps of one area have the
-        same colours at any resolution.
+        They depend on the area and not on the pixels: maps of one area have the same
+        colours at any resolution.
 
         Args:
             encoder: A location encoder.
             grid: The grid over the area.
-            is_wanted: Tells which points count, such as those on land.
-            device: Where to compute.
+            is_wanted: Returns a mask of the points to use, such as those on land.
+            device: Device to compute on.
             precision: Type of the matrix products.
             batch_size: Number of points to embed at a time.
 
@@ -163,13 +147,13 @@ class PrincipalColours(nn.Module):
             The colours.
 
         Raises:
-            ValueError: If hardly any points of the area count.
+            ValueError: If too few points of the area are left to fit on.
         """
         points = _sample(grid, is_wanted)
         if len(points) < MIN_SAMPLE:
             raise ValueError(
-                f'Of the area {grid.area} only {len(points)} points of a sample are on '
-                'the map, too few to fit colours on. Take a larger area.'
+                f'Colours need {MIN_SAMPLE} points, but only {len(points)} points of the '
+                f'area {grid.area} are on the map. Take a larger area.'
             )
         embedding = embed_points(
             encoder,
@@ -183,7 +167,7 @@ class PrincipalColours(nn.Module):
 
     @property
     def bands(self) -> list[Band]:
-        """What the outputs mean."""
+        """Name, unit and kind of each output."""
         return [
             Band(f'principal component {i}, {share:.0%} of variance', kind='colour')
             for i, share in enumerate(self.variance, start=1)
@@ -211,7 +195,7 @@ def _sample(
     west, south, east, north = grid.area
     low, high = np.sin(np.deg2rad([south, north]))
     parts: list[NDArray[np.float64]] = []
-    # Most of an area is on its grid; islands in an ocean may need many draws.
+    # Small islands in an ocean need many draws.
     for _ in range(50):
         lat = np.rad2deg(np.arcsin(rng.uniform(low, high, SAMPLE_SIZE)))
         points = np.column_stack((rng.uniform(west, east, SAMPLE_SIZE), lat))

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps of what an encoder, or any function of points, says about an area."""
+"""Maps of an encoder, of a trained task, or of any function of points."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from ..embed.points import Precision, embed_points
+from ..evaluate.benchmark.encoders import check_embeds
 from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import BLOCK, Band, open_geotiff
 from ..layers import get_layer
 from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder, load_encoder
+from ..plot.maps import save_figure
 from ..utils.devices import Device
 from ..utils.files import check_writable
 from ..utils.hashing import hash_state
@@ -35,7 +37,7 @@ type PointFunction = Callable[[Tensor], Tensor | ArrayLike]
 
 def _on_land() -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
     land = get_layer('land')
-    # Says what to install, before any work is done, if the mask is not there.
+    # Raises before any work is done if the mask is not installed.
     land.source.paths()
     return lambda points: land(points) == 1
 
@@ -53,10 +55,9 @@ def map_values(
 ) -> Path:
     """Map any function of points, such as the predictions of a trained model.
 
-    Writes a cloud-optimised GeoTIFF file, block by block, so memory does not grow with
-    the map. A pixel has the value at its centre; one that is not on Earth, or not on
-    land if only land is asked for, has NaN. The file appears when it is complete, and
-    not at all if anything fails before.
+    Writes a cloud-optimised GeoTIFF file block by block, so memory does not grow with
+    the map. A pixel has the value at its centre, or NaN if it is off the Earth or, with
+    *land_only*, at sea. The file appears only when it is complete.
 
     Args:
         function: Takes points of shape ``(N, 2)`` as ``(longitude, latitude)`` in
@@ -64,10 +65,10 @@ def map_values(
             for a single band.
         output: GeoTIFF file to write, ending in .tif or .tiff.
         grid: Its pixels.
-        bands: What the function returns.
+        bands: Name, unit and kind of each output of the function.
         land_only: Leave out the sea; needs the extra ``cities`` or ``layers``.
-        batch_size: Most points to call the function with at a time.
-        tags: What made the map; kept in its metadata beside date and version.
+        batch_size: Maximum number of points in a call of the function.
+        tags: Origin of the map, for its metadata, besides date and version.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
@@ -75,12 +76,12 @@ def map_values(
 
     Raises:
         OSError: If the output cannot be written.
-        ValueError: If the function does not return a value a band for each point.
+        ValueError: If the function does not return one value per point and band.
     """
     output = Path(output)
     _check_output(output)
     if batch_size < 1:
-        raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
+        raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
     if not bands:
         raise ValueError('A map needs at least one band.')
     is_wanted = _on_land() if land_only else None
@@ -94,7 +95,7 @@ def map_values(
             total=grid.width * grid.height,
             unit='pixel',
             unit_scale=True,
-            # tqdm takes None for: show on a terminal only.
+            # None shows the bar on a terminal only.
             disable=None if progress is None else not progress,
         ) as bar,
         open_geotiff(output, grid, bands, about) as writer,
@@ -130,8 +131,8 @@ def _call(
         values = values[:, None]
     if values.shape != (len(points), num_bands):
         raise ValueError(
-            f'For {len(points)} points and {num_bands} bands the function must return '
-            f'shape {(len(points), num_bands)}, not {tuple(values.shape)}.'
+            f'The function must return shape {(len(points), num_bands)} for '
+            f'{len(points)} points and {num_bands} bands, got {tuple(values.shape)}.'
         )
     update(len(points))
     return values.numpy()
@@ -139,30 +140,8 @@ def _call(
 
 def _check_output(output: Path) -> None:
     if output.suffix.lower() not in ('.tif', '.tiff'):
-        raise ValueError(f'The map is a GeoTIFF: {output} must end in .tif or .tiff.')
+        raise ValueError(f'{output} must end in .tif or .tiff; the map is a GeoTIFF.')
     check_writable(output)
-
-
-def _load(
-    model: str, weights: str | None, truncate_dim: int | None, download: bool
-) -> tuple[nn.Module, dict[str, str]]:
-    """Load an encoder, and describe it for the tags of the map."""
-    name = find_encoder(model, weights)
-    encoder = load_encoder(name, truncate_dim=truncate_dim, download=download)
-    about = {'encoder': name.model, 'weights': name.weights_name}
-    if isinstance(name.weights, Path):
-        about['weights_sha256'] = hash_state(encoder.state_dict())
-    return encoder, about
-
-
-def _check_embeds(model: nn.Module, name: str) -> None:
-    """Check that a registered model is a location encoder, by embedding a point."""
-    try:
-        embed_points(model, [[0.0, 0.0]], device='cpu', progress=False)
-    except (IndexError, RuntimeError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f'{name} is no location encoder: it cannot embed a point ({error}).'
-        ) from error
 
 
 def map_encoder(
@@ -185,7 +164,7 @@ def map_encoder(
     download: bool = False,
     progress: bool | None = None,
 ) -> 'MapReport':
-    """Map what an encoder says, or a trained task predicts, about an area.
+    """Map an encoder or the predictions of a trained task over an area.
 
     Writes a cloud-optimised GeoTIFF file of any size, and a figure of it.
 
@@ -196,34 +175,34 @@ def map_encoder(
         weights: Name of its weights, a safetensors file of this package, or None for
             random weights.
         truncate_dim: Number of principal components of the embedding to map.
-        checkpoint: Checkpoint of LocationRegression or LocationClassification, whose
-            predictions are mapped instead: each target with the bounds of its
-            interval, if it has one, or the likeliest class.
+        checkpoint: Checkpoint of LocationRegression or LocationClassification whose
+            predictions are mapped instead: each target, with the bounds of its
+            interval if it has one, or the likeliest class.
         concept: Names or ids of concepts, one for each band. By default, the first
             three principal components of the embedding, as colours.
         calibrated: Map probabilities of classes, and quantities in their units, instead
             of standardised scores.
         bounds: West, south, east and north of the area in degrees; it crosses the
-            antimeridian if west > east. By default, the area that the CRS is for.
+            antimeridian if west > east. By default, the area of use of the CRS.
         crs: Coordinate reference system of the map, such as EPSG:6933.
         resolution: Size of a pixel in units of the CRS.
-        width: Number of columns instead; if neither is given, there are 720 pixels
-            along the longer side.
+        width: Number of columns, instead of a resolution. Without both, the longer side
+            has 720 pixels.
         land_only: Leave out the sea.
-        png: Write a figure beside the map.
-        precision: Type of the matrix products. Faster and less exact in bfloat16.
-        device: Where to compute. By default, on a GPU if there is one.
-        batch_size: Number of points to compute at a time.
+        png: Write a figure next to the map.
+        precision: Type of the matrix products. bfloat16 is faster and less exact.
+        device: Device to compute on. By default, a GPU if there is one.
+        batch_size: Number of points per batch.
         download: Download the weights if they are not on this machine.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
-        What was done.
+        The report.
 
     Raises:
         OSError: If the output cannot be written.
         ValueError: If there is no such encoder, weights, concept, area or CRS, or the
-            checkpoint needs more than points; the message says which.
+            checkpoint needs more than points.
     """
     start = time.perf_counter()
     output = Path(output)
@@ -239,19 +218,20 @@ def map_encoder(
     }
     mapped: ConceptScores | PrincipalColours | Predictions
     if checkpoint is not None:
-        if (
-            (model, weights) != (DEFAULT_MODEL, DEFAULT_WEIGHTS)
-            or concept
-            or not calibrated
-        ):
+        chosen = model, weights, truncate_dim, tuple(concept), calibrated
+        if chosen != (DEFAULT_MODEL, DEFAULT_WEIGHTS, None, (), True):
             raise ValueError(
-                'Predictions of a checkpoint= are mapped as they are: omit model=, '
-                'weights= and concept=, and standardised scores.'
+                'checkpoint= maps its predictions: leave out model=, weights=, '
+                'truncate_dim=, concept= and calibrated=.'
             )
         mapped, about = load_predictions(Path(checkpoint))
     else:
-        encoder, about = _load(model, weights, truncate_dim, download)
-        _check_embeds(encoder, about['encoder'])
+        name = find_encoder(model, weights)
+        encoder = load_encoder(name, truncate_dim=truncate_dim, download=download)
+        check_embeds(encoder, name.model)
+        about = {'encoder': name.model, 'weights': name.weights_name}
+        if isinstance(name.weights, Path):
+            about['weights_sha256'] = hash_state(encoder.state_dict())
         if concept:
             mapped = ConceptScores(encoder, concept, calibrated)
             kind = 'calibrated' if calibrated else 'standardised'
@@ -271,8 +251,6 @@ def map_encoder(
         progress=progress,
     )
     if figure is not None:
-        from ..plot.maps import save_figure
-
         save_figure(output, figure)
     return MapReport(
         output, figure, grid, tuple(mapped.bands), about, time.perf_counter() - start
@@ -281,15 +259,15 @@ def map_encoder(
 
 @dataclass(frozen=True)
 class MapReport:
-    """What :func:`map_encoder` did.
+    """Report of :func:`map_encoder`.
 
     Attributes:
-        output: The map that was written.
-        figure: The figure of it, if one was asked for.
+        output: The map.
+        figure: Its figure, None without one.
         grid: Its pixels.
-        bands: What they hold.
-        about: What made them.
-        seconds: Wall-clock time of everything.
+        bands: Its bands.
+        about: Origin of the map.
+        seconds: Wall-clock time of the run.
     """
 
     output: Path
@@ -300,7 +278,7 @@ class MapReport:
     seconds: float
 
     def __str__(self) -> str:
-        """Return the report in a few lines."""
+        """Return a summary in a few lines."""
         grid, size = self.grid, self.output.stat().st_size / 1e6
         names = [with_unit(b.name, b.unit) for b in self.bands]
         if self.bands[0].kind == 'colour':

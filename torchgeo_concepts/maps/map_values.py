@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Values of maps at points, whatever holds the map."""
+"""Values at points of encoders, files, layers, functions and arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,15 +30,15 @@ SUFFIXES = ('.tif', '.tiff')
 
 @dataclass(frozen=True, eq=False)
 class MapValues:
-    """What a map says of points.
+    """Values of a map at points.
 
     Attributes:
-        name: What the map is called.
+        name: Name of the map.
         values: Values of shape ``(N,)``, NaN where unknown.
         unit: Their unit, empty for plain numbers and probabilities, None if unknown.
         is_log: Whether they are ``log10(1 + value)``.
-        title: What the map is called in a figure, the name if empty.
-        concept_id: Identifier of the concept that an encoder said, or empty.
+        title: Title in a figure, the name if empty.
+        concept_id: Identifier of the concept, for an encoder.
     """
 
     name: str
@@ -50,7 +50,7 @@ class MapValues:
 
     @property
     def is_class(self) -> bool:
-        """Whether all that is known is 0 or 1."""
+        """Whether all known values are 0 or 1."""
         known = self.values[~np.isnan(self.values)]
         return bool(np.isin(known, (0, 1)).all())
 
@@ -62,15 +62,16 @@ def predicted_values(
     band: int = 1,
     calibrated: bool = True,
 ) -> MapValues:
-    """Read a map that is to be scored.
+    """Return the values of a map to score.
 
     Args:
         predicted: An encoder with concept scores, a GeoTIFF file, a layer, a function of
             points, or values at the points.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        concept: The concept, of an encoder.
-        band: Number of the band, from 1, of a file.
-        calibrated: Probabilities and units rather than standardised scores.
+        concept: The concept, for an encoder.
+        band: Band of a file, counted from 1.
+        calibrated: Return probabilities of classes and quantities in their units, instead
+            of standardised scores.
 
     Returns:
         The values.
@@ -81,18 +82,18 @@ def predicted_values(
     """
     if isinstance(predicted, nn.Module):
         if concept is None:
-            raise ValueError('An encoder has many maps; say which with concept=.')
+            raise ValueError('An encoder has many maps; choose one with concept=.')
         scores = ConceptScores(predicted, [concept], calibrated)
-        said = embed_points(scores, points, device='cpu', progress=False)
+        found = embed_points(scores, points, device='cpu', progress=False)
         [about] = scores.bands
         unit = about.unit if calibrated else None
-        return replace(_one_each(about.name, said, points, unit), concept_id=about.id)
+        return replace(_one_each(about.name, found, points, unit), concept_id=about.id)
     if concept is not None:
-        raise ValueError('Only an encoder takes concept=; the map is none.')
+        raise ValueError('concept= needs an encoder; leave it out for any other map.')
     if isinstance(predicted, str | Path):
         predicted = _file_layer(Path(predicted), band)
     if isinstance(predicted, Layer):
-        return _of_layer(predicted, points)
+        return _layer_values(predicted, points)
     if callable(predicted):
         with torch.no_grad():
             return _one_each('prediction', predicted(points), points)
@@ -102,17 +103,17 @@ def predicted_values(
 def true_values(
     truth: Truth, points: Tensor, rule: str = '', concept_id: str = ''
 ) -> MapValues:
-    """Read a map that is taken for the truth.
+    """Return the values of the truth.
 
     Args:
-        truth: A layer or its name, a GeoTIFF file, what grounds a concept, or values at
-            the points. None for what grounds the concept.
+        truth: A layer or its name, a GeoTIFF file, a grounding, or values at the points.
+            By default, the grounding of the concept.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         rule: Turns values of a layer into labels, such as ``'is forest'``.
-        concept_id: Identifier of the concept, if truth is None.
+        concept_id: Identifier of the concept, if *truth* is None.
 
     Returns:
-        The values: 1 where a class holds and 0 where not, or a quantity.
+        The values: 1 for the class and 0 otherwise, or a quantity.
 
     Raises:
         ValueError: If there is no such layer, file or rule, or not one value for each
@@ -131,13 +132,13 @@ def true_values(
             truth = Grounding(truth.name, (condition,), by_name, unit)
         elif truth.classes is not None:
             raise ValueError(
-                f'Layer {truth.name!r} has classes; say which with rule=, such as '
+                f'Layer {truth.name!r} has classes; choose some with rule=, such as '
                 f"rule='is {list(truth.classes.values())[-1]}'."
             )
         else:
-            return _of_layer(truth, points)
+            return _layer_values(truth, points)
     elif rule:
-        raise ValueError('rule= is for layers and files.')
+        raise ValueError('rule= needs a layer or a file as truth.')
     if isinstance(truth, Grounding):
         labels = truth(points)
         unit = truth.unit.removeprefix('1')
@@ -149,13 +150,11 @@ def true_values(
 
 def _grounding_of(concept_id: str) -> Grounding:
     if not concept_id:
-        raise ValueError('Say what is true with truth=: a layer, a file or values.')
+        raise ValueError('Give truth=, a layer, a file or values.')
     for grounding in read_groundings({name: get_layer(name) for name in LAYERS}):
         if grounding.concept == concept_id:
             return grounding
-    raise ValueError(
-        f'No layer grounds the concept {concept_id!r}. Say what is true with truth=.'
-    )
+    raise ValueError(f'No layer grounds the concept {concept_id!r}. Give truth=.')
 
 
 def _file_layer(path: Path, band: int) -> FileLayer:
@@ -164,14 +163,14 @@ def _file_layer(path: Path, band: int) -> FileLayer:
             bands = read_bands(file)
     except RasterioError as error:
         raise ValueError(f'{path} cannot be read as a raster: {error}') from error
-    # FileLayer says which bands there are.
+    # FileLayer raises if there is no such band.
     about = bands[band - 1] if 1 <= band <= len(bands) else Band(path.stem)
     classes = dict(enumerate(about.classes)) or None
     unit = '' if classes else about.unit or '1'
     return FileLayer(path, about.name, unit=unit, classes=classes, band=band)
 
 
-def _of_layer(layer: Layer, points: Tensor) -> MapValues:
+def _layer_values(layer: Layer, points: Tensor) -> MapValues:
     if layer.classes is not None:
         raise ValueError(
             f'Layer {layer.name!r} has classes and cannot be scored as a quantity.'
@@ -187,7 +186,7 @@ def _one_each(
         array = array[:, 0]
     if array.shape != (len(points),):
         raise ValueError(
-            f'{len(points)} points need {len(points)} values, not an array of shape '
+            f'Expected {len(points)} values, one for each point, got an array of shape '
             f'{array.shape}.'
         )
     if np.isinf(array).any():

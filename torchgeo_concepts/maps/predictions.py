@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Predictions of trained tasks, as bands of a map."""
+"""Predictions of trained tasks as bands of a map."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ..io.geotiff import Band
+from ..tasks import LocationClassification, LocationRegression
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 
-# What regression says of a target beside its prediction.
+# Outputs of regression besides the prediction, and their names.
 BOUNDS = {'lower': 'lower bound', 'upper': 'upper bound'}
 
 
 class Predictions(nn.Module):
-    """What a task predicts at points."""
+    """Predictions of a task at points."""
 
     def __init__(self, task: Any) -> None:
         """Initialize a new Predictions instance.
@@ -35,10 +36,9 @@ class Predictions(nn.Module):
 
     @property
     def bands(self) -> list[Band]:
-        """What the outputs mean."""
-        classes: tuple[str, ...] = getattr(self.task, 'classes', ())
-        if classes:
-            return [Band('class', kind='class', classes=classes)]
+        """Name, unit and kind of each output."""
+        if isinstance(self.task, LocationClassification):
+            return [Band('class', kind='class', classes=self.task.classes)]
         return [
             Band(f'{name}, {BOUNDS[key]}' if key in BOUNDS else name, unit)
             for name, unit in zip(self.task.target_names, self.task.units, strict=True)
@@ -61,35 +61,34 @@ class Predictions(nn.Module):
 
 
 def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
-    """Load the task of a checkpoint, and say which it is.
+    """Load the task of a checkpoint, and describe it.
 
     Args:
         path: A checkpoint of LocationRegression or LocationClassification.
 
     Returns:
-        Its predictions, and what the metadata of a map say of it.
+        Its predictions, and its description for the metadata of a map.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds something else, or a task that needs more than points.
+        ValueError: If it is not such a checkpoint, or its task needs more than points.
     """
-    from ..tasks import LocationClassification, LocationRegression
-
     saved = _read(path)
     location = saved.get('location')
     if location is None:
         raise ValueError(
-            f'{path} is no checkpoint of LocationRegression or LocationClassification.'
+            f'{path} is not a checkpoint of LocationRegression or LocationClassification.'
         )
     extra = ', '.join(map(repr, location['extra_names']))
     if extra:
         raise ValueError(
-            f'The model of {path} needs the columns {extra} besides points, and a map '
-            'has none.'
+            f'The model of {path} needs the columns {extra} besides points, which a '
+            'map does not have.'
         )
     if saved['hyper_parameters']['image_model'] is not None:
         raise ValueError(
-            f'The model of {path} needs images besides points, and a map has none.'
+            f'The model of {path} needs images besides points, which a map does not '
+            'have.'
         )
     kind = (
         LocationClassification
@@ -107,7 +106,7 @@ def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise FileNotFoundError(f'There is no checkpoint {path}.')
+        raise FileNotFoundError(f'No checkpoint {path}.')
     try:
         saved: Any = torch.load(path, map_location='cpu', weights_only=True)
     except (EOFError, RuntimeError, UnpicklingError) as error:

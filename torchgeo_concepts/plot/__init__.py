@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Figures that several rooms draw."""
+"""Maps of rasters and points, shared by the other folders."""
 
 from .maps import plot_map, save_figure
 from .splits import plot_split

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Figures of maps."""
+"""Figures of GeoTIFF maps."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Pixels that a figure reads of a map along its longer side, and those of its coastline.
+# Maximum number of pixels along the longer side of a map, and of its coastline.
 MOST_PIXELS, COAST_PIXELS = 1600, 1440
 
-# Inches of the longer side of a map, alone or beside others, and room for bars and axes.
+# Inches of the longer side of a map, alone or beside others, and margin for bars and axes.
 LONGER_SIDE, SIDE_OF_MANY, MARGIN = 8.0, 4.5, 1.6
 
-# Bands that fit on a figure.
+# Maximum number of bands of a figure.
 MOST_BANDS = 12
 
-# Percentiles of a quantity between which its colours change.
+# Percentiles of a quantity at the ends of its colours.
 CLIP = (1.0, 99.0)
 
-# Colours of classes that people with any colour vision tell apart: Okabe and Ito (2008),
+# Colours of classes, distinct with any colour vision: Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/
 CLASS_COLOURS = (
     '#e69f00',
@@ -47,22 +47,22 @@ CLASS_COLOURS = (
     '#cc79a7',
     '#7f7f7f',
 )
-# Beyond these, the same colours mixed with half of white, then with half of black.
+# Further classes get the same colours mixed with white, then with black.
 MIXED_WITH = (None, 1.0, 0.0)
 
-# Colour of what is off the Earth or left out; colours and widths of the coastline.
+# Colour of missing pixels; colours and widths of the coastline.
 NO_DATA = '0.93'
 COAST: tuple[tuple[Any, float], ...] = (((1, 1, 1, 0.5), 1.0), ('0.2', 0.4))
 
 
 def save_figure(path: Path | str, figure: Path | str, dpi: int = 150) -> None:
-    """Write a figure of a map.
+    """Write a figure of a map as PNG.
 
     Args:
         path: A GeoTIFF file, such as one that
             :func:`~torchgeo_concepts.maps.encoder_maps.map_values` wrote.
         figure: PNG file to write.
-        dpi: Pixels of the figure to an inch.
+        dpi: Pixels per inch.
     """
     from matplotlib import pyplot as plt
 
@@ -75,9 +75,9 @@ def save_figure(path: Path | str, figure: Path | str, dpi: int = 150) -> None:
 
 
 def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
-    """Draw a map with its names, units and, if the land mask is installed, the coast.
+    """Draw a map with names and units, and with the coast if the land mask is installed.
 
-    Large maps are read in the resolution that the figure has, from their overviews.
+    Large maps are read at the resolution of the figure, from their overviews.
 
     Args:
         path: A GeoTIFF file, such as one that
@@ -108,7 +108,7 @@ def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
 
 
 def draw_map(axes: 'Axes', path: Path | str, number: int = 1) -> None:
-    """Draw a band of a map on axes of a figure of your own, with legend and coast.
+    """Draw a band of a map on given axes, with legend and coast.
 
     Args:
         axes: The axes.
@@ -126,7 +126,7 @@ def draw_map(axes: 'Axes', path: Path | str, number: int = 1) -> None:
 def _read(
     path: Path | str,
 ) -> tuple[NDArray[Any], Sequence[Band], RasterGrid, dict[str, str]]:
-    """Read the first bands of a file as finely as a figure shows them."""
+    """Read the first bands of a file at the resolution of a figure."""
     with rasterio.open(path) as dataset:
         bands, grid = read_bands(dataset), _grid_of(dataset)
         number = min(len(bands), MOST_BANDS)
@@ -147,7 +147,7 @@ def _grid_of(dataset: Any) -> RasterGrid:
 
 
 def _credit(tags: dict[str, str], hidden: int) -> str:
-    """Say what made a map, and what of it is not on the figure."""
+    """Return the origin of a map, and the number of bands that are not shown."""
     keys = ('encoder', 'weights', 'task', 'checkpoint')
     parts = [tags[key] for key in keys if key in tags]
     if hidden:
@@ -160,13 +160,13 @@ def _panels(grid: RasterGrid, number: int) -> tuple['Figure', Sequence['Axes']]:
 
     west, south, east, north = grid.extent
     ratio = _stretch(grid) * (north - south) / (east - west)
-    # A grid of panels that is about as high as it is wide.
+    # The grid of panels is about as high as it is wide.
     columns = min(number, int(np.ceil(np.sqrt(number * min(max(ratio, 0.3), 3)))))
     rows = -(-number // columns)
     longer = LONGER_SIDE if number == 1 else SIDE_OF_MANY
     wide, high = longer / max(1.0, ratio), longer * min(1.0, ratio)
     size = columns * (max(wide, 2.0) + MARGIN), rows * (max(high, 1.5) + 1)
-    # The layout that brings panels of a fixed aspect together.
+    # This layout leaves no gaps between panels of a fixed aspect.
     figure, panels = plt.subplots(
         rows, columns, figsize=size, squeeze=False, layout='compressed'
     )
@@ -177,11 +177,11 @@ def _panels(grid: RasterGrid, number: int) -> tuple['Figure', Sequence['Axes']]:
 
 
 def _stretch(grid: RasterGrid) -> float:
-    """Return how much longer a unit is upwards than to the side."""
+    """Return the ratio of the vertical to the horizontal scale."""
     if grid.crs.is_projected:
         return 1.0
     _, south, _, north = grid.extent
-    # Degrees of longitude are as long as they are in the middle of the map.
+    # Degrees of longitude have their length in the middle of the map.
     return float(1 / max(0.2, np.cos(np.deg2rad((south + north) / 2))))
 
 
@@ -217,7 +217,7 @@ def _set_degrees(panel: 'Axes') -> None:
         (panel.xaxis, 8, panel.get_xlim()),
         (panel.yaxis, 6, panel.get_ylim()),
     ):
-        # Large areas have steps of 10, 15, 30, 45 degrees, as people count them.
+        # Large areas have steps of 10, 15, 30 or 45 degrees.
         is_large = limits[1] - limits[0] > 60
         steps = [1, 1.5, 3, 4.5, 9, 10] if is_large else [1, 2, 5, 10]
         axis.set_major_locator(MaxNLocator(bins, steps=steps))
@@ -250,7 +250,7 @@ def _degrees(value: float, side: str) -> str:
 def _coastline(
     grid: RasterGrid,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]] | None:
-    """Look up where land is, NaN off the Earth, on a grid that shows it in detail."""
+    """Return x, y and a mask of land, NaN off the Earth, None without a coast."""
     land = get_layer('land')
     if not land.is_installed:
         return None
@@ -276,14 +276,21 @@ def _draw_coast(
 ) -> None:
     if line is None:
         return
-    # A dark line within a light one shows on dark and on light colours.
+    # A dark line within a light one is visible on any colour.
     for colour, width in COAST:
         panel.contour(*line, [0.5], colors=colour, linewidths=width)
 
 
-def _image_extent(grid: RasterGrid) -> tuple[float, float, float, float]:
+def _draw_image(panel: 'Axes', image: Any, grid: RasterGrid, **options: Any) -> Any:
     west, south, east, north = grid.extent
-    return west, east, south, north
+    return panel.imshow(
+        image,
+        extent=(west, east, south, north),
+        aspect=_stretch(grid),
+        interpolation='nearest',
+        zorder=0,
+        **options,
+    )
 
 
 def _draw_colours(
@@ -294,21 +301,11 @@ def _draw_colours(
     known = np.isfinite(values).all(axis=0)
     colours = np.where(known, np.clip(values, 0, 1), 0)
     image = np.concatenate((colours, known[None])).transpose(1, 2, 0)
-    panel.imshow(
-        image,
-        extent=_image_extent(grid),
-        aspect=_stretch(grid),
-        interpolation='nearest',
-        zorder=0,
-    )
+    _draw_image(panel, image, grid)
+    names = {'red': '#ff0000', 'green': '#00ff00', 'blue': '#0000ff'}
     patches = [
         Patch(color=colour, label=f'{name}: {band.name}')
-        for name, colour, band in zip(
-            ('red', 'green', 'blue'),
-            ('#ff0000', '#00ff00', '#0000ff'),
-            bands,
-            strict=True,
-        )
+        for (name, colour), band in zip(names.items(), bands, strict=True)
     ]
     _legend(panel, patches, 1)
 
@@ -331,27 +328,14 @@ def _draw_band(
         _draw_classes(panel, values, band, grid)
         return
     limits, colours, label = SCALES.get(band.kind, _quantity)(values, band)
-    drawn = panel.imshow(
-        np.ma.masked_invalid(values),
-        extent=_image_extent(grid),
-        aspect=_stretch(grid),
-        cmap=colours,
-        vmin=limits[0],
-        vmax=limits[1],
-        interpolation='nearest',
-        zorder=0,
+    image = np.ma.masked_invalid(values)
+    drawn = _draw_image(
+        panel, image, grid, cmap=colours, vmin=limits[0], vmax=limits[1]
     )
     known = values[np.isfinite(values)]
-    below = bool(len(known)) and bool(known.min() < limits[0])
-    above = bool(len(known)) and bool(known.max() > limits[1])
-    extend = {(True, True): 'both', (True, False): 'min', (False, True): 'max'}
-    bar = panel.figure.colorbar(
-        drawn,
-        ax=panel,
-        extend=extend.get((below, above), 'neither'),
-        shrink=0.8,
-        pad=0.02,
-    )
+    below, above = (known < limits[0]).any(), (known > limits[1]).any()
+    extend = ('neither', 'min', 'max', 'both')[below + 2 * above]
+    bar = panel.figure.colorbar(drawn, ax=panel, extend=extend, shrink=0.8, pad=0.02)
     bar.set_label(label, fontsize=8)
 
 
@@ -364,16 +348,8 @@ def _draw_classes(
     number = len(band.classes) or int(np.nanmax(values, initial=0)) + 1
     names = band.classes or tuple(f'class {code}' for code in range(number))
     colours = _class_colours(number)
-    panel.imshow(
-        np.ma.masked_invalid(values),
-        extent=_image_extent(grid),
-        aspect=_stretch(grid),
-        cmap=ListedColormap(colours),
-        vmin=-0.5,
-        vmax=number - 0.5,
-        interpolation='nearest',
-        zorder=0,
-    )
+    image, cmap = np.ma.masked_invalid(values), ListedColormap(colours)
+    _draw_image(panel, image, grid, cmap=cmap, vmin=-0.5, vmax=number - 0.5)
     present = np.unique(values[np.isfinite(values)]).astype(int)
     patches = [
         Patch(color=colours[code], label=names[code])
@@ -417,7 +393,7 @@ def _quantity(values: NDArray[Any], band: Band) -> Scale:
     return (float(low), float(high)), 'viridis', label
 
 
-# How values of a kind become colours; those of any other are quantities.
+# Colour scales of the kinds of bands; all others are quantities.
 SCALES: dict[str, Callable[[NDArray[Any], Band], Scale]] = {
     'probability': _probability,
     'score': _score,

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps that points are drawn on."""
+"""Empty maps with a coastline, to draw points on."""
 
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Room around the points, in parts of their extent and at least so many degrees.
+# Margin around the points as a share of their extent, and its minimum in degrees.
 MARGIN, MIN_MARGIN = 0.05, 1.0
 
-# Cells along the longer side of the grid that the coastline is drawn from.
+# Cells along the longer side of the grid that the coastline comes from.
 COAST_CELLS = 720
 
 
 def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
-    """Make a map of longitude and latitude that has room for points.
+    """Make an empty map of longitude and latitude around points.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -42,17 +42,17 @@ def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
     axes.set_ylim(south, north)
     axes.set_xlabel('longitude [°]')
     axes.set_ylabel('latitude [°]')
-    # Degrees of longitude are as long as they are in the middle of the map.
+    # Degrees of longitude have their length in the middle of the map.
     axes.set_aspect(1 / max(0.2, np.cos(np.deg2rad((south + north) / 2))))
     draw_coast(axes)
     return figure, axes
 
 
 def draw_coast(axes: 'Axes') -> None:
-    """Draw the coastline in a map of longitudes and latitudes, if it is installed.
+    """Draw the coastline on a map, if global-land-mask is installed.
 
     Args:
-        axes: The map; longitudes may go on beyond 180.
+        axes: The map, in degrees; longitudes may continue beyond 180.
     """
     land = get_layer('land')
     if not land.is_installed:
@@ -68,5 +68,5 @@ def draw_coast(axes: 'Axes') -> None:
 
 
 def point_size(number: int) -> float:
-    """Return the area of a dot, in points², at which so many can be told apart."""
+    """Return the area of a dot in points² at which *number* dots stay distinct."""
     return float(np.clip(20_000 / max(number, 1), 0.5, 20))

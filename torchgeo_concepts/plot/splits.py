@@ -24,13 +24,13 @@ def plot_split(points: Tensor, split: Split) -> 'Figure':
         split: The split.
 
     Returns:
-        The figure. Points that are left out are grey.
+        The figure. Points outside all parts are grey.
     """
     figure, axes = point_map(points)
     lonlat = points.detach().cpu().numpy()
-    used = np.concatenate([getattr(split, part.name) for part in fields(split)])
-    left_out = np.setdiff1d(np.arange(len(points)), used)
     parts = {part.name: getattr(split, part.name) for part in fields(split)}
+    used = np.concatenate(list(parts.values()))
+    left_out = np.setdiff1d(np.arange(len(points)), used)
     for (name, rows), colour in zip(
         {'left out': left_out, **parts}.items(),
         ('0.75', 'tab:blue', 'tab:orange', 'tab:red'),
