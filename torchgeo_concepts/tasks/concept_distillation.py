@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 from torchmetrics import MeanMetric
+from torchmetrics.functional import r2_score
 from torchmetrics.functional.classification import binary_auroc
 
 from ..concepts.bank import ConceptBank
@@ -46,8 +47,7 @@ def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
         if is_class[concept]:
             quality[concept] = binary_auroc(score, label.long())
         else:
-            variance = (label - label.mean()).square().mean()
-            quality[concept] = 1 - (label - score).square().mean() / variance
+            quality[concept] = r2_score(score.double(), label.double())
     return quality
 
 
