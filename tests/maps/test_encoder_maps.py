@@ -401,13 +401,16 @@ class TestCommand:
         [
             (['--concept', 'mangrov', '--weights', 'EARTH'], "Did you mean 'mangrove'"),
             (
-                ['--concept', 'mangrove', '--model', 'geoclip_location'],
+                '--model geoclip_location --weights MP16 --concept mangrove'.split(),
                 'GeoCLIPLocation has no concept scores',
             ),
             (['--model', 'geoclip_lokation'], "Did you mean 'geoclip_location'"),
-            (['--model', 'geoclip_image_mlp'], 'is not a location encoder'),
-            (['--model', 'concept_geoclip', '--weights', 'EARTH'], 'omit --model'),
-            (['--weights', 'none.safetensors'], 'There are no weights'),
+            (['--model', 'resnet18', '--weights', 'null'], 'is not a location encoder'),
+            (
+                ['--model', 'concept_geoclip', '--weights', 'EARTH'],
+                'holds concept_earth',
+            ),
+            (['--weights', 'none.safetensors'], 'No file none.safetensors'),
             (['--bounds', '0', '10', '1', '5'], 'south must be less than north'),
             (['--crs', 'EPSG:nil'], 'no coordinate reference system'),
             (['--width', '3', '--resolution', '1'], 'Give --resolution or --width'),
@@ -433,10 +436,10 @@ class TestCommand:
     def test_files_that_hold_something_else(self, out: Path, tmp_path: Path) -> None:
         path = tmp_path / 'other.safetensors'
         save_file({'a': torch.zeros(1)}, path)
-        with pytest.raises(ValueError, match='says of no model'):
+        with pytest.raises(ValueError, match='does not name its model'):
             map_encoder(out, weights=str(path))
         path.write_text('no weights at all')
-        with pytest.raises(ValueError, match='cannot be read as safetensors'):
+        with pytest.raises(ValueError, match='Cannot read .* as safetensors'):
             map_encoder(out, weights=str(path))
 
     def test_a_progress_bar_counts_all_pixels(
@@ -539,7 +542,7 @@ class TestCheckpoint:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'model': 'concept_earth'}, 'checkpoint= maps its predictions'),
+            ({'model': 'geoclip_location'}, 'checkpoint= maps its predictions'),
             ({'weights': 'HELD_OUT'}, 'checkpoint= maps its predictions'),
             ({'concept': ['cropland']}, 'checkpoint= maps its predictions'),
             ({'truncate_dim': 8}, 'checkpoint= maps its predictions'),
