@@ -6,7 +6,7 @@
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,16 @@ from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path
 
 from ..io.columns import Task
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from .point_table import PointTable
 from .target_transforms import TargetTransformName
 
 REPOSITORY = 'taylor-geospatial/coordbench'
 
-# Columns that every table has and that are never targets.
+# Columns of all tables, which are never targets.
 METADATA = ('lon', 'lat', 'timestamp', 'timestamp_end', 'split', 'id')
 
-PDFM_METADATA = (
+PDFM_METADATA = [
     'place',
     'county',
     'state',
@@ -33,39 +33,38 @@ PDFM_METADATA = (
     'imputation_split',
     'superresolution_split',
     'extrapolation_split',
-)
+]
 
-# Labels with more integers than that are quantities.
+# Integer labels with more values than this are quantities.
 MAX_CLASSES = 100
 
 
 @dataclass(frozen=True)
 class _Benchmark:
-    """Where a benchmark has its targets, and how its own loader reads them.
+    """Table and targets of a benchmark, and the rows that the suite's loader keeps.
 
     Attributes:
         config: Folder of the table.
-        targets: Names of the columns. None of them means all that are no metadata.
-        task: What they are for; None to tell it by the labels.
-        drop: A value of each of these columns that stands for none, whose rows go.
-        keep: The only value of each of these columns whose rows stay.
-        pool: Config whose random sample has the ids of the rows that stay.
-        is_log: Whether the loader takes the logarithm of one more.
+        targets: Names of the columns. If empty, they are found by the suite's rules.
+        task: Type of the task. If None, it is inferred from the labels.
+        drop: Rows with this value in this column are dropped.
+        keep: Only rows with this value in this column are kept.
+        pool: Only rows whose id is in the random sample of this config are kept.
+        is_log: Predict ``log(1 + value)``.
     """
 
     config: str
     targets: tuple[str, ...] = ()
     task: Task | None = 'regression'
-    drop: tuple[tuple[str, float], ...] = ()
-    keep: tuple[tuple[str, float], ...] = ()
+    drop: tuple[str, float] | None = None
+    keep: tuple[str, float] | None = None
     pool: str = ''
     is_log: bool = False
 
 
-_ECOREGION_OCEAN = (('ecoregion_class_index', -1),)
-_SAMPLE = (('random_sample', 1),)
+_ECOREGION_OCEAN = ('ecoregion_class_index', -1)
 
-_LAND_COVER = (
+_LAND_COVER = [
     'water',
     'trees',
     'grass',
@@ -75,7 +74,7 @@ _LAND_COVER = (
     'built',
     'bare',
     'snow_and_ice',
-)
+]
 
 _SUSTAINBENCH = {
     'asset': 'asset_index',
@@ -101,7 +100,7 @@ _PLACES = {
     'high_chol': 'highchol',
 }
 
-_USAVARS = (
+_USAVARS = [
     'treecover',
     'elevation',
     'population',
@@ -109,11 +108,11 @@ _USAVARS = (
     'income',
     'roads',
     'housing',
-)
+]
 _USAVARS_LOG = ('population', 'nightlights', 'income', 'housing')
 _USAVARS_NO_DATA = -999.0
 
-_DEEPMIND = (
+_DEEPMIND = [
     'africa_crop_mask',
     'aster_ged',
     'canada_crops_coarse',
@@ -129,26 +128,23 @@ _DEEPMIND = (
     'lucas_lu',
     'openet_ensemble',
     'us_trees',
-)
+]
+
+
+def _classes(config: str, *targets: str, **options: Any) -> _Benchmark:
+    return _Benchmark(config, targets, 'classification', **options)
+
 
 _BENCHMARKS = {
     'pdfm-conus27': _Benchmark('pdfm_conus27'),
     'satclip-air-temp': _Benchmark('air_temp', ('meanT',)),
     'california-housing': _Benchmark('california_housing', ('MedHouseVal',)),
-    'satclip-country': _Benchmark(
-        'satclip_country', ('country',), 'classification', drop=(('country', 0),)
+    'satclip-country': _classes('satclip_country', 'country', drop=('country', 0)),
+    'satclip-ecoregion': _classes(
+        'satclip_ecoregion', 'ecoregion_class_index', drop=_ECOREGION_OCEAN
     ),
-    'satclip-ecoregion': _Benchmark(
-        'satclip_ecoregion',
-        ('ecoregion_class_index',),
-        'classification',
-        drop=_ECOREGION_OCEAN,
-    ),
-    'satclip-biome': _Benchmark(
-        'satclip_ecoregion',
-        ('biome_class_index',),
-        'classification',
-        drop=_ECOREGION_OCEAN,
+    'satclip-biome': _classes(
+        'satclip_ecoregion', 'biome_class_index', drop=_ECOREGION_OCEAN
     ),
     'satclip-population': _Benchmark('satclip_population', ('log_population',)),
     'satclip-elevation': _Benchmark('satclip_elevation', ('elevation',)),
@@ -156,9 +152,11 @@ _BENCHMARKS = {
         f'sustainbench-{name}': _Benchmark('sustainbench', (column,))
         for name, column in _SUSTAINBENCH.items()
     },
-    'bt-cropharvest': _Benchmark('bt_cropharvest', ('label_name',), 'classification'),
+    'bt-cropharvest': _classes('bt_cropharvest', 'label_name'),
     'bt-biomass': _Benchmark('bt_biomass', ('biomass_mean',)),
-    'bt-landcover': _Benchmark('bt_landcover', _LAND_COVER, keep=_SAMPLE),
+    'bt-landcover': _Benchmark(
+        'bt_landcover', tuple(_LAND_COVER), keep=('random_sample', 1)
+    ),
     'bt-bioclim': _Benchmark(
         'bt_bioclim',
         tuple(f'bioclim_{n:02}' for n in range(1, 20)),
@@ -178,8 +176,8 @@ _BENCHMARKS = {
         f'mosaiks-{name}': _Benchmark(f'usavars_{name}', is_log=name in _USAVARS_LOG)
         for name in _USAVARS
     },
-    'country': _Benchmark('country', ('country',), 'classification'),
-    'ecoregions': _Benchmark('ecoregions', ('biome', 'ecoregion'), 'classification'),
+    'country': _classes('country', 'country'),
+    'ecoregions': _classes('ecoregions', 'biome', 'ecoregion'),
     'worldclim-bio1': _Benchmark('worldclim_bio', ('bio1',)),
     'worldclim-bio12': _Benchmark('worldclim_bio', ('bio12',)),
     'soilgrids-soc': _Benchmark('soilgrids', ('soc',)),
@@ -191,14 +189,14 @@ _BENCHMARKS = {
 class CoordBench(PointTable):
     """CoordBench dataset.
 
-    A suite of benchmarks that predict something from longitude and latitude alone, from
+    A suite of benchmarks that predict targets from longitude and latitude alone, from
     13 sources: health, income, population, climate, soil, land cover, crops, countries
     and ecoregions.
 
     Dataset features:
 
-    * 60 benchmarks on 40 tables, by the names that the leaderboard gives them, which
-      :attr:`benchmarks` lists
+    * 60 benchmarks on 40 tables, named as on the leaderboard; :attr:`benchmarks` lists
+      them
 
     Dataset format:
 
@@ -207,18 +205,18 @@ class CoordBench(PointTable):
     * each begins with the columns ``lon``, ``lat``, ``timestamp``, ``timestamp_end``,
       ``split`` and ``id``; all others are those of the source, unchanged
 
-    Rows and values are those that the suite's own loaders take:
+    Rows and values are the same as in the suite's own loaders:
 
     * ``satclip-country`` without country 0, ``satclip-ecoregion`` and ``satclip-biome``
       without ecoregion -1, which are the sea
-    * ``mosaiks-*`` without -999, and with the logarithm of one more for population,
+    * ``mosaiks-*`` without -999, and with ``log(1 + value)`` for population,
       nightlights, income and housing
     * ``sustainbench-*``, ``places-*`` and ``bt-biomass`` without rows that have no value;
       the first have an official test set in the column ``split``
-    * ``bt-landcover`` at the places of its random sample alone, and ``bt-bioclim``,
-      ``bt-population`` and ``bt-distroad`` at those of the same ids
+    * ``bt-landcover`` in its random sample only, and ``bt-bioclim``,
+      ``bt-population`` and ``bt-distroad`` at the rows with the same ids
     * ``dm-*`` as classes if labels are at most 100 different integers
-    * ``pdfm-conus27`` with all columns as targets that are no metadata, and ``mosaiks-*``
+    * ``pdfm-conus27`` with all columns that are not metadata as targets, and ``mosaiks-*``
       with the column that has the label in its name, else ``price``, else the first
 
     The tables are at https://huggingface.co/datasets/taylor-geospatial/coordbench,
@@ -226,7 +224,7 @@ class CoordBench(PointTable):
     page, and these rules in the module ``torchgeo_bench.coordbench`` of
     https://github.com/torchgeo/torchgeo-bench. The tables themselves could not be read:
     that they have these columns, and how many rows, is not verified. Licences differ by
-    table, and some do not allow to share it: the page lists them.
+    table, and some forbid redistribution; the page lists them.
 
     If you use this dataset in your research, please cite the sources of the table, which
     the page lists.
@@ -251,21 +249,17 @@ class CoordBench(PointTable):
         Args:
             root: Folder with the folder ``data``.
             benchmark: Name of the benchmark.
-            targets: Those of its targets that are wanted. By default, all of them, and
-                the first of ``'ecoregions'``, which has the classes ``'biome'`` and
-                ``'ecoregion'``.
-            target_transform: ``'benchmark'`` for what the suite's own loaders do, else as in
-                :class:`PointTable`.
+            targets: Some of its targets. By default, all of them; for ``'ecoregions'``,
+                which has the classes ``'biome'`` and ``'ecoregion'``, the first.
+            target_transform: ``'benchmark'`` for the transform of the suite's loaders,
+                else as in :class:`PointTable`.
             download: Download the table into *root* if it is missing.
 
         Raises:
             DatasetNotFoundError: If the table is neither found nor downloaded.
-            ValueError: If there is no such benchmark or target.
+            ValueError: If the benchmark or a target is unknown.
         """
-        if benchmark not in _BENCHMARKS:
-            raise ValueError(
-                f'No benchmark {benchmark!r}. {near_matches(benchmark, _BENCHMARKS)}'
-            )
+        check_known('No benchmark', benchmark, _BENCHMARKS)
         self.root = pathlib.Path(root)
         self.download = download
         self.benchmark = benchmark
@@ -300,11 +294,7 @@ class CoordBench(PointTable):
         frame = pd.read_parquet(path)
         frame.columns = [str(column).strip() for column in frame.columns]
         for column in METADATA:
-            if column not in frame:
-                raise ValueError(
-                    f'{path} has no column {column!r}. '
-                    f'{near_matches(column, frame.columns)}'
-                )
+            check_known(f'{path} has no column', column, frame)
         frame.attrs['source'] = str(path)
         return frame
 
@@ -312,16 +302,15 @@ class CoordBench(PointTable):
         self, source: _Benchmark, frame: pd.DataFrame, names: Sequence[str]
     ) -> pd.DataFrame:
         """Keep the rows that the suite's own loaders keep."""
-        for column in (*names, *(c for c, _ in (*source.drop, *source.keep))):
-            if column not in frame:
-                raise ValueError(
-                    f'{frame.attrs["source"]} has no column {column!r}. '
-                    f'{near_matches(column, frame.columns)}'
-                )
+        conditions = [pair for pair in (source.drop, source.keep) if pair is not None]
+        for column in (*names, *(column for column, _ in conditions)):
+            check_known(f'{frame.attrs["source"]} has no column', column, frame)
         kept = np.ones(len(frame), bool)
-        for column, value in source.drop:
+        if source.drop is not None:
+            column, value = source.drop
             kept &= (frame[column] != value).to_numpy()
-        for column, value in source.keep:
+        if source.keep is not None:
+            column, value = source.keep
             kept &= (frame[column] == value).to_numpy()
         if source.pool:
             pool = self._read(source.pool)
@@ -339,9 +328,9 @@ class CoordBench(PointTable):
 
 
 def _find_targets(benchmark: str, frame: pd.DataFrame) -> tuple[str, ...]:
-    """Find targets by the rules of the suite, where it has no list of them."""
+    """Find the targets of a benchmark without a list, by the rules of the suite."""
     if benchmark == 'pdfm-conus27':
-        return tuple(c for c in map(str, frame) if c not in METADATA + PDFM_METADATA)
+        return tuple(c for c in map(str, frame) if c not in (*METADATA, *PDFM_METADATA))
     label = benchmark.removeprefix('mosaiks-')
     candidates = [
         column
@@ -364,8 +353,7 @@ def _choose_targets(
         return tuple(names[:1] if task == 'classification' else names)
     chosen = (targets,) if isinstance(targets, str) else tuple(targets)
     for name in chosen:
-        if name not in names:
-            raise ValueError(f'No target {name!r}. {near_matches(name, names)}')
+        check_known('No target', name, names)
     return chosen
 
 
