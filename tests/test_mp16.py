@@ -165,7 +165,7 @@ class TestFeatures:
         assert cache('MP16', weights) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].startswith('1 images')
-        assert lines[1] == '1 could not be read, and are left out'
+        assert lines[1] == '1 could not be read and were left out'
         next((work / 'data/im2gps3k').rglob('*.jpg')).unlink()
         assert cache('Im2GPS3k', weights) == 1
         assert '1 of 2 images are not in' in capsys.readouterr().err
@@ -195,12 +195,12 @@ class TestFeatures:
     @pytest.mark.parametrize(
         ('words', 'message'),
         [
-            (['--table', 'bank.csv'], 'MP16 has a table of its own; --table'),
-            (['--fraction', '0'], 'fraction must lie above 0'),
+            (['--table', 'bank.csv'], 'MP16 has its own table. Use --table'),
+            (['--fraction', '0'], 'fraction must be above 0'),
             (['--fraction', '1.5'], 'at most at 1, not 1.5'),
             (['--tower', 'features/768'], 'features/768 has no backbone'),
             (['--root', 'nowhere'], 'nowhere'),
-            (['--image-size', '64'], 'takes no images of 64 pixels'),
+            (['--image-size', '64'], 'does not take images of 64 pixels'),
             (['--weights', 'openai'], "'openai' is no file"),
         ],
     )

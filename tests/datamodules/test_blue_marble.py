@@ -238,7 +238,9 @@ class TestBlueMarbleDataModule:
             data(root, checksum=True).prepare_data()
 
     def test_what_is_wrong_is_said(self, root: Path) -> None:
-        with pytest.raises(ValueError, match='50 points .* one batch of 51 .*Lower'):
+        with pytest.raises(
+            ValueError, match='50 training samples .* one batch of 51 .*Lower'
+        ):
             data(root, batch_size=51).setup('fit')
         with pytest.raises(ValueError, match="blocks must be .*not 'test'"):
             data(root, blocks='test')

@@ -128,7 +128,7 @@ class TestSplits:
         assert sum(map(len, (split.train, split.val, split.test))) < 200
         with pytest.raises(ValueError, match='needs a region'):
             PointTableDataModule(PointTable(frame(), 'y'), split='region')
-        with pytest.raises(ValueError, match='no other split does'):
+        with pytest.raises(ValueError, match='no other split takes it'):
             PointTableDataModule(PointTable(frame(), 'y'), region='Africa')
 
     def test_column(self) -> None:
@@ -138,7 +138,7 @@ class TestSplits:
         test = held_out(datamodule)
         assert (test.points[:, 0] > 100).all()
         assert len(test) == (dataset.points[:, 0] > 100).sum()
-        with pytest.raises(ValueError, match='made with a split_column'):
+        with pytest.raises(ValueError, match='a dataset with a split_column'):
             PointTableDataModule(PointTable(frame(), 'y'), split='column')
 
     @pytest.mark.parametrize('split', ['random', 'blocks'])
@@ -151,7 +151,7 @@ class TestSplits:
             datamodule.setup('fit')
             tested += datamodule.split.test.tolist()
         assert sorted(tested) == list(range(200))
-        with pytest.raises(ValueError, match='no fold 4 of 4'):
+        with pytest.raises(ValueError, match='folds=4 and fold=4'):
             PointTableDataModule(PointTable(frame(), 'y'), folds=4, fold=4)
         with pytest.raises(ValueError, match="'random' or 'blocks', not 'region'"):
             PointTableDataModule(
@@ -168,7 +168,7 @@ class TestSplits:
             PointTableDataModule(PointTable(frame()))
         datamodule = PointTableDataModule(dataset, fractions=(0.8, 0.2, 0.0))
         datamodule.setup('fit')
-        with pytest.raises(ValueError, match='leaves no points to test on'):
+        with pytest.raises(ValueError, match='leaves no points for test'):
             datamodule.setup('test')
 
 
@@ -260,7 +260,7 @@ class TestTraining:
         )
         datamodule.trainer = cast(Any, SimpleNamespace(world_size=3))
         with pytest.raises(
-            ValueError, match='2 points cannot be shared by 3 processes'
+            ValueError, match='3 processes need as many training points, got 2'
         ):
             datamodule.setup('fit')
 

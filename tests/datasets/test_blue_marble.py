@@ -283,7 +283,7 @@ class TestBlueMarble:
         assert dataset[0].keys() == {'image', 'point'}
         again = pickle.loads(pickle.dumps(dataset))
         assert again[3]['image'].equal(dataset[3]['image'])
-        with pytest.raises(ValueError, match='There are no concepts'):
+        with pytest.raises(ValueError, match='The dataset has no concepts'):
             _ = dataset.bank
 
     def test_the_sea_is_painted_black(self, options: dict[str, Any]) -> None:
@@ -324,11 +324,11 @@ class TestBlueMarble:
             ({'zooms': (1, 0)}, 'zooms must be positive'),
             ({'pixels_per_degree': 0}, 'pixels_per_degree must be positive'),
             ({'zoom_range': (0, 1)}, 'zoom_range must be positive'),
-            ({'map_number': -1}, 'map_number must be 0 or'),
-            ({'map_number': 9, 'concepts': False}, 'with concepts=True'),
+            ({'map_number': -1}, 'map_number must be at least 0'),
+            ({'map_number': 9, 'concepts': False}, 'and 0 without concepts'),
             ({'mislocated': -0.1}, 'mislocated must be from 0 to 1, not -0.1'),
             ({'mislocated': 1.1}, 'mislocated must be from 0 to 1, not 1.1'),
-            ({'zoom_range': (2, 1)}, 'zoom_range must begin with the least'),
+            ({'zoom_range': (2, 1)}, 'zoom_range must begin with the smaller'),
             ({'blocks': 'val'}, "blocks must be one of .*not 'val'"),
             ({'imagery': 'my'}, "No picture 'my'. Did you mean 'may'"),
         ],

@@ -188,9 +188,9 @@ class TestMadeOfSomethingElse:
     ) -> None:
         cache_features(make(), tower, tmp_path / 'cache')
         other = ImageTower(Counting(), nn.Linear(5, 4))
-        with pytest.raises(ValueError, match='made with other weights'):
+        with pytest.raises(ValueError, match='has features of other weights'):
             cache_features(make(), other, tmp_path / 'cache')
-        with pytest.raises(ValueError, match='made by another backbone'):
+        with pytest.raises(ValueError, match='come from another backbone'):
             CachedFeatures(tmp_path / 'cache', tower=other)
         assert len(CachedFeatures(tmp_path / 'cache', tower=tower)) == 23
         # A tower without a backbone takes features of any.
@@ -214,11 +214,11 @@ class TestMadeOfSomethingElse:
             {'dataset': make(transforms=CenterCrop(9))},
             {'dataset': make(), 'prepare': Normalize()},
         ):
-            with pytest.raises(ValueError, match='made with other transforms'):
+            with pytest.raises(ValueError, match='has features of other transforms'):
                 cache_features(tower=tower, root=tmp_path / 'cache', **changed)
         normalized = Normalize(), Normalize(mean=(0.0, 0.0, 0.0))
         cache_features(make(), tower, tmp_path / 'norm', prepare=normalized[0])
-        with pytest.raises(ValueError, match='made with other transforms'):
+        with pytest.raises(ValueError, match='has features of other transforms'):
             cache_features(make(), tower, tmp_path / 'norm', prepare=normalized[1])
 
     def test_other_images(
@@ -226,21 +226,23 @@ class TestMadeOfSomethingElse:
     ) -> None:
         cache_features(make(), tower, tmp_path / 'cache')
         fewer = make().select(np.arange(23) < 20)
-        with pytest.raises(ValueError, match='made with other images'):
+        with pytest.raises(ValueError, match='has features of other images'):
             cache_features(fewer, tower, tmp_path / 'cache')
 
     def test_trained_backbone(
         self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
     ) -> None:
         tower = ImageTower(tower.backbone, tower.head, frozen=False)
-        with pytest.raises(ValueError, match='cached of frozen backbones'):
+        with pytest.raises(
+            ValueError, match='features of frozen backbones can be cached'
+        ):
             cache_features(make(), tower, tmp_path / 'cache')
 
     def test_too_large_for_float16(
         self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
     ) -> None:
         nn.init.constant_(next(tower.backbone.parameters()), 1e5)
-        with pytest.raises(ValueError, match='beyond float16'):
+        with pytest.raises(ValueError, match='too large for float16'):
             cache_features(make(), tower, tmp_path / 'cache')
 
 
@@ -293,14 +295,14 @@ class TestRefused:
     ) -> None:
         with pytest.raises(ValueError, match='only one process'):
             cache_features(Numbers(), tower, tmp_path / 'a', num_workers=2)
-        with pytest.raises(ValueError, match='is another at each pass'):
+        with pytest.raises(ValueError, match='has another order each time'):
             cache_features(Numbers(shuffle=3), tower, tmp_path / 'b')
         assert len(cache_features(Numbers(), tower, tmp_path / 'c', num_workers=1)) == 5
 
     def test_functions_without_a_name(
         self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
     ) -> None:
-        with pytest.raises(ValueError, match='could be anything'):
+        with pytest.raises(ValueError, match='a function that can be imported'):
             cache_features(
                 make(), tower, tmp_path / 'cache', prepare=lambda sample: sample
             )
@@ -315,7 +317,7 @@ class TestRefused:
             for activation in (nn.ReLU(), nn.GELU())
         ]
         cache_features(make(), towers[0], tmp_path / 'cache')
-        with pytest.raises(ValueError, match='made by another backbone'):
+        with pytest.raises(ValueError, match='come from another backbone'):
             CachedFeatures(tmp_path / 'cache', tower=towers[1])
 
     def test_another_part_of_the_images(
@@ -323,5 +325,5 @@ class TestRefused:
     ) -> None:
         dataset = make()
         cache_features(Subset(dataset, [1, 2, 3]), tower, tmp_path / 'cache')
-        with pytest.raises(ValueError, match='made with other images'):
+        with pytest.raises(ValueError, match='has features of other images'):
             cache_features(Subset(dataset, [1, 2, 4]), tower, tmp_path / 'cache')

@@ -158,7 +158,9 @@ class TestTraining:
             self.trainer(max_epochs=1).fit(task, self.data(root))
 
     def test_fewer_than_a_batch(self, root: Path) -> None:
-        with pytest.raises(ValueError, match='3000 points do not make a batch of 4000'):
+        with pytest.raises(
+            ValueError, match='3000 training samples do not make one batch of 4000'
+        ):
             self.data(root, batch_size=4000).setup('fit')
 
     def test_held_out_blocks(self, root: Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The order of samples in each epoch, also of one that training resumes with."""
+"""Order of samples in each epoch, also after training resumes."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -21,24 +21,24 @@ from torchgeo.datasets.utils import Sample
 
 
 class ResumingSampler(DistributedSampler[Sample]):
-    """Sampler that knows the epoch when Lightning does not yet.
+    """Sampler that starts with the epoch that training resumes with.
 
-    When training resumes, loaders begin before they are told the epoch.
+    Lightning starts loaders before it sets the epoch of their samplers.
     """
 
     first_epoch = 0
 
     def __iter__(self) -> Iterator[Any]:
-        """Return the numbers of the samples of an epoch."""
+        """Return the indices of the samples of an epoch."""
         self.epoch = max(self.epoch, self.first_epoch)
         return super().__iter__()
 
 
 class EpochBatches(BatchSampler):
-    """Batches of numbers of samples, whose order Lightning can tell the epoch."""
+    """Batches of indices, in an order for which Lightning sets the epoch."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order.
+        """Set the epoch, on which the order depends.
 
         Args:
             epoch: The epoch.
@@ -47,39 +47,45 @@ class EpochBatches(BatchSampler):
 
 
 class ResumingDataModule(LightningDataModule):
-    """Data module whose training goes on with the epoch it was stopped in."""
+    """Data module whose training resumes with the epoch in which it was stopped."""
 
     first_epoch = 0
-    _resumed_epoch = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch that training goes on with.
-
-        Returns:
-            The epoch.
-        """
+        """Return the epoch to resume with."""
         if self.trainer is None:
             return {}
         return {'epoch': self.trainer.current_epoch + self.trainer.is_last_batch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with an epoch.
+        """Resume with an epoch.
 
         Args:
-            state_dict: What :meth:`state_dict` returned.
+            state_dict: Value that :meth:`state_dict` returned.
         """
-        self._resumed_epoch = state_dict.get('epoch', 0)
-        self.first_epoch = self._resumed_epoch
+        self.first_epoch = state_dict.get('epoch', 0)
+
+    @property
+    def _num_processes(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    def _check_batch(self, number: int) -> None:
+        """Validate that the training samples fill a batch of each process."""
+        processes, batch_size = self._num_processes, cast(Any, self).batch_size
+        if number < batch_size * processes:
+            raise ValueError(
+                f'{number} training samples do not make one batch of {batch_size} for '
+                f'each of {processes} processes. Lower batch_size.'
+            )
 
     def _order(self, dataset: Dataset[Sample], seed: int) -> ResumingSampler:
         """Shuffle a dataset in each epoch.
 
-        There is one order for each seed and epoch, whatever came before, and for any
-        number of processes.
+        The order depends on the seed and on the epoch only.
         """
         sampler = ResumingSampler(
             dataset,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
+            num_replicas=self._num_processes,
             rank=self.trainer.global_rank if self.trainer else 0,
             seed=seed,
             drop_last=True,
@@ -89,7 +95,7 @@ class ResumingDataModule(LightningDataModule):
 
 
 class BatchedDataModule(ResumingDataModule, NonGeoDataModule):
-    """Data module of a dataset that makes a batch at once, not sample by sample."""
+    """Data module of a dataset that returns a batch for a list of indices."""
 
     seed: int
 
@@ -111,16 +117,16 @@ class BatchedDataModule(ResumingDataModule, NonGeoDataModule):
 
 
 class StreamEpochs(IterableDataset[Sample]):
-    """A stream that begins each epoch in an order of its own.
+    """Stream whose order depends on the epoch.
 
-    Workers are started anew for each, and would all begin with the first.
+    Workers are started anew for each epoch, and would all start with the first one.
     """
 
     def __init__(self, stream: IterableDataset[Sample], epoch: int) -> None:
         """Initialize a new StreamEpochs instance.
 
         Args:
-            stream: The stream, with ``set_epoch`` if it has epochs.
+            stream: The stream. Its ``set_epoch`` is called if it has one.
             epoch: The first epoch.
         """
         self.stream = stream

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What maps say of the points of any images."""
+"""Labels of points from the installed maps."""
 
 from collections.abc import Collection
 
@@ -17,12 +17,12 @@ from ..geo.points import as_points
 from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import ConceptScale
 
-# Points that tell how labels vary; more would hardly change it.
+# Number of points to standardise labels with; more would hardly change the result.
 SCALED_BY = 60_000
 
 
 class MapLabels:
-    """Labels of samples by the maps that are installed."""
+    """Labels of samples from the installed maps."""
 
     def __init__(
         self, trained: object | None, exclude_groups: Collection[str] = ()
@@ -30,13 +30,13 @@ class MapLabels:
         """Initialize a new MapLabels instance.
 
         Args:
-            trained: Samples that are trained on, with their *points*, which tell how
-                labels vary. None if nothing is trained.
+            trained: Training dataset with *points*, to standardise labels. None if
+                nothing is trained.
             exclude_groups: Groups of layers to leave out.
 
         Raises:
             ImportError: If no layer is installed.
-            ValueError: If samples that are trained on do not tell their points.
+            ValueError: If the training dataset has no points.
         """
         self.groundings: Groundings = load_groundings(exclude_groups=exclude_groups)
         self.points = torch.empty(0, 2)
@@ -51,11 +51,10 @@ class MapLabels:
         return self.groundings.bank
 
     def scale(self) -> ConceptScale:
-        """Compute how labels are standardised.
+        """Compute mean and standard deviation of each label.
 
         Returns:
-            Mean and standard deviation of each label over the points that are trained
-            on, or many of them.
+            The statistics over the training points, or many of them.
         """
         labels = torch.from_numpy(self.groundings.labels(self.points))
         return label_scale(labels, self.groundings)
@@ -78,9 +77,9 @@ def _points_of(dataset: object) -> Tensor:
         return _points_of(dataset.dataset)[torch.as_tensor(dataset.indices)]
     points = getattr(dataset, 'points', None)
     if points is None:
-        hint = ' Cached features of a stream do.' * isinstance(dataset, IterableDataset)
+        hint = ' Cache its features first.' * isinstance(dataset, IterableDataset)
         raise ValueError(
-            f'{type(dataset).__name__} does not tell the points of its samples, which '
-            f'concepts=True needs.{hint}'
+            f'concepts=True needs points, which {type(dataset).__name__} does not have.'
+            f'{hint}'
         )
     return as_points(points)

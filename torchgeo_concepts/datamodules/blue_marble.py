@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from ..datasets.blue_marble import BlueMarble
 from ..datasets.earth_imagery import earth_picture
 from ..layers.grounding import load_groundings
 from ..models.image_transforms import ColourJitter, Normalize
+from ..utils.names import check_choice
 from ._epochs import BatchedDataModule
 
 # Seeds that no training set is likely to have.
@@ -24,10 +25,10 @@ STD = (0.290, 0.266, 0.281)
 
 
 class BlueMarbleDataModule(BatchedDataModule):
-    """Patches to train on, and patches of other pictures, and other places, to test on.
+    """Data module of Blue Marble, with other points and pictures for each stage.
 
-    Images leave it with mean 0 and standard deviation 1 over the 60,000 patches of the
-    default training set, unless told otherwise; pictures of other products differ.
+    By default, images have mean 0 and standard deviation 1 over the 60,000 patches of
+    the default training set. Those of other pictures differ.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class BlueMarbleDataModule(BatchedDataModule):
                 :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES`.
             val_imagery: Picture to validate on.
             test_imagery: Picture to test and predict on.
-            number: Number of points to train on.
-            val_number: Number of points to validate on.
-            test_number: Number of points to test on.
+            number: Number of training points.
+            val_number: Number of validation points.
+            test_number: Number of test points.
             batch_size: Number of samples in a batch of each process.
             num_workers: Number of processes that cut patches.
             blocks: ``'train'`` to train outside of held-out blocks of 8 degrees and to
@@ -80,28 +81,28 @@ class BlueMarbleDataModule(BatchedDataModule):
             pixels_per_degree: Finer pictures are averaged to this.
             zoom_range: Least and largest factor by which training patches are zoomed at
                 random. None to leave them as they are.
-            colour: How strongly training patches are recoloured at random, from 0 to 1.
-            mask_sea: Paint the sea black, which several of the pictures share.
-            mean: What is subtracted from each channel, after scaling to [0, 1]. A
-                backbone with weights takes that of its own training.
-            std: What each channel is divided by then.
-            concepts: Whether to label points with concepts.
+            colour: Strength of random colour changes of training patches, from 0 to 1.
+            mask_sea: Paint the sea black, since several pictures show the same one.
+            mean: Mean of each channel in [0, 1]. For a pretrained backbone, use that of
+                its training.
+            std: Standard deviation of each channel.
+            concepts: Add labels of concepts.
             exclude_groups: Groups of layers to leave out.
-            rotate_degrees: Take labels from so far east of each point, as a control.
-            map_number: Number of further points to train on, in all blocks, that maps
-                tell of and no image shows.
-            mislocated: Share of the points to train on whose image shows another place,
-                as photos do whose place was noted wrongly.
+            rotate_degrees: Take labels this many degrees east of each point, as a
+                control.
+            map_number: Number of additional training points with labels and without
+                images, in all blocks.
+            mislocated: Fraction of the training points whose image shows another place,
+                as for photos with a wrong position.
             seed: Seed of the points to train on, and of their order.
             download: Download pictures that are not found.
             checksum: Check the MD5 of the pictures.
 
         Raises:
-            ValueError: If *blocks* or *colour* is wrong, or there is no such picture.
+            ValueError: If *blocks* or *colour* is invalid, or a picture is unknown.
         """
         super().__init__(BlueMarble, batch_size, num_workers)
-        if blocks not in get_args(Literal['all', 'train']):
-            raise ValueError(f"blocks must be 'all' or 'train', not {blocks!r}.")
+        check_choice('blocks', blocks, ('all', 'train'))
         self.imagery = {'train': imagery, 'val': val_imagery, 'test': test_imagery}
         self.pictures = {part: earth_picture(x) for part, x in self.imagery.items()}
         self.numbers = {'train': number, 'val': val_number, 'test': test_number}
@@ -126,7 +127,7 @@ class BlueMarbleDataModule(BatchedDataModule):
         self.train_aug: nn.Module = nn.Sequential(ColourJitter(colour), self.aug)
 
     def prepare_data(self) -> None:
-        """Download and check the pictures if so asked, in one process."""
+        """Download and check the pictures if requested."""
         if any(self.files.values()):
             for picture in self.pictures.values():
                 picture.find(self.options['root'], **self.files)
@@ -139,27 +140,17 @@ class BlueMarbleDataModule(BatchedDataModule):
 
         Raises:
             DatasetNotFoundError: If a picture is not found.
-            ValueError: If there are fewer points to train on than in a batch.
+            ValueError: If there are fewer training points than in a batch.
         """
-        self.first_epoch = self._resumed_epoch
         if self.concepts and 'groundings' not in self.options:
             self.options['groundings'] = load_groundings()
         if stage == 'fit':
-            self._check_train()
+            self._check_batch(self.numbers['train'])
             self.train_dataset = self._part('train', self.seed)
         if stage in ('fit', 'validate'):
             self.val_dataset = self._part('val', VAL_SEED)
         if stage in ('test', 'predict'):
             self.test_dataset = self.predict_dataset = self._part('test', TEST_SEED)
-
-    def _check_train(self) -> None:
-        processes = self.trainer.world_size if self.trainer else 1
-        number = self.numbers['train']
-        if number < self.batch_size * processes:
-            raise ValueError(
-                f'{number} points to train on do not make one batch of '
-                f'{self.batch_size} for each of {processes} processes. Lower batch_size.'
-            )
 
     def _part(self, part: str, seed: int) -> BlueMarble:
         is_train = part == 'train'

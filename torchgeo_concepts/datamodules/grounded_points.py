@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Data module of points with labels of concepts and embeddings of a teacher."""
+"""Data module of points with labels of concepts and teacher embeddings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from ._epochs import BatchedDataModule
 
 
 class GroundedPointsDataModule(BatchedDataModule):
-    """Points to train on, and others, of another seed, to validate on."""
+    """Data module of :class:`GroundedPoints`, with another seed for validation."""
 
     def __init__(
         self,
@@ -36,9 +36,10 @@ class GroundedPointsDataModule(BatchedDataModule):
         """Initialize a new GroundedPointsDataModule instance.
 
         Args:
-            root: Folder of the points; those to validate on are in one beside it.
-            number: Number of points to train on.
-            val_number: Number of points to validate on.
+            root: Folder of the training points. Those of validation are in a folder
+                beside it, whose name ends in ``-val``.
+            number: Number of training points.
+            val_number: Number of validation points.
             batch_size: Number of points in a batch.
             num_workers: Number of processes that load points.
             blocks: ``'train'`` to train outside of held-out blocks and to validate inside
@@ -66,7 +67,7 @@ class GroundedPointsDataModule(BatchedDataModule):
         self.aug = nn.Identity()
 
     def prepare_data(self) -> None:
-        """Make the points, in one process."""
+        """Compute labels and embeddings of the points."""
         self._train()
         self._val()
 
@@ -79,13 +80,8 @@ class GroundedPointsDataModule(BatchedDataModule):
         Raises:
             ValueError: If there are fewer points than in a batch.
         """
-        self.first_epoch = self._resumed_epoch
         self.train_dataset, self.val_dataset = self._train(), self._val()
-        if len(self.train_dataset) < self.batch_size:
-            raise ValueError(
-                f'{len(self.train_dataset)} points do not make a batch of '
-                f'{self.batch_size}. Lower batch_size.'
-            )
+        self._check_batch(len(self.train_dataset))
 
     def _train(self) -> GroundedPoints:
         return GroundedPoints(

@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Data module of any images and points."""
+"""Data module of images and points."""
 
 import copy
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -32,6 +32,7 @@ from ..models.image_transforms import (
     Normalize,
     RandomCrop,
 )
+from ..utils.names import check_choice
 from ._epochs import ResumingDataModule, StreamEpochs, StreamLoader
 from ._map_labels import MapLabels
 
@@ -48,11 +49,15 @@ BLOCK_DEGREES = 10
 
 
 class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
-    """Images and points of any datasets, or cached features of such images.
+    """Data module of any datasets of images and points, or of cached features.
 
-    Images are cropped to one size, at random when training and in the middle else, and
-    normalised. Cached features are left as they are.
+    Images are cropped to one size, at random in training and else in the centre, and
+    normalised. Cached features stay as they are.
     """
+
+    download = False
+    _make_train: Callable[..., Any] | None = None
+    _make_test: Callable[..., Any] | None = None
 
     def __init__(
         self,
@@ -77,36 +82,32 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         """Initialize a new ImagePointsDataModule instance.
 
         Args:
-            train: Images and points to train on, and to take validation samples from.
-            test: Images and points to test on.
-            predict: Images and points to predict. By default, those to test on.
+            train: Training dataset, from which validation samples are held out.
+            test: Test dataset.
+            predict: Dataset to predict. By default, the test dataset.
             batch_size: Number of samples in a batch of each process. Larger batches
-                give each image more points to tell its own from.
+                have more negatives for each image.
             num_workers: Number of processes that load samples.
             image_size: Side of the squares that images are cropped to, in pixels. None
                 for images that have one size already.
             augment: Crop, flip and recolour training images at random.
             mean: Mean of each channel, after division by *scale*.
             std: Standard deviation of each channel.
-            scale: What the values of images are divided by first.
-            val: Samples to validate on, if not a part of those to train on.
-            val_fraction: Share of *train*, between 0 and 1, that is held out for validation otherwise.
+            scale: Divisor of image values, before *mean* and *std*.
+            val: Validation dataset. By default, a part of *train*.
+            val_fraction: Fraction of *train* that is held out if there is no *val*.
             val_split: ``'random'`` holds out single samples, ``'blocks'`` all samples
-                of blocks of 10 degrees, which tells how well places far from all others
-                are found.
-            concepts: Whether to label the points to train and validate on with what
-                installed maps say of them, which the extra ``layers`` brings.
+                in blocks of 10 degrees, to measure errors at places far from training.
+            concepts: Add labels of concepts from installed maps to training and
+                validation samples. It needs the extra ``layers``.
             exclude_groups: Groups of layers to leave out.
             seed: Seed of the split and of the order of training.
         """
         super().__init__(NonGeoDataset, batch_size, num_workers)
-        if val_split not in get_args(ValidationSplit):
-            raise ValueError(
-                f'val_split must be one of {get_args(ValidationSplit)}, not {val_split!r}.'
-            )
+        check_choice('val_split', val_split, get_args(ValidationSplit))
         if not 0 < val_fraction < 1:
             raise ValueError(
-                f'val_fraction must lie between 0 and 1, not {val_fraction}.'
+                f'val_fraction must be between 0 and 1, not {val_fraction}.'
             )
         self.train_source, self.val_source = train, val
         self.test_source, self.predict_source = test, predict
@@ -120,6 +121,13 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         self.map_labels: MapLabels | None = None
         self.aug: nn.Module = Normalize(mean, std, scale)
 
+    def prepare_data(self) -> None:
+        """Download the datasets if requested."""
+        if self.download:
+            for make in (self._make_train, self._make_test):
+                if make is not None:
+                    make(download=True)
+
     def setup(self, stage: str) -> None:
         """Set up datasets.
 
@@ -127,13 +135,18 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ImportError: If points should be labelled and no map is installed.
+            DatasetNotFoundError: If a dataset is not found.
+            ImportError: If *concepts* are requested and no map is installed.
             ValueError: If there is no dataset for the stage, fewer training samples
-                than in a batch, or a dataset does not tell points that should be
-                labelled.
+                than in a batch, or *concepts* are requested for a dataset without
+                points.
         """
-        self.first_epoch = self._resumed_epoch
-        if stage in ('fit', 'validate'):
+        is_training = stage in ('fit', 'validate')
+        if is_training and self._make_train is not None:
+            self.train_source = self._make_train()
+        if not is_training and self._make_test is not None:
+            self.test_source = self._make_test()
+        if is_training:
             self.train_dataset, self.val_dataset = self._split()
         if stage == 'fit':
             self._check_train()
@@ -145,7 +158,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             self.predict_dataset = self._evaluated('predict', source)
 
     def _label(self, stage: str) -> None:
-        """Look up the maps that label points, which tests need none of."""
+        """Load the maps that label training and validation points."""
         if self.concepts and stage in ('fit', 'validate'):
             trained = self.train_dataset if stage == 'fit' else None
             self.map_labels = MapLabels(trained, self.exclude_groups)
@@ -153,21 +166,17 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
     def _check_train(self) -> None:
         dataset = self.train_dataset
         if dataset is None:
-            raise ValueError('There is no dataset to train on. Pass train.')
-        processes = self.trainer.world_size if self.trainer else 1
+            raise ValueError('There is no training dataset. Pass train.')
         if isinstance(dataset, IterableDataset):
-            if processes > 1 and not getattr(dataset, 'samples_per_epoch', None):
+            if self._num_processes > 1 and not getattr(
+                dataset, 'samples_per_epoch', None
+            ):
                 raise ValueError(
-                    'Processes wait for each other, and a stream may have more samples '
-                    'for one than for another. Give it samples_per_epoch.'
+                    'A stream may have different numbers of samples for each process. '
+                    'Give it samples_per_epoch.'
                 )
             return
-        number = len(cast(Sized, dataset))
-        if number < self.batch_size * processes:
-            raise ValueError(
-                f'{number} training samples do not make one batch of {self.batch_size} '
-                f'for each of {processes} processes. Lower batch_size.'
-            )
+        self._check_batch(len(cast(Sized, dataset)))
 
     def _split(self) -> tuple[Dataset[Sample] | None, Dataset[Sample] | None]:
         source, val = self.train_source, self.val_source
@@ -178,7 +187,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             return train, val and self._evaluated('validate', val)
         held_out = self._held_out(source)
         if isinstance(source, ImagePoints):
-            # Apart, so that none takes the place of an unreadable one of the other.
+            # Two datasets, so that no image replaces an unreadable one of the other.
             train = self._transformed(source.select(~held_out), train=True)
             return train, self._evaluated('validate', source.select(held_out))
         train, evaluated = (self._transformed(source, train=t) for t in (True, False))
@@ -188,7 +197,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         )
 
     def _held_out(self, source: NonGeoDataset) -> NDArray[np.bool_]:
-        """Tell which samples validate."""
+        """Return which samples are held out for validation."""
         number = len(source)
         generator = np.random.default_rng(self.seed)
         if self.val_split == 'random':
@@ -197,8 +206,8 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             points = getattr(source, 'points', None)
             if points is None:
                 raise ValueError(
-                    f"{type(source).__name__} has no points, which val_split='blocks' "
-                    'needs.'
+                    f"val_split='blocks' needs points, which {type(source).__name__} "
+                    'does not have.'
                 )
             lon, lat = np.floor(check_points(points).numpy() / BLOCK_DEGREES).T
             groups = np.unique(lat * 1000 + lon, return_inverse=True)[1]
@@ -210,7 +219,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             )
         wanted, chosen = self.val_fraction * number, list[int]()
         for group in generator.permutation(len(sizes)):
-            # A group that would lead farther from what is wanted is left to training.
+            # Skip a group that would move the number away from the wanted one.
             if sizes[group] < 2 * (wanted - sizes[chosen].sum()):
                 chosen.append(int(group))
         return np.isin(groups, chosen or [int(sizes.argmin())])
@@ -221,9 +230,9 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         if source is None:
             if stage == 'validate':
                 return None
-            raise ValueError(f'There is no dataset to {stage} on. Pass {stage}.')
+            raise ValueError(f'There is no dataset for {stage}. Pass {stage}.')
         if isinstance(source, ImagePoints) and source.on_error == 'skip':
-            # What takes the place of an unreadable image would count twice.
+            # The image that replaces an unreadable one would count twice.
             source = source.without_unreadable()
         return self._transformed(source, train=False)
 
@@ -258,7 +267,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             num_workers=self.num_workers,
             collate_fn=partial(_collate, labels=labels),
             drop_last=train,
-            # Workers begin each epoch alike, also when training resumes with it.
+            # Workers must start each epoch alike, also after training resumes.
             persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
         )
@@ -266,6 +275,6 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
 
 def _collate(samples: list[Sample], labels: MapLabels | None) -> Sample:
     batch: Sample = default_collate(samples)
-    # Some datasets give points in double precision.
+    # Some datasets have points in double precision.
     batch = {**batch, 'point': batch['point'].float()}
     return batch if labels is None else labels.label(batch)

@@ -1,9 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""MP-16 datamodule."""
+"""Data module of MP-16."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ _TEST_SETS: dict[TestSet, Callable[..., ImagePoints]] = {
 
 
 class MP16DataModule(ImagePointsDataModule):
-    """Trains on MP-16, and tests on one of the sets that are tested on with it."""
+    """Data module of MP-16 and one of its usual test sets."""
 
     def __init__(
         self,
@@ -47,21 +48,21 @@ class MP16DataModule(ImagePointsDataModule):
         Args:
             root: Root directory of :class:`~torchgeo_concepts.datasets.MP16`.
             test_root: Root directory of the test set.
-            test_set: Which test set.
+            test_set: Name of the test set.
             batch_size: Number of samples in a batch of each process.
             num_workers: Number of processes that load samples.
             image_size: Side of the squares that images are cropped to, in pixels.
-            val_fraction: Share of the images that is held out for validation.
-            val_split: ``'random'`` or ``'blocks'``, as
-                :class:`ImagePointsDataModule` has it.
-            concepts: Whether maps label points, as there.
+            val_fraction: Fraction of the training images held out for validation.
+            val_split: ``'random'`` or ``'blocks'``, as in
+                :class:`ImagePointsDataModule`.
+            concepts: Add labels of concepts, as in :class:`ImagePointsDataModule`.
             exclude_groups: Groups of layers to leave out.
-            on_error: ``'skip'`` leaves out the images of MP-16 that are missing, as
-                many are that were removed since.
-            test_on_error: The same for the test set. Accuracies are then those of the
-                images that are left.
+            on_error: ``'skip'`` leaves out the missing images of MP-16, many of which
+                are no longer available.
+            test_on_error: The same for the test set, so that accuracies are of the
+                remaining images.
             seed: Seed of the split and of the order of training.
-            download: Download what of both can be downloaded.
+            download: Download the files of both that have a direct link.
         """
         super().__init__(
             batch_size=batch_size,
@@ -73,35 +74,8 @@ class MP16DataModule(ImagePointsDataModule):
             exclude_groups=exclude_groups,
             seed=seed,
         )
-        self.root = root
-        self.test_root = test_root
-        self.test_set = test_set
-        self.on_error: OnError = on_error
-        self.test_on_error: OnError = test_on_error
         self.download = download
-
-    def prepare_data(self) -> None:
-        """Download the datasets, if so asked."""
-        if self.download:
-            MP16(self.root, on_error=self.on_error, download=True)
-            self._test_set(download=True)
-
-    def _test_set(self, download: bool = False) -> ImagePoints:
-        return _TEST_SETS[self.test_set](
-            self.test_root, on_error=self.test_on_error, download=download
+        self._make_train = partial(MP16, root, on_error=on_error)
+        self._make_test = partial(
+            _TEST_SETS[test_set], test_root, on_error=test_on_error
         )
-
-    def setup(self, stage: str) -> None:
-        """Set up datasets.
-
-        Args:
-            stage: Either 'fit', 'validate', 'test', or 'predict'.
-
-        Raises:
-            DatasetNotFoundError: If a dataset is not found.
-        """
-        if stage in ('fit', 'validate'):
-            self.train_source = MP16(self.root, on_error=self.on_error)
-        else:
-            self.test_source = self._test_set()
-        super().setup(stage)

@@ -1,9 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""OpenStreetView-5M datamodule."""
+"""Data module of OpenStreetView-5M."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ..datasets import OSV5M
@@ -12,7 +13,7 @@ from .image_points import ImagePointsDataModule, ValidationSplit
 
 
 class OSV5MDataModule(ImagePointsDataModule):
-    """Trains and tests on the official splits of OpenStreetView-5M."""
+    """Data module of OpenStreetView-5M, with its official splits."""
 
     def __init__(
         self,
@@ -36,10 +37,10 @@ class OSV5MDataModule(ImagePointsDataModule):
             batch_size: Number of samples in a batch of each process.
             num_workers: Number of processes that load samples.
             image_size: Side of the squares that images are cropped to, in pixels.
-            val_fraction: Share of the training images held out for validation.
-            val_split: ``'random'`` or ``'blocks'``, as
-                :class:`ImagePointsDataModule` has it.
-            concepts: Whether maps label points, as there.
+            val_fraction: Fraction of the training images held out for validation.
+            val_split: ``'random'`` or ``'blocks'``, as in
+                :class:`ImagePointsDataModule`.
+            concepts: Add labels of concepts, as in :class:`ImagePointsDataModule`.
             exclude_groups: Groups of layers to leave out.
             on_error: ``'skip'`` leaves out images that are missing.
             seed: Seed of the split and of the order of training.
@@ -55,27 +56,6 @@ class OSV5MDataModule(ImagePointsDataModule):
             exclude_groups=exclude_groups,
             seed=seed,
         )
-        self.root = root
-        self.on_error: OnError = on_error
         self.download = download
-
-    def prepare_data(self) -> None:
-        """Download the dataset, if so asked."""
-        if self.download:
-            for split in ('train', 'test'):
-                OSV5M(self.root, split, download=True, on_error=self.on_error)
-
-    def setup(self, stage: str) -> None:
-        """Set up datasets.
-
-        Args:
-            stage: Either 'fit', 'validate', 'test', or 'predict'.
-
-        Raises:
-            DatasetNotFoundError: If the dataset is not found.
-        """
-        if stage in ('fit', 'validate'):
-            self.train_source = OSV5M(self.root, 'train', on_error=self.on_error)
-        else:
-            self.test_source = OSV5M(self.root, 'test', on_error=self.on_error)
-        super().setup(stage)
+        self._make_train = partial(OSV5M, root, 'train', on_error=on_error)
+        self._make_test = partial(OSV5M, root, 'test', on_error=on_error)

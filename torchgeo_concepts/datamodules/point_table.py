@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Data module of points and what is to be predicted at them."""
+"""Data module of tables of points and targets."""
 
 from collections.abc import Sequence
 from typing import Literal, cast, get_args
@@ -29,15 +29,16 @@ from ..geo.splits import (
     with_buffer,
 )
 from ..layers.region_split import region_split
+from ..utils.names import check_choice
 from ._epochs import ResumingDataModule
 
 SplitMethod = Literal['random', 'blocks', 'region', 'column']
 
 
 class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
-    """Points of a table, split into those to train, to validate and to test on.
+    """Data module of a table of points, with several ways to split it.
 
-    Targets are standardised by the rows to train on alone.
+    Targets are standardised with mean and standard deviation of the training rows.
     """
 
     def __init__(
@@ -60,46 +61,40 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
         """Initialize a new PointTableDataModule instance.
 
         Args:
-            dataset: The points and their labels.
-            predict: Points to predict at. By default, those to test on.
-            split: ``'random'`` splits rows, which tells how well gaps are filled;
-                ``'blocks'`` splits blocks of longitude and latitude; ``'region'`` tests
-                on *region*; ``'column'`` does what the *split_column* of the dataset
-                says.
-            fractions: Shares to train on, to validate on and to test on. Where a
-                region, a column or a fold says what to test on, the first two share
+            dataset: Points and labels.
+            predict: Points to predict at. By default, the test points.
+            split: ``'random'`` splits rows, to measure interpolation; ``'blocks'``
+                splits blocks of longitude and latitude; ``'region'`` tests on *region*;
+                ``'column'`` uses the *split_column* of the dataset.
+            fractions: Fractions of training, validation and test points. If a region, a
+                column or a fold defines the test points, the first two are fractions of
                 the rest.
             block_degrees: Side of a block in degrees.
-            block_km: Side of a block in kilometres, instead; all have the same area.
+            block_km: Side of a block in km instead, so that all have the same area.
             region: Names of continents, names or two-letter codes of countries,
                 polygons in longitude and latitude as WKT, or paths of vector files of
                 polygons, such as GeoPackage or GeoJSON; one or several together.
             folds: Number of folds for cross-validation, at random or by blocks.
-            fold: The fold to test on, from 0.
-            buffer_km: Training points nearer to a test point are left out.
-            batch_size: Most points in a batch of each process. A table with fewer is
-                one batch.
+            fold: Index of the test fold, from 0.
+            buffer_km: Leave out training points that are closer to a test point.
+            batch_size: Maximum number of points in a batch of each process.
             num_workers: Number of processes that load points.
             seed: Seed of the split and of the order of training.
 
         Raises:
-            ValueError: If there is no such way to split, or something that it needs is
-                missing.
+            ValueError: If *split* is unknown, or an argument that it needs is missing.
         """
         super().__init__(PointTable, batch_size, num_workers)
-        if split not in get_args(SplitMethod):
-            raise ValueError(
-                f'split must be one of {get_args(SplitMethod)}, not {split!r}.'
-            )
+        check_choice('split', split, get_args(SplitMethod))
         check_fractions(fractions)
         if not dataset.target_names:
-            raise ValueError('The dataset has no targets to learn.')
+            raise ValueError('The dataset has no targets. Pass targets to it.')
         if (split == 'region') != (region is not None):
-            raise ValueError("split='region' needs a region, and no other split does.")
-        if split == 'column' and dataset.split_names is None:
             raise ValueError(
-                "split='column' needs a dataset that was made with a split_column."
+                "split='region' needs region=, and no other split takes it."
             )
+        if split == 'column' and dataset.split_names is None:
+            raise ValueError("split='column' needs a dataset with a split_column.")
         if folds is not None:
             _check_folds(split, folds, fold)
         self.source, self.predict_source = dataset, predict
@@ -121,10 +116,9 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ValueError: If the split leaves nothing for the stage, or fewer points to
-                train on than there are processes.
+            ValueError: If the split leaves no points for the stage, or fewer training
+                points than processes.
         """
-        self.first_epoch = self._resumed_epoch
         self.split = self._split()
         self.dataset = self.source.fit(self.split.train)
         self.train_dataset = self.dataset.select(self.split.train)
@@ -135,8 +129,7 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
             self._check_train()
         elif getattr(self, f'{stage.replace("validate", "val")}_dataset') is None:
             raise ValueError(
-                f'The split leaves no points to {stage} on. Give them a share in '
-                'fractions.'
+                f'The split leaves no points for {stage}. Give them a part of fractions.'
             )
 
     def _split(self) -> Split:
@@ -164,15 +157,14 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
         return self.dataset.select(rows) if len(rows) else None
 
     def _check_train(self) -> None:
-        processes = self.trainer.world_size if self.trainer else 1
-        if len(self.train_dataset) < processes:
+        if len(self.train_dataset) < self._num_processes:
             raise ValueError(
-                f'{len(self.train_dataset)} points cannot be shared by {processes} '
-                'processes.'
+                f'{self._num_processes} processes need as many training points, got '
+                f'{len(self.train_dataset)}.'
             )
 
     def inverse_transform(self, labels: Tensor) -> Tensor:
-        """Turn labels, or what a model predicts in their place, into values.
+        """Convert labels, or predictions of labels, to values.
 
         Args:
             labels: Labels of shape ``(..., t)``.
@@ -191,12 +183,12 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
         rows = len(dataset) if sampler is None else len(sampler)
         return DataLoader(
             dataset,
-            # A table that is smaller than a batch would be dropped as its remainder.
+            # A table smaller than a batch would be dropped as the last, incomplete one.
             batch_size=min(cast(int, self.batch_size), rows),
             sampler=sampler,
             num_workers=self.num_workers,
             drop_last=train,
-            # Workers begin each epoch alike, also when training resumes with it.
+            # Workers must start each epoch alike, also after training resumes.
             persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
         )
@@ -207,5 +199,6 @@ def _check_folds(split: str, folds: int, fold: int) -> None:
         raise ValueError(f"folds need split='random' or 'blocks', not {split!r}.")
     if folds < 2 or not 0 <= fold < folds:
         raise ValueError(
-            f'There are at least 2 folds, counted from 0; no fold {fold} of {folds}.'
+            f'folds must be at least 2 and fold from 0 to folds - 1, not folds={folds} '
+            f'and fold={fold}.'
         )

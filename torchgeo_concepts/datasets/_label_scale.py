@@ -1,23 +1,23 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How labels of concepts are standardised."""
+"""Standardisation of labels of concepts."""
 
 from torch import Tensor
 
 from ..layers.grounding import Groundings
 from ..models.concept_earth import ConceptScale
 
-# Rarer classes would count for much more than others once standardised.
+# A smaller standard deviation would give rare classes too much weight.
 MIN_STD = 0.03
 
 
 def label_scale(labels: Tensor, groundings: Groundings) -> ConceptScale:
-    """Compute how labels are standardised.
+    """Compute mean and standard deviation of labels.
 
     Args:
         labels: Labels of shape ``(N, k)``, NaN where unknown.
-        groundings: What grounds each of the ``k`` concepts.
+        groundings: Groundings of the ``k`` concepts.
 
     Returns:
         Mean and standard deviation of each label, where it is known; 0 and the smallest

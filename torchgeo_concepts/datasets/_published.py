@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What datasets that others published have in common."""
+"""Shared code of published datasets."""
 
 import os
 import pathlib
@@ -23,13 +23,13 @@ def find_file(
     urls: Mapping[str, str],
     sha256: str | None = None,
 ) -> pathlib.Path:
-    """Find a file of a dataset, or download it if the dataset may.
+    """Find a file of a dataset, or download it.
 
     Args:
-        dataset: The dataset, with a *root* and whether to *download*.
-        names: Names of the file in the folder, of which the first that there is counts.
-        urls: Where files are to be had, by name.
-        sha256: Checksum of the file, if one is stated.
+        dataset: The dataset, with the attributes *root* and *download*.
+        names: Possible names of the file, in order of preference.
+        urls: URLs by name.
+        sha256: Checksum of the file, if known.
 
     Returns:
         The path.
@@ -52,12 +52,12 @@ class PublishedImages(ImagePoints):
     """Images in a folder of a known name, beside a table of a known name.
 
     Attributes:
-        metadata: Names of tables, the first that there is being read.
-        folders: Names of folders, the first that there is being searched. Without any,
-            *root* itself is if it has images.
-        archives: Names of archives, extracted to the first of *folders* if there is no
-            folder.
-        urls: Where tables and archives are to be had, by name.
+        metadata: Possible names of the table, in order of preference.
+        folders: Possible names of the folder of images. Without any, *root* is used if
+            it has images.
+        archives: Possible names of the archive, which is extracted to the first of
+            *folders* if there is no folder.
+        urls: URLs of tables and archives, by name.
     """
 
     metadata: ClassVar[tuple[str, ...]]
@@ -80,8 +80,8 @@ class PublishedImages(ImagePoints):
             transforms: Function that takes a sample and returns a changed one.
             download: Download into *root* what is missing and has a direct link.
             on_error: ``'raise'`` for an error if an image is missing or cannot be read,
-                ``'skip'`` for a warning with the number of those that are missing, and
-                the next image in the place of one that cannot be read.
+                ``'skip'`` to leave out missing images with a warning, and to replace
+                unreadable ones by the next.
 
         Raises:
             DatasetNotFoundError: If the table or the images are neither found nor
@@ -114,7 +114,7 @@ class PublishedImages(ImagePoints):
         return self._extract(self._find_file(self.archives))
 
     def _inner(self, folder: pathlib.Path) -> pathlib.Path:
-        """Enter the folder that an archive has inside the one that it became."""
+        """Return the folder inside an extracted archive, if there is one."""
         for name in self.folders:
             if (folder / name).is_dir():
                 return folder / name
@@ -133,7 +133,7 @@ class PublishedImages(ImagePoints):
 
     def _extract(self, archive: pathlib.Path) -> pathlib.Path:
         folder = self.root / self.folders[0]
-        # An extraction that is interrupted leaves nothing that looks complete.
+        # An interrupted extraction must not look complete.
         temporary = folder.with_name(f'.{folder.name}.partial')
         shutil.rmtree(temporary, ignore_errors=True)
         extract_archive(archive, temporary)
@@ -141,5 +141,5 @@ class PublishedImages(ImagePoints):
         return self._inner(folder)
 
     def _columns(self, table: pathlib.Path) -> dict[str, str]:
-        """Name columns, by argument, that have no usual name or the wrong one."""
+        """Return names of columns by argument, if they have no usual name."""
         return {}

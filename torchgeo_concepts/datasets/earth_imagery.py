@@ -15,7 +15,7 @@ from torchgeo.datasets.utils import Path, check_integrity
 from ..layers.base import Source
 from ..layers.imagery import BLUE_MARBLE
 from ..layers.rasters import read_raster
-from ..utils.names import near_matches
+from ..utils.names import check_known
 
 CITATION = (
     'Stöckli et al. (2005), The Blue Marble Next Generation, NASA Earth Observatory'
@@ -135,7 +135,5 @@ def earth_picture(name: str) -> EarthPicture:
     Raises:
         ValueError: If there is no picture of that name.
     """
-    if name not in EARTH_PICTURES:
-        hint = near_matches(name, EARTH_PICTURES)
-        raise ValueError(f'No picture {name!r}. {hint}')
+    check_known('No picture', name, EARTH_PICTURES)
     return EARTH_PICTURES[name]

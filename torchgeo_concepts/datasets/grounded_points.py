@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Points with what maps say of them and what a teacher makes of them."""
+"""Points with labels of concepts and embeddings of a teacher."""
 
 import json
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from ..models.loading import find_encoder, load_encoder
 from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
+from ..utils.names import check_choice
 from ._label_scale import label_scale
 from .point_sampling import sample_points
 
@@ -44,7 +45,7 @@ _ARRAYS = ('points', 'concepts', 'embeddings')
 
 @dataclass(frozen=True)
 class _Made:
-    """What the files were made of."""
+    """Origin of the files, which must be the same to resume."""
 
     number: int
     seed: int
@@ -59,8 +60,8 @@ class GroundedPoints(NonGeoDataset):
 
     Samples have a ``'point'`` ``(longitude, latitude)`` in degrees, ``'concepts'`` of
     shape ``(k,)``, NaN where no layer knows, and the teacher's ``'embedding'``. All are
-    computed once, in parts, and kept in float16 files that are mapped into memory; a
-    pass that is interrupted goes on where it stopped.
+    computed once, in parts, and stored in memory-mapped float16 files. An interrupted
+    computation resumes with the first missing part.
     """
 
     def __init__(
@@ -81,15 +82,14 @@ class GroundedPoints(NonGeoDataset):
         """Initialize a new GroundedPoints instance.
 
         Args:
-            root: Folder of the files, made if there are none.
+            root: Folder of the files, created if missing.
             number: Number of points.
             seed: Seed of the points.
             blocks: ``'train'`` leaves out the points in a tenth of all blocks of 8
-                degrees, ``'test'`` has those alone.
+                degrees, ``'test'`` has only those.
             exclude_groups: Groups of layers to leave out, and with them the concepts that
                 they ground, such as ``climate`` or ``people``.
-            layers: Layers of one's own, beside those that are installed. They add the
-                concepts that they measure.
+            layers: Additional layers, which add the concepts that they measure.
             teacher: Name of the teacher in TorchGeo's registry.
             teacher_weights: Name of its weights, or a safetensors file of this package.
             part_size: Number of points in a file.
@@ -97,16 +97,13 @@ class GroundedPoints(NonGeoDataset):
             download: Download the weights of the teacher if they are not on this machine.
 
         Raises:
-            ValueError: If the folder holds points that were made of something else or
-                are damaged, or a label is too large for float16.
+            ValueError: If the folder has points of another origin or damaged files, or
+                a label is too large for float16.
         """
         for name, count in (('number', number), ('part_size', part_size)):
             if count < 1:
                 raise ValueError(f'{name} must be at least 1, not {count}.')
-        if blocks not in get_args(Blocks):
-            raise ValueError(
-                f'blocks must be one of {get_args(Blocks)}, not {blocks!r}.'
-            )
+        check_choice('blocks', blocks, get_args(Blocks))
         self.root = Path(root)
         found = find_encoder(teacher, teacher_weights)
         self.teacher = found.weights_name
@@ -128,7 +125,7 @@ class GroundedPoints(NonGeoDataset):
         }
         self.points = torch.from_numpy(np.concatenate(self._arrays['points']))
         self.part_size = part_size
-        # Which of the columns of the files are those of the concepts asked for.
+        # Columns of the requested concepts in the files.
         where = {concept: column for column, concept in enumerate(everything.bank.ids)}
         self._columns = np.array(
             [where[c] for c in self.groundings.bank.ids], dtype=int
@@ -180,15 +177,15 @@ class GroundedPoints(NonGeoDataset):
     def plot(
         self,
         concept: str = 'elevation',
-        samples: int = 20_000,
+        num_samples: int = 20_000,
         show_titles: bool = True,
         suptitle: str | None = None,
     ) -> 'Figure':
-        """Plot what maps say of a concept, on a map.
+        """Plot the labels of a concept on a map.
 
         Args:
             concept: Name or identifier of the concept.
-            samples: Number of points to plot.
+            num_samples: Number of points to plot.
             show_titles: Show the name of the concept above the map.
             suptitle: Title of the figure.
 
@@ -199,7 +196,7 @@ class GroundedPoints(NonGeoDataset):
 
         known = self.bank[concept]
         column = self.bank.ids.index(known.id)
-        batch = self[range(min(samples, len(self)))]
+        batch = self[range(min(num_samples, len(self)))]
         label = self.groundings.natural(batch['concepts'].numpy())[:, column]
         lon, lat = batch['point'].T
         figure, axes = plt.subplots(figsize=(8, 4), layout='constrained')
@@ -219,30 +216,32 @@ class GroundedPoints(NonGeoDataset):
             figure.suptitle(suptitle)
         return figure
 
-    def scale(self, samples: int = 200_000) -> ConceptScale:
-        """Compute how labels are standardised.
+    def scale(self, num_samples: int = 200_000) -> ConceptScale:
+        """Compute mean and standard deviation of each label.
 
         Args:
-            samples: Number of points to compute it from.
+            num_samples: Number of points to use.
 
         Returns:
-            Mean and standard deviation of each label, where it is known.
+            The statistics over the points where the label is known.
         """
-        labels = self[range(min(samples, len(self)))]['concepts']
+        labels = self[range(min(num_samples, len(self)))]['concepts']
         return label_scale(labels, self.groundings)
 
-    def embedding_scale(self, samples: int = 200_000) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute how the teacher's embeddings are spread.
+    def embedding_scale(
+        self, num_samples: int = 200_000
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute mean, spread and principal components of the embeddings.
 
         Args:
-            samples: Number of points to compute it from.
+            num_samples: Number of points to use.
 
         Returns:
-            Mean of shape ``(d,)``, one standard deviation for all features, and the
-            principal components as the columns of a ``(d, d)`` matrix, that of the
-            largest variance first.
+            Mean of shape ``(d,)``, one standard deviation of all features, and the
+            principal components as columns of a ``(d, d)`` matrix, largest variance
+            first.
         """
-        embeddings = self[range(min(samples, len(self)))]['embedding']
+        embeddings = self[range(min(num_samples, len(self)))]['embedding']
         mean = embeddings.mean(dim=0)
         centred = (embeddings - mean).double()
         _, components = torch.linalg.eigh(centred.T @ centred)
@@ -251,13 +250,13 @@ class GroundedPoints(NonGeoDataset):
 
 
 def held_out_blocks(points: Tensor) -> NDArray[np.bool_]:
-    """Tell which points lie in blocks that are held out, always the same.
+    """Return which points lie in the held-out blocks, which never change.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
 
     Returns:
-        Whether each is, of shape ``(N,)``.
+        Mask of shape ``(N,)``.
     """
     columns, rows = 360 // BLOCK_DEGREES, -(-180 // BLOCK_DEGREES)
     held_out = np.random.default_rng(8).random((rows, columns)) < HELD_OUT
@@ -281,7 +280,7 @@ def _make(
     disable = None if progress is None else not progress
     with tqdm(total=made.number, unit='point', unit_scale=True, disable=disable) as bar:
         for part, some in enumerate(points.split(made.part_size)):
-            # The points are written last: with them the part is there.
+            # The points are written last: they mark the part as complete.
             if not (root / f'{part:04}.points.npy').is_file():
                 embeddings = _embed(teacher, some)
                 labels = _half(groundings.labels(some), groundings.bank)
@@ -306,13 +305,13 @@ def _start(root: Path, made: _Made) -> None:
             raise ValueError(f'{info} is damaged: it has no {name!r}. Remove {root}.')
         if before[name] != value:
             raise ValueError(
-                f'{root} has points that were made with another {name}. Choose another '
-                'folder, or remove this one.'
+                f'{root} has points of another {name}. Choose another folder, or remove '
+                'this one.'
             )
 
 
 def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]:
-    """Round labels as they are kept, and refuse those that would become infinite."""
+    """Convert labels to float16, and raise if one becomes infinite."""
     with np.errstate(over='ignore'):
         half = labels.astype(np.float16)
     infinite = np.isinf(half).any(axis=0)
@@ -322,8 +321,8 @@ def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]
         largest = np.nanmax(np.abs(labels[:, column]))
         raise ValueError(
             f'Concept {concept.name!r} has labels as large as {largest:,.0f} '
-            f'{concept.unit}, but points are kept in float16, up to 65,504. Give its '
-            'layer in a larger unit, or as a logarithm, and use another folder.'
+            f'{concept.unit}, but float16 ends at 65,504. Use a larger unit '
+            'or a logarithm for its layer, and another folder.'
         )
     return half
 
@@ -334,8 +333,8 @@ def _load(root: Path, part: int, name: str) -> NDArray[Any]:
         array: NDArray[Any] = np.load(path, mmap_mode='r')
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(
-            f'{path} is missing or damaged. Remove {part:04}.points.npy beside it, and '
-            'the part is made again.'
+            f'{path} is missing or damaged. Remove {part:04}.points.npy beside it to '
+            'compute this part again.'
         ) from error
     return array
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Features of the images of a published set or of a folder, cached by one command."""
+"""Cache the features of a published image set or of a folder of photos."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from ..models.image_towers import ImageTower
 from ..models.image_transforms import CenterCrop, Normalize
 from ..models.tower_loading import load_image_tower
 from ..utils.devices import Device, find_device
+from ..utils.names import check_choice
 from ..utils.open_clip_weights import GEOCLIP_MODEL
 from . import (
     MP16,
@@ -42,7 +43,7 @@ _IMAGE_SETS: dict[str, Callable[..., ImagePoints]] = {
 
 @dataclass(frozen=True)
 class FeatureReport:
-    """What :func:`cache_image_features` wrote.
+    """Result of :func:`cache_image_features`.
 
     Attributes:
         output: Folder of the features.
@@ -65,7 +66,7 @@ class FeatureReport:
             f'{self.num_bytes / 1e6:.2f} MB: {self.output}'
         )
         if self.num_unreadable:
-            text += f'\n{self.num_unreadable:,} could not be read, and are left out'
+            text += f'\n{self.num_unreadable:,} could not be read and were left out'
         return text
 
 
@@ -86,34 +87,34 @@ def cache_image_features(
     download: bool = False,
     progress: bool | None = None,
 ) -> FeatureReport:
-    """Compute once what a frozen backbone makes of all images of a set.
+    """Compute the features of all images of a set once, with a frozen backbone.
 
-    The middle of each image is cropped and normalised as CLIP's images were. A run that
-    is interrupted goes on where it stopped when it is repeated.
+    The centre of each image is cropped, and normalised with CLIP's mean and standard
+    deviation. To resume an interrupted run, repeat it.
 
     Args:
         dataset: A published set, or ImagePoints for a folder of photos.
-        root: Folder of the set, in the layout that its class states.
-        output: Folder to write to, which CachedFeatures reads.
+        root: Folder of the set, in the layout that its class describes.
+        output: Folder to write to, for CachedFeatures.
         table: Names and positions of the photos, for ImagePoints alone. Without it,
             positions come from Exif data.
         tower: Backbone: open_clip/NAME, timm/NAME or torchgeo/NAME.
         weights: Weights of the backbone: a tag of open_clip, pretrained for timm, full
             name of weights of TorchGeo, or a file of any of the three.
-        fraction: Share of the images to take, at random.
-        seed: Seed of which images these are.
+        fraction: Fraction of the images to use, chosen at random.
+        seed: Seed of this choice.
         image_size: Side of the squares that images are cropped to, in pixels.
         batch_size: Number of images to encode at a time.
         num_workers: Number of processes that read images.
-        on_error: raise for an error if an image is missing or cannot be read, skip to
-            leave it out. By default, skip for MP16 and raise for all others, so that
-            accuracies are those of whole test sets.
+        on_error: raise to fail if an image is missing or unreadable, skip to leave it
+            out. By default, skip for MP16 and raise for the others, so that test sets
+            are complete.
         device: Where to compute. By default, on a GPU if there is one.
         download: Download weights that are not on this machine, not images.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
-        What was written.
+        Numbers of images and features.
 
     Raises:
         ValueError: If there is no such dataset, backbone or device, if the backbone
@@ -121,18 +122,15 @@ def cache_image_features(
             or of another backbone.
         OSError: If images or weights are not found, or an image cannot be read.
     """
-    if dataset not in _IMAGE_SETS:
-        raise ValueError(
-            f'dataset must be one of {get_args(ImageSet)}, not {dataset!r}.'
-        )
+    check_choice('dataset', dataset, get_args(ImageSet))
     if table is not None and dataset != 'ImagePoints':
         raise ValueError(
-            f'{dataset} has a table of its own; table= is for ImagePoints.'
+            f'{dataset} has its own table. Use table= with ImagePoints only.'
         )
     if not 0 < fraction <= 1:
-        raise ValueError(f'fraction must lie above 0 and at most at 1, not {fraction}.')
+        raise ValueError(f'fraction must be above 0 and at most 1, not {fraction}.')
     if tower.startswith('features/'):
-        raise ValueError(f'{tower} has no backbone that could make features.')
+        raise ValueError(f'{tower} has no backbone to compute features with.')
     on_error = on_error or ('skip' if dataset == 'MP16' else 'raise')
     place = find_device(device)
     options: dict[str, Any] = {} if dataset != 'ImagePoints' else {'table': table}
@@ -170,8 +168,8 @@ def _check_size(tower: ImageTower, name: str, size: int) -> None:
         tower.features(torch.zeros(1, 3, size, size, device=device))
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
-            f'{name} takes no images of {size} pixels. Choose another image_size= '
-            f'({error})'
+            f'{name} does not take images of {size} pixels: {error}. Choose another '
+            'image_size.'
         ) from error
 
 

@@ -10,7 +10,7 @@ import pathlib
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from ..io.exif import read_exif_point
 from ..io.file_names import exact, list_images
 from ..io.file_rows import Rows, read_rows
 from ..io.images import IMAGE_ERRORS, UnreadableImageError, read_image
+from ..utils.names import check_choice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,38 +34,8 @@ if TYPE_CHECKING:
 
 OnError = Literal['raise', 'skip']
 
-# Images that are read at a time to see which can be.
+# Number of images to read at a time when looking for unreadable ones.
 BLOCK = 1024
-
-
-class Files(Sequence[pathlib.Path]):
-    """Paths of files, kept as Arrow strings."""
-
-    def __init__(self, folder: pathlib.Path, names: Any) -> None:
-        """Initialize a new Files instance.
-
-        Args:
-            folder: Folder that names are relative to.
-            names: Arrow array of names.
-        """
-        self.folder = folder
-        self.names = names
-
-    def __len__(self) -> int:
-        """Return the number of files."""
-        return len(self.names)
-
-    @overload
-    def __getitem__(self, index: int) -> pathlib.Path: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-
-    def __getitem__(self, index: int | slice) -> pathlib.Path | Self:
-        """Return the path of a file, or the files of a slice."""
-        if isinstance(index, slice):
-            return type(self)(self.folder, self.names[index])
-        return self.folder / str(self.names[index])
 
 
 class ImagePoints(NonGeoDataset):
@@ -105,11 +76,10 @@ class ImagePoints(NonGeoDataset):
                 given.
             lon: Name of the column of longitudes, found if not given.
             lat: Name of the column of latitudes, found if not given.
-            require_points: If false, images without a point are kept, with NaN for
-                it, as those have whose place is to be predicted.
-            label: Name of the column that says what an image shows, such as its species.
-                Samples then have the number of that class as their ``'label'``, -1 where
-                it is missing.
+            require_points: If false, keep images without a point, with NaN as point,
+                such as those whose place is to be predicted.
+            label: Name of the column of classes, such as species. Samples then have the
+                index of the class as ``'label'``, -1 if missing.
             classes: Names of the classes in their order. By default, those that the
                 table has, sorted.
             transforms: Function that takes a sample and returns a changed one.
@@ -121,13 +91,10 @@ class ImagePoints(NonGeoDataset):
         Raises:
             FileNotFoundError: If there is no such folder or table, if there are no
                 images, or if some are missing and *on_error* is ``'raise'``.
-            ValueError: If the table has not the columns or a class is not known, or if
-                images have no point and *on_error* is ``'raise'``.
+            ValueError: If the table lacks a column or has an unknown class, or if images
+                have no point and *on_error* is ``'raise'``.
         """
-        if on_error not in get_args(OnError):
-            raise ValueError(
-                f'on_error must be one of {get_args(OnError)}, not {on_error!r}.'
-            )
+        check_choice('on_error', on_error, get_args(OnError))
         self.root = self.folder = pathlib.Path(root)
         self.transforms = transforms
         self.on_error = on_error
@@ -135,7 +102,7 @@ class ImagePoints(NonGeoDataset):
         self._unreadable: set[int] = set()
         self._label_column = label
         if label is not None and table is None:
-            raise ValueError('Labels are read from a table. Pass table.')
+            raise ValueError('Labels need a table. Pass table.')
         if not self.root.is_dir():
             raise FileNotFoundError(f'No folder {self.root}.')
         if table is None:
@@ -177,7 +144,8 @@ class ImagePoints(NonGeoDataset):
             raise FileNotFoundError(f'No images in {self.folder}.')
         points = np.full((len(names), 2), np.nan, np.float32)
         problems = {}
-        for row, path in enumerate(Files(self.folder, names)):
+        for row, name in enumerate(names.to_pylist()):
+            path = self.folder / name
             try:
                 with Image.open(path) as image:
                     point = read_exif_point(image)
@@ -194,7 +162,7 @@ class ImagePoints(NonGeoDataset):
         return exact(self.folder, names)
 
     def _keep(self, rows: Rows, files: Any) -> None:
-        """Settle which rows are the dataset."""
+        """Choose the rows of the dataset."""
         found = files.is_valid().to_numpy(zero_copy_only=False)
         valid = np.ones(len(found), bool)
         if self.require_points:
@@ -202,9 +170,9 @@ class ImagePoints(NonGeoDataset):
         num_missing = int((valid & ~found).sum())
         if self.on_error == 'raise':
             if self.require_points:
-                _refuse_problems(rows)
+                _raise_problems(rows)
             if num_missing:
-                self._refuse_missing(rows, ~found)
+                self._raise_missing(rows, ~found)
         kept = valid & found
         if not kept.any():
             raise FileNotFoundError(
@@ -224,7 +192,7 @@ class ImagePoints(NonGeoDataset):
         if self._labels is not None:
             self._labels = self._labels[torch.from_numpy(kept)]
 
-    def _refuse_missing(self, rows: Rows, missing: NDArray[np.bool_]) -> None:
+    def _raise_missing(self, rows: Rows, missing: NDArray[np.bool_]) -> None:
         first = rows.names.filter(missing)[:3].to_pylist()
         raise FileNotFoundError(
             f'{rows.source}: {missing.sum()} of {len(missing)} images are not in '
@@ -258,7 +226,7 @@ class ImagePoints(NonGeoDataset):
         return sample if self.transforms is None else self.transforms(sample)
 
     def load(self, index: int) -> Sample:
-        """Return a sample before its transforms, and no other in its place.
+        """Return a sample without transforms, and never another in its place.
 
         Args:
             index: Number of the image; negative ones count from the end.
@@ -271,7 +239,7 @@ class ImagePoints(NonGeoDataset):
             UnreadableImageError: If it cannot be read.
         """
         number = self._number(index)
-        path = self.files[number]
+        path = self.folder / str(self._names[number])
         image = read_image(path, f'image {number}, {path}')
         sample: Sample = {'image': image, 'point': self._points[number].clone()}
         if self._labels is not None:
@@ -293,23 +261,22 @@ class ImagePoints(NonGeoDataset):
                 return self.load(number)
             except UnreadableImageError as error:
                 self._unreadable.add(number)
-                warnings.warn(f'{error}. The next one takes its place.', stacklevel=3)
+                warnings.warn(f'{error}. The next image takes its place.', stacklevel=3)
         return None
 
     @property
     def num_unreadable(self) -> int:
-        """Number of images that others took the place of, in this process so far."""
+        """Number of images that were replaced so far in this process."""
         return len(self._unreadable)
 
     def without_unreadable(self, progress: bool | None = None) -> Self:
-        """Leave out images that cannot be read, for measurements that count each once.
+        """Leave out images that cannot be read, so that none counts twice.
 
         Args:
             progress: Show a progress bar. By default, on a terminal only.
 
         Returns:
-            The dataset of the images that can be read, all of which were. A warning
-            says how many cannot.
+            The dataset of the readable images. A warning states the number of others.
         """
         readable = np.ones(len(self), bool)
         disable = None if progress is None else not progress
@@ -331,10 +298,10 @@ class ImagePoints(NonGeoDataset):
         return self.select(readable)
 
     def select(self, rows: NDArray[np.bool_]) -> Self:
-        """Choose some of the images.
+        """Select some of the images.
 
         Args:
-            rows: Which of them, of shape ``(N,)``.
+            rows: Mask of shape ``(N,)``.
 
         Returns:
             The dataset of those, in the same order.
@@ -365,9 +332,9 @@ class ImagePoints(NonGeoDataset):
         return self._labels
 
     @property
-    def files(self) -> Files:
+    def files(self) -> list[pathlib.Path]:
         """Paths of the images."""
-        return Files(self.folder, self._names)
+        return [self.folder / name for name in self._names.to_pylist()]
 
     @property
     def fingerprint(self) -> str:
@@ -407,7 +374,7 @@ class ImagePoints(NonGeoDataset):
         return figure
 
 
-def _refuse_problems(rows: Rows) -> None:
+def _raise_problems(rows: Rows) -> None:
     if not rows.problems:
         return
     row, why = min(rows.problems.items())

@@ -11,7 +11,7 @@ import pandas as pd
 from torchgeo.datasets import DatasetNotFoundError, USAVars
 from torchgeo.datasets.utils import Path
 
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from ._published import find_file
 from .point_table import PointTable
 from .target_transforms import TargetTransformOption
@@ -96,14 +96,13 @@ class MOSAIKSLabels(PointTable):
 
         Raises:
             DatasetNotFoundError: If a table is neither found nor downloaded.
-            ValueError: If there is no such label, or a table has not its columns.
+            ValueError: If a label is unknown, or a table lacks a column.
         """
         self.root = pathlib.Path(root)
         self.download = download
         names = (labels,) if isinstance(labels, str) else tuple(labels)
         for name in names:
-            if name not in COLUMNS:
-                raise ValueError(f'No label {name!r}. {near_matches(name, COLUMNS)}')
+            check_known('No label', name, COLUMNS)
         splits = self._read_splits()
         frame = self._read_labels(names)
         frame['split'] = frame.index.map(splits)

@@ -82,8 +82,8 @@ class MP16(PublishedImages):
                 ``MP16_Pro_filtered.csv``, the latter two also in ``metadata``.
             transforms: Function that takes a sample and returns a changed one.
             download: Download the table if it is missing. Images have no direct link.
-            on_error: As in :class:`ImagePoints`. The default is to leave out images
-                that are missing, since hardly anyone has all of them.
+            on_error: As in :class:`ImagePoints`. By default, missing images are left
+                out, since many are no longer available.
 
         Raises:
             DatasetNotFoundError: If the table or the images are not found.

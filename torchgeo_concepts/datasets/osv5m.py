@@ -11,12 +11,13 @@ from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, extract_archive
 
 from ..io.file_names import by_stem
+from ..utils.names import check_choice
 from ._published import PublishedImages
 from .image_points import OnError
 
 REPOSITORY = 'osv5m/osv5m'
 
-Split = Literal['train', 'test']
+OSVSplit = Literal['train', 'test']
 
 
 class OSV5M(PublishedImages):
@@ -49,7 +50,7 @@ class OSV5M(PublishedImages):
     def __init__(
         self,
         root: Path = 'data',
-        split: Split = 'train',
+        split: OSVSplit = 'train',
         *,
         transforms: Callable[[Sample], Sample] | None = None,
         download: bool = False,
@@ -69,8 +70,7 @@ class OSV5M(PublishedImages):
             DatasetNotFoundError: If the table or the images are neither found nor
                 downloaded.
         """
-        if split not in get_args(Split):
-            raise ValueError(f'split must be one of {get_args(Split)}, not {split!r}.')
+        check_choice('split', split, get_args(OSVSplit))
         self.split = split
         super().__init__(
             root, transforms=transforms, download=download, on_error=on_error

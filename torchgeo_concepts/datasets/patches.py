@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-# Toward the poles a window that keeps its proportions would go around the Earth.
+# Near the poles, a window with right proportions would go around the Earth.
 MIN_COSINE = 0.1
 
 
 class EarthPatches:
     """Cuts north-up patches around points out of a picture of the whole Earth.
 
-    Values are interpolated between the four pixels around them. The picture goes on at
-    the antimeridian; beyond a pole its last row is repeated.
+    Values are interpolated bilinearly, across the antimeridian as well. Beyond a pole,
+    the last row is repeated.
     """
 
     def __init__(self, picture: NDArray[np.uint8]) -> None:
@@ -30,7 +30,7 @@ class EarthPatches:
         self.height, self.width = picture.shape[1:]
         padded = np.zeros((self.height, self.width, 4), np.uint8)
         padded[..., :3] = np.moveaxis(picture, 0, -1)
-        # One number a pixel: to gather it costs a third of what three channels do.
+        # One number for each pixel is three times as fast to gather as three channels.
         self._pixels = torch.from_numpy(padded).view(torch.int32).flatten()
 
     def __call__(self, points: Tensor, degrees: Tensor, size: int) -> Tensor:
@@ -76,7 +76,7 @@ class EarthPatches:
 def area_average(
     picture: NDArray[np.uint8], height: int, width: int
 ) -> NDArray[np.uint8]:
-    """Make a picture smaller: each pixel becomes the mean of the area that it covers.
+    """Downsample a picture by area averages.
 
     Args:
         picture: Picture of shape ``(C, H, W)``.
@@ -93,7 +93,7 @@ def area_average(
 
 
 def _shares(before: int, after: int) -> csr_array:
-    """Return which share each of the pixels before has in each pixel after."""
+    """Return the weight of each old pixel in each new one."""
     edges = np.linspace(0, before, after + 1)[:, None]
     pixel = np.arange(before)
     overlap = np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel)

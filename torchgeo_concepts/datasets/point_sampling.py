@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Points to learn the Earth from: land, coasts, settlements and some ocean."""
+"""Training points on land, at coasts, around settlements and at sea."""
 
 from collections.abc import Callable
 
@@ -14,23 +14,23 @@ from ..geo.sphere import RADIUS_KM, unit_vectors
 from ..layers import get_layer
 from ..layers.settlements import places
 
-# How many of the points are drawn in which way.
+# Fractions of the points by kind of place.
 SHARES = {'land': 0.6, 'coast': 0.1, 'settlement': 0.2, 'anywhere': 0.1}
 
-# What counts as a coast, on both sides of it.
+# Maximum distance from the coast, on both sides.
 COAST_KM = 50.0
 
-# Distances from a settlement, from within it to its surroundings.
+# Range of distances from a settlement.
 SETTLEMENT_KM = (2.0, 50.0)
 
 type Points = NDArray[np.float64]
 
 
 def sample_points(number: int, seed: int = 0) -> Tensor:
-    """Draw points for training.
+    """Sample training points.
 
     Args:
-        number: How many.
+        number: Number of points.
         seed: Seed of the points.
 
     Returns:
@@ -52,10 +52,10 @@ def sample_points(number: int, seed: int = 0) -> Tensor:
 
 
 def land_points(number: int, seed: int = 0) -> Tensor:
-    """Draw points on land, equally dense everywhere.
+    """Sample points on land, equally dense everywhere.
 
     Args:
-        number: How many.
+        number: Number of points.
         seed: Seed of the points.
 
     Returns:
@@ -86,7 +86,7 @@ def _rejected(
     rng: np.random.Generator,
     accept: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]],
 ) -> Points:
-    """Draw points anywhere until enough of them are accepted."""
+    """Sample points anywhere until enough of them are accepted."""
     parts, missing = [np.empty((0, 2))], number
     while missing > 0:
         drawn = _anywhere(4 * missing + 100, rng)
@@ -96,7 +96,7 @@ def _rejected(
 
 
 def _at_settlements(number: int, rng: np.random.Generator) -> Points:
-    """Displace settlements, so that each has points in it and around it."""
+    """Sample points in and around settlements."""
     known = places()
     chosen = rng.integers(0, len(known.lon), number)
     centre = unit_vectors(known.lon[chosen], known.lat[chosen])

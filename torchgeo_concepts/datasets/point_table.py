@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Points of any table, and what is to be predicted at them."""
+"""Tables of points and targets."""
 
 import copy
 import operator
@@ -30,8 +30,8 @@ from ..io.columns import (
     read_columns,
     sorted_classes,
 )
-from ..plot.point_maps import point_map, point_size
-from ..utils.names import near_matches, with_unit
+from ..utils.names import check_choice, check_known
+from ._table_plot import plot_table
 from .image_points import OnError
 from .target_transforms import TargetTransform, TargetTransformOption
 
@@ -46,13 +46,13 @@ else:
 
 
 class PointTable(NonGeoDataset):
-    """A table of points, with one or more columns that are to be predicted.
+    """Table of points, with one or more columns of targets.
 
     Samples have a ``'point'``, ``(longitude, latitude)`` in degrees, and a ``'label'``:
-    in regression of shape ``(t,)`` for *t* targets, after their transform, NaN where
-    missing; in classification the number of the class, -1 where missing. With *extra*
-    columns there is an ``'extra'`` of shape ``(e,)``, without *targets* no label. A
-    ``'row'`` says which row of the table it is, counted from 0 over all files.
+    in regression of shape ``(t,)`` for *t* targets, after *target_transform*, NaN if
+    missing; in classification the index of the class, -1 if missing. With *extra*
+    columns they have an ``'extra'`` of shape ``(e,)``; without *targets* no label.
+    ``'row'`` is the row in the table, counted from 0 over all files.
 
     .. code-block:: python
 
@@ -64,11 +64,11 @@ class PointTable(NonGeoDataset):
         task: ``'regression'``, ``'classification'``, or None without targets.
         target_names: Names of the targets.
         units: Units of the targets, empty where not known.
-        classes: Names of the classes, in the order of their numbers.
+        classes: Names of the classes, by index.
         values: Values of the targets of shape ``(N, t)`` in their units, float64, NaN
             where missing; of shape ``(N, 0)`` in classification.
-        target_transform: How values become labels.
-        split_names: What the *split_column* says of each row, None where it is empty.
+        target_transform: Transform of values to labels.
+        split_names: Values of the *split_column*, None where it is empty.
     """
 
     def __init__(
@@ -94,24 +94,21 @@ class PointTable(NonGeoDataset):
         Args:
             paths: A CSV, Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or
                 FlatGeobuf file, a data frame, or several that have the same columns.
-            targets: Names of the columns to predict. None of them, for points where
-                a model is to predict them.
-            task: ``'regression'`` or ``'classification'``. By default, text and truth
-                values are classes and all numbers, whole ones too, are quantities,
-                also among words that are *missing*; ``print(dataset)`` says what was
-                inferred.
-            classes: Names of the classes in their order. By default, those that the
-                table has, sorted.
-            target_transform: ``'log1p'`` for the logarithm of one more than a target,
+            targets: Names of the columns to predict. Empty for points to predict at.
+            task: ``'regression'`` or ``'classification'``. By default, text and
+                booleans are classes, and all numbers, integers too, are quantities;
+                ``print(dataset)`` shows the inferred task.
+            classes: Names of the classes in their order. By default, those in the
+                table, sorted.
+            target_transform: ``'log1p'`` for ``log(1 + value)``,
                 ``'standardise'`` for a mean of 0 and a standard deviation of 1,
                 ``'log1p-standardise'`` for both, or one of them for each target by
                 name. Means are those of all rows until :meth:`fit` chooses some.
-            extra: Columns of numbers that are given to models beside the point.
-            missing: Values of targets and *extra* columns that mean that there is
-                none, such as -999, besides empty cells.
+            extra: Columns of numbers that are model inputs in addition to the point.
+            missing: Values of targets and *extra* columns that mean missing, such as
+                -999, in addition to empty cells.
             units: Units of the targets by name, for plots.
-            split_column: Column that says which rows are for training, validation and
-                testing.
+            split_column: Column that assigns rows to training, validation and testing.
             lon: Name of the column of longitudes, or of eastings in *crs*. Found by its
                 usual names if not given.
             lat: Name of the column of latitudes, or of northings in *crs*.
@@ -123,8 +120,8 @@ class PointTable(NonGeoDataset):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If a table is empty, has not the columns, has text among numbers
-                or a class that is not known, or if a target is missing in all rows.
+            ValueError: If a table is empty, lacks a column, has text among numbers or an
+                unknown class, or if a target is missing in all rows.
         """
         self.is_inferred = task is None
         self.target_names = _names(targets)
@@ -165,7 +162,7 @@ class PointTable(NonGeoDataset):
         task: Task | None,
         classes: Sequence[str | int] | None,
     ) -> Task | None:
-        """Read the targets, and tell what they are for."""
+        """Read the targets, and return the task."""
         names = self.target_names
         self._class_numbers = torch.empty(0, dtype=torch.long)
         self.values = torch.empty(sum(len(t.points) for t in tables), 0).double()
@@ -176,17 +173,17 @@ class PointTable(NonGeoDataset):
             values = [self._numbers(table, names) for table in tables]
             self.values = torch.from_numpy(np.concatenate(values))
             for name, column in zip(names, self.values.T, strict=True):
-                _refuse_missing(name, bool(column.isnan().all()), len(column))
+                _raise_if_missing(name, bool(column.isnan().all()), len(column))
             return 'regression'
         if len(names) > 1:
             texts = [n for n, k in zip(names, kinds, strict=True) if k != 'regression']
             raise ValueError(
-                f'Classification has one target, not {list(names)}; classes are the '
-                f'values of {texts}.'
+                f'Classification needs exactly one target, not {list(names)}. The values '
+                f'of {texts} are classes.'
             )
         names_of_rows = [as_texts(t, names[0], self.missing) for t in tables]
         known = [text for texts in names_of_rows for text in texts]
-        _refuse_missing(
+        _raise_if_missing(
             names[0], not any(text is not None for text in known), len(known)
         )
         self.classes = (
@@ -236,8 +233,8 @@ class PointTable(NonGeoDataset):
                     row = int(low[0])
                     raise ValueError(
                         f'{table.where(row)} has {values[row]:g} in {name!r}, which has '
-                        'no log1p. Choose another target_transform, or name it with missing= '
-                        'if it means that there is none.'
+                        'no log1p. Choose another target_transform, or pass the value in missing '
+                        'if it means missing.'
                     )
 
     def _apply(self, transform: TargetTransform) -> None:
@@ -264,7 +261,7 @@ class PointTable(NonGeoDataset):
         """Return a sample.
 
         Args:
-            index: Number of the point; negative ones count from the end.
+            index: Index of the point; negative ones count from the end.
 
         Returns:
             Its ``'point'`` and ``'row'``, and its ``'label'`` and ``'extra'`` if there
@@ -287,11 +284,10 @@ class PointTable(NonGeoDataset):
         return sample
 
     def fit(self, rows: NDArray[Any] | Tensor | Sequence[int]) -> Self:
-        """Standardise by what some of the rows have.
+        """Fit the standardisation of the targets to some of the rows.
 
         Args:
-            rows: Numbers of the rows, or which of them as truth values of shape
-                ``(N,)``. Those to train on, so that nothing of others is known.
+            rows: Indices of the training rows, or a mask of shape ``(N,)``.
 
         Returns:
             The dataset of all rows, with labels on that scale.
@@ -304,14 +300,13 @@ class PointTable(NonGeoDataset):
         return chosen
 
     def select(self, rows: NDArray[Any] | Tensor | Sequence[int]) -> Self:
-        """Choose some of the points.
+        """Select some of the points.
 
         Args:
-            rows: Numbers of the rows, or which of them as truth values of shape
-                ``(N,)``.
+            rows: Indices of the rows, or a mask of shape ``(N,)``.
 
         Returns:
-            The dataset of those, with the same classes and labels on the same scale.
+            The dataset of those rows, with the same classes and scale of labels.
         """
         chosen = copy.copy(self)
         chosen._take(_index(rows, len(self)))
@@ -319,7 +314,7 @@ class PointTable(NonGeoDataset):
         return chosen
 
     def inverse_transform(self, labels: Tensor) -> Tensor:
-        """Turn labels, or what a model predicts in their place, into values.
+        """Convert labels, or predictions of labels, to values.
 
         Args:
             labels: Labels of shape ``(..., t)``; in classification, any.
@@ -355,7 +350,7 @@ class PointTable(NonGeoDataset):
         return self._extra
 
     def __str__(self) -> str:
-        """Return a summary that says which task was inferred."""
+        """Return a summary with the inferred task."""
         lines = [super().__str__()]
         if self.task is not None:
             inferred = ', by the type of the column' if self.is_inferred else ''
@@ -376,8 +371,8 @@ class PointTable(NonGeoDataset):
         """Draw all points on a map, coloured by a target.
 
         Args:
-            sample: A sample to point out.
-            show_titles: Say above the map what the colours are, or what the sample has.
+            sample: A sample to mark.
+            show_titles: Show the target, or the sample, above the map.
             suptitle: Title of the figure.
             target: Name of the target. By default, the first.
 
@@ -385,73 +380,9 @@ class PointTable(NonGeoDataset):
             The figure.
 
         Raises:
-            ValueError: If there is no such target.
+            ValueError: If the target is unknown.
         """
-        column = self._target_column(target)
-        figure, axes = point_map(self._points)
-        lon, lat = self._points.T.numpy()
-        options: dict[str, Any] = {'s': point_size(len(self)), 'linewidths': 0}
-        values, label = self._colours(column)
-        if values is None:
-            axes.scatter(lon, lat, **options)
-        else:
-            known = np.isfinite(values)
-            # What is missing lies below, in grey.
-            axes.scatter(lon[~known], lat[~known], color='0.8', **options)
-            colour = axes.scatter(lon[known], lat[known], c=values[known], **options)
-            bar = figure.colorbar(colour, ax=axes, label=label, shrink=0.8)
-            self._name_classes(bar)
-        title = label
-        if sample is not None:
-            axes.plot(*sample['point'].tolist(), '*', color='red', markersize=12)
-            title = self._describe(sample)
-        if show_titles:
-            axes.set_title(title)
-        if suptitle is not None:
-            figure.suptitle(suptitle)
-        return figure
-
-    def _target_column(self, target: str | None) -> int:
-        if target is None:
-            return 0
-        if target not in self.target_names:
-            raise ValueError(
-                f'No target {target!r}. {near_matches(target, self.target_names)}'
-            )
-        return self.target_names.index(target)
-
-    def _colours(self, column: int) -> tuple[NDArray[np.float64] | None, str]:
-        """Return what points are coloured by, in the units of the target, and its name."""
-        if self.task is None:
-            return None, ''
-        name, unit = self.target_names[column], self.units[column]
-        if self.task == 'classification':
-            numbers = self._class_numbers.double()
-            return torch.where(numbers < 0, torch.nan, numbers).numpy(), name
-        values = self.values[:, column].numpy()
-        label = with_unit(name, unit)
-        if self.target_transform.is_log[column]:
-            return np.log10(1 + values), f'log₁₀(1 + {label})'
-        return values, label
-
-    def _name_classes(self, bar: Any) -> None:
-        # More names than that would lie on each other.
-        if 0 < len(self.classes) <= 20:
-            bar.set_ticks(range(len(self.classes)), labels=self.classes)
-
-    def _describe(self, sample: Sample) -> str:
-        lon, lat = sample['point'].tolist()
-        parts = [f'({lon:.4f}, {lat:.4f})']
-        if self.task == 'classification':
-            number = int(sample['label'])
-            parts.append(self.classes[number] if number >= 0 else 'unknown')
-        elif self.task == 'regression':
-            values = self.inverse_transform(sample['label']).tolist()
-            for name, value, unit in zip(
-                self.target_names, values, self.units, strict=True
-            ):
-                parts.append(f'{name} {value:.4g} {unit}'.rstrip())
-        return ', '.join(parts)
+        return plot_table(self, sample, show_titles, suptitle, target)
 
 
 def _names(targets: str | Sequence[str]) -> tuple[str, ...]:
@@ -465,7 +396,7 @@ def _tables(paths: Table | Sequence[Table]) -> list[pathlib.Path | pd.DataFrame]
     is_one = isinstance(paths, str | os.PathLike | pd.DataFrame)
     several: Sequence[Any] = [paths] if is_one else paths  # type: ignore[assignment]
     if not len(several):
-        raise ValueError('There are no tables. Pass at least one in paths.')
+        raise ValueError('paths is empty. Pass at least one table.')
     return [t if isinstance(t, pd.DataFrame) else pathlib.Path(t) for t in several]
 
 
@@ -475,25 +406,17 @@ def _check_options(
     targets: Sequence[str],
     units: Mapping[str, str] | None,
 ) -> None:
-    if task is not None and task not in get_args(Task):
-        raise ValueError(f'task must be one of {get_args(Task)}, not {task!r}.')
-    if on_error not in get_args(OnError):
-        raise ValueError(
-            f'on_error must be one of {get_args(OnError)}, not {on_error!r}.'
-        )
+    if task is not None:
+        check_choice('task', task, get_args(Task))
+    check_choice('on_error', on_error, get_args(OnError))
     for name in units or {}:
-        if name not in targets:
-            raise ValueError(
-                f'units names {name!r}, which is no target. '
-                f'{near_matches(name, targets)}'
-            )
+        check_known('units has an unknown target', name, targets)
 
 
-def _refuse_missing(name: str, is_missing: bool, number: int) -> None:
+def _raise_if_missing(name: str, is_missing: bool, number: int) -> None:
     if is_missing:
         raise ValueError(
-            f'The target {name!r} is missing in all {number} rows, so there is nothing '
-            'to learn it from.'
+            f'The target {name!r} is missing in all {number} rows. Choose another.'
         )
 
 
@@ -502,7 +425,7 @@ def _index(rows: NDArray[Any] | Tensor | Sequence[int], number: int) -> Tensor:
     if index.dtype == torch.bool:
         if index.shape != (number,):
             raise ValueError(
-                f'{tuple(index.shape)} truth values do not choose among {number} rows.'
+                f'A mask of rows must have shape ({number},), not {tuple(index.shape)}.'
             )
         return index.nonzero().flatten()
     return index.long()

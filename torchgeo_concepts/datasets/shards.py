@@ -32,16 +32,17 @@ from torchgeo.datasets.utils import Path, Sample
 from ..geo.points import as_points, find_coordinate_columns
 from ..io.file_rows import read_rows
 from ..io.images import ENDING, SUFFIXES, UnreadableImageError, read_image
+from ..utils.names import check_choice
 from .image_points import OnError
 
-# How compressed files begin, and what opens them.
+# First bytes of compressed files, and functions to open them.
 COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
     b'\x1f\x8b': gzip.open,
     b'BZh': bz2.open,
     b'\xfd7zXZ': lzma.open,
 }
 
-# What reading a broken shard raises.
+# Errors of reading a broken shard.
 BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
@@ -91,11 +92,11 @@ class ImagePointShards(IterableDataset[Sample]):
                 longitudes; found by its usual names if not given.
             lat: The same of latitudes.
             seed: The order depends on it and on the epoch.
-            shuffle: Number of samples to shuffle at a time, beside the order of shards.
-                With 0 neither is shuffled.
-            samples_per_epoch: Number of samples of an iteration over all ranks, which
-                begins anew if there are fewer. Ranks that train together need it, since
-                shards are not of one size. By default, each sample comes once.
+            shuffle: Size of the shuffle buffer. Shards are shuffled, too. With 0,
+                neither is shuffled.
+            samples_per_epoch: Number of samples in an epoch over all ranks; samples are
+                repeated if there are fewer. Needed for training on several ranks, since
+                shards have different sizes. By default, each sample comes once.
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if a sample has no image or no point, or
                 if a shard ends too early; ``'skip'`` to warn, count, and go on.
@@ -104,10 +105,7 @@ class ImagePointShards(IterableDataset[Sample]):
             ImportError: If ``webdataset`` is not installed.
             FileNotFoundError: If there are no such shards.
         """
-        if on_error not in get_args(OnError):
-            raise ValueError(
-                f'on_error must be one of {get_args(OnError)}, not {on_error!r}.'
-            )
+        check_choice('on_error', on_error, get_args(OnError))
         self.shards = _expand(shards)
         self.lon = lon
         self.lat = lat
@@ -124,13 +122,13 @@ class ImagePointShards(IterableDataset[Sample]):
             self._table = _Lookup(pathlib.Path(table), image_column, lon, lat)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next iteration.
+        """Set the epoch, on which the order depends.
 
-        Iterations count epochs by themselves, but data loader workers that are started
-        anew each time do not know of those before.
+        The dataset counts epochs itself, except in data loader workers that are started
+        anew for each epoch.
 
         Args:
-            epoch: Number of the epoch, the same on all ranks.
+            epoch: The epoch, the same on all ranks.
         """
         self.epoch = epoch
 
@@ -248,7 +246,7 @@ class ImagePointShards(IterableDataset[Sample]):
 
 
 class _Stream(io.RawIOBase):
-    """Makes a stream that can only be read one that can be looked into."""
+    """Wrapper that makes a stream usable for a buffered reader."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -263,10 +261,10 @@ class _Stream(io.RawIOBase):
 
 
 class _Tape:
-    """A tar archive, decompressed, that tells whether it stopped in the middle."""
+    """Decompressed tar archive that detects truncation."""
 
     def __init__(self, stream: Any) -> None:
-        # tarfile, left to decompress, takes the middle of a compressed file for its end.
+        # When tarfile decompresses, it takes a truncated file for a complete one.
         packed = io.BufferedReader(_Stream(stream))
         start = packed.peek(max(map(len, COMPRESSED)))
         self.stream = next(
@@ -285,7 +283,7 @@ class _Tape:
         return data
 
     def check(self) -> None:
-        """Look for the zeros at the end, whose absence tarfile does not mind."""
+        """Raise if the archive has no end marker, which tarfile ignores."""
         if self.end.strip(b'\0'):
             raise tarfile.ReadError('it ends too early, without end-of-archive marker')
 
@@ -350,7 +348,7 @@ def _webdataset() -> Any:
 
 
 def _expand(shards: str | Iterable[Path]) -> list[str]:
-    """Make a list of names of what has braces or wildcards."""
+    """Expand braces and wildcards."""
     wds = _webdataset()
     listed = wds.shardlists.expand_urls(shards) if isinstance(shards, str) else shards
     expanded: list[str] = []

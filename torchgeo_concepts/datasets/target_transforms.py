@@ -76,14 +76,14 @@ class TargetTransform:
         )
 
     def fit(self, values: Tensor) -> Self:
-        """Find means and standard deviations.
+        """Compute means and standard deviations.
 
         Args:
             values: Values of shape ``(N, t)``, NaN where missing.
 
         Returns:
-            The transform that standardises by what these rows have. A target with a
-            single value keeps its scale.
+            The transform fitted to these rows. A target with a single value keeps its
+            scale.
 
         Raises:
             ValueError: If a target that is standardised is missing in all rows.
@@ -97,18 +97,17 @@ class TargetTransform:
             if not len(known):
                 raise ValueError(
                     f'{self.names[column]!r} is missing in all {len(values)} rows that '
-                    'its mean is taken of.'
+                    'its mean is computed from.'
                 )
             mean[column] = float(known.mean())
-            # Differences that are rounding alone must not be blown up, nor may a
-            # deviation be so small that single precision has no such number.
+            # Do not divide by rounding errors, nor by less than float32 can represent.
             spread = float(known.std(correction=0))
             varies = known.min() < known.max() and spread >= SMALLEST
             std[column] = spread if varies else 1.0
         return replace(self, mean=tuple(mean), std=tuple(std))
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Turn values into labels.
+        """Convert values to labels.
 
         Args:
             values: Values of shape ``(..., t)`` in the units of the targets.
@@ -121,7 +120,7 @@ class TargetTransform:
         )
 
     def inverse(self, labels: Tensor) -> Tensor:
-        """Turn labels, or what a model predicts in their place, into values.
+        """Convert labels, or predictions of labels, to values.
 
         Args:
             labels: Labels of shape ``(..., t)``.

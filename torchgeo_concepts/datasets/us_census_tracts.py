@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 from torchgeo.datasets.utils import Path
 
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from ._published import find_file
 from .point_table import PointTable
 from .target_transforms import TargetTransformOption
@@ -82,15 +82,14 @@ class USCensusTracts(PointTable):
 
         Raises:
             DatasetNotFoundError: If a table is neither found nor downloaded.
-            ValueError: If there is no such target, or a table has not its columns.
+            ValueError: If a target is unknown, or a table lacks a column.
         """
         self.root = pathlib.Path(root)
         self.download = download
         self.year = year
         names = (targets,) if isinstance(targets, str) else tuple(targets)
         for name in names:
-            if name not in UNITS:
-                raise ValueError(f'No target {name!r}. {near_matches(name, UNITS)}')
+            check_known('No target', name, UNITS)
         if year < 2021:
             raise ValueError(f'There are no such tables of {year}; take 2021 or later.')
         frame = self._read_points()
@@ -151,8 +150,4 @@ def _check_columns(
     path: pathlib.Path, table: pd.DataFrame, columns: Sequence[str]
 ) -> None:
     for column in columns:
-        if column not in table.columns:
-            raise ValueError(
-                f'{path} has no column {column!r}. '
-                f'{near_matches(column, map(str, table.columns))}'
-            )
+        check_known(f'{path} has no column', column, map(str, table.columns))

@@ -1,0 +1,299 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Cache the image features of a frozen backbone."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Sized
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torchgeo.datasets.utils import Sample
+from tqdm import tqdm
+
+from ..io.images import UnreadableImageError
+from ..models.image_towers import ImageTower
+from ..utils.files import atomic_path
+from ..utils.hashing import hash_state
+from ..utils.modes import evaluating
+from ..utils.version import VERSION
+from .cached_features import INFO_FILE, CachedFeatures, hash_backbone
+from .image_points import OnError
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Origin of features, which must be the same to resume."""
+
+    model: str
+    transforms: str
+    dataset: str
+    part_size: int
+
+
+def cache_features(
+    dataset: Dataset[Sample],
+    tower: ImageTower,
+    root: Path | str,
+    *,
+    prepare: Callable[[Sample], Sample] | None = None,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    part_size: int = 16_384,
+    on_error: OnError = 'raise',
+    progress: bool | None = None,
+) -> CachedFeatures:
+    """Compute the features of all images once.
+
+    Features are written in float16, in parts. If the run is interrupted, the same call
+    resumes with the first missing part.
+
+    Args:
+        dataset: Images and points. Its transforms must not be random.
+        tower: A tower with a frozen backbone, on the device to compute on.
+        root: Folder to write to.
+        prepare: Transform of each batch on that device, such as
+            :class:`~torchgeo_concepts.models.image_transforms.Normalize`.
+        batch_size: Number of images to encode at a time.
+        num_workers: Number of processes that read images, at most one for a stream.
+        part_size: Number of images in a file.
+        on_error: ``'skip'`` leaves out unreadable images; the progress bar and
+            ``features.json`` show their number. Streams have their own *on_error*.
+        progress: Show a progress bar. By default, on a terminal only.
+
+    Returns:
+        The features.
+
+    Raises:
+        ValueError: If the backbone is not frozen, or the folder has features of another
+            backbone, other transforms or other images.
+        UnreadableImageError: If an image cannot be read and *on_error* is ``'raise'``.
+    """
+    if not tower.frozen:
+        raise ValueError(
+            'Only features of frozen backbones can be cached, since training would '
+            'change those of others.'
+        )
+    if isinstance(dataset, IterableDataset):
+        _check_stream(dataset, num_workers)
+    root = Path(root)
+    made = _Made(
+        hash_backbone(tower),
+        _describe(getattr(dataset, 'transforms', None)) + _describe(prepare),
+        _dataset_hash(dataset),
+        part_size,
+    )
+    _start(root, made)
+    finished = _finished_parts(root)
+    done = sum(part['rows'] for part in finished)
+    is_stream = isinstance(dataset, IterableDataset)
+    loader: DataLoader[Any] = DataLoader(
+        _Rest(dataset, done) if is_stream else _Readable(dataset, on_error),
+        sampler=None if is_stream else range(done, len(cast(Sized, dataset))),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=list,
+    )
+    rows = _encode(loader, tower, prepare, _known_length(dataset), done, progress)
+    for part in itertools.count(len(finished)):
+        block = list(itertools.islice(rows, part_size))
+        if not block:
+            break
+        _write_part(root, part, block)
+    return _finish(root, made)
+
+
+def _check_stream(stream: IterableDataset[Sample], num_workers: int) -> None:
+    if num_workers > 1:
+        raise ValueError(
+            f'{type(stream).__name__} is a stream, which only one process can resume. '
+            'Use num_workers=1, or a folder for each shard.'
+        )
+    if getattr(stream, 'shuffle', 0):
+        raise ValueError(
+            'A shuffled stream has another order each time. Use shuffle=0.'
+        )
+    set_epoch = getattr(stream, 'set_epoch', None)
+    if set_epoch is not None:
+        set_epoch(0)
+
+
+class _Readable(Dataset[Sample | None]):
+    """Samples, and None for images that cannot be read."""
+
+    def __init__(self, dataset: Any, on_error: OnError) -> None:
+        self.dataset = dataset
+        self.on_error = on_error
+
+    def __getitem__(self, index: int) -> Sample | None:
+        # ImagePoints may replace an unreadable image when it is indexed.
+        load = getattr(self.dataset, 'load', None)
+        try:
+            sample: Sample = (load or self.dataset.__getitem__)(index)
+        except UnreadableImageError:
+            if self.on_error == 'raise':
+                raise
+            return None
+        transforms = None if load is None else self.dataset.transforms
+        return sample if transforms is None else cast(Sample, transforms(sample))
+
+
+class _Rest(IterableDataset[Sample]):
+    """Samples of a stream after the first ones."""
+
+    def __init__(self, stream: IterableDataset[Sample], start: int) -> None:
+        self.stream = stream
+        self.start = start
+
+    def __iter__(self) -> Iterator[Sample]:
+        return itertools.islice(iter(self.stream), self.start, None)
+
+
+@torch.no_grad()
+def _encode(
+    loader: DataLoader[Any],
+    tower: ImageTower,
+    prepare: Callable[[Sample], Sample] | None,
+    length: int | None,
+    done: int,
+    progress: bool | None,
+) -> Iterator[tuple[NDArray[np.float16], Tensor] | None]:
+    """Yield the features and the point of each row, None for unreadable images."""
+    device = next(tower.parameters()).device
+    disable = None if progress is None else not progress
+    unreadable = 0
+    with (
+        evaluating(tower),
+        tqdm(total=length, initial=done, unit='image', disable=disable) as bar,
+    ):
+        for samples in loader:
+            read = [sample for sample in samples if sample is not None]
+            vectors = iter(())
+            if read:
+                batch = {'image': torch.stack([s['image'] for s in read]).to(device)}
+                batch = batch if prepare is None else prepare(batch)
+                features = tower.features(batch['image']).flatten(1).cpu().half()
+                if not features.isfinite().all():
+                    raise ValueError(
+                        'Features of the backbone are too large for float16.'
+                    )
+                vectors = iter(features.numpy())
+            for sample in samples:
+                yield None if sample is None else (next(vectors), sample['point'])
+            unreadable += len(samples) - len(read)
+            if unreadable:
+                bar.set_postfix(unreadable=unreadable)
+            bar.update(len(samples))
+
+
+def _start(root: Path, made: _Made) -> None:
+    """Create a folder, or validate that an existing one has the same origin."""
+    info = root / INFO_FILE
+    if not info.is_file():
+        root.mkdir(parents=True, exist_ok=True)
+        _write_info(root, made, complete=False)
+        return
+    before = json.loads(info.read_text())['made']
+    for name, value in asdict(made).items():
+        if before[name] != value:
+            raise ValueError(
+                f'{root} has features of other {_NAMES[name]}. Choose another folder, or '
+                'remove this one.'
+            )
+
+
+_NAMES = {
+    'model': 'weights or another backbone',
+    'transforms': 'transforms',
+    'dataset': 'images',
+    'part_size': 'part_size',
+}
+
+
+def _write_part(
+    root: Path, part: int, block: list[tuple[NDArray[np.float16], Tensor] | None]
+) -> None:
+    kept = [row for row in block if row is not None]
+    features = np.stack([row[0] for row in kept]) if kept else np.empty((0, 0))
+    points = (
+        torch.stack([row[1].float() for row in kept]) if kept else torch.empty(0, 2)
+    )
+    for name, array in (('features', features), ('points', points.numpy())):
+        with (
+            atomic_path(root / f'{part:05}.{name}.npy') as temporary,
+            temporary.open('wb') as file,
+        ):
+            np.save(file, array)
+    # This file is written last: it marks the part as complete.
+    with atomic_path(root / f'{part:05}.json') as temporary:
+        temporary.write_text(json.dumps({'rows': len(block), 'kept': len(kept)}))
+
+
+def _finished_parts(root: Path) -> list[dict[str, int]]:
+    parts: list[dict[str, int]] = []
+    for part in itertools.count():
+        file = root / f'{part:05}.json'
+        if not file.is_file():
+            return parts
+        parts.append(json.loads(file.read_text()))
+    return parts
+
+
+def _finish(root: Path, made: _Made) -> CachedFeatures:
+    parts = _finished_parts(root)
+    if not any(part['kept'] for part in parts):
+        raise ValueError(f'No image could be read, so {root} holds no features.')
+    _write_info(root, made, complete=True)
+    return CachedFeatures(root)
+
+
+def _write_info(root: Path, made: _Made, complete: bool) -> None:
+    parts = _finished_parts(root)
+    rows, kept = (sum(part[name] for part in parts) for name in ('rows', 'kept'))
+    info = {
+        'version': VERSION,
+        'complete': complete,
+        'parts': len(parts),
+        'images': kept,
+        'unreadable': rows - kept,
+        'made': asdict(made),
+    }
+    with atomic_path(root / INFO_FILE) as temporary:
+        temporary.write_text(json.dumps(info, indent=2))
+
+
+def _describe(transforms: object) -> str:
+    """Return a text that does not contain memory addresses."""
+    name = getattr(transforms, '__qualname__', None)
+    if name is None:
+        return re.sub(r' at 0x[0-9a-f]+', '', repr(transforms))
+    if '<' in name:
+        raise ValueError(
+            f'Transforms must be a module or a function that can be imported, not {name}.'
+        )
+    return f'{getattr(transforms, "__module__", "")}.{name}'
+
+
+def _dataset_hash(dataset: Any) -> str:
+    """Return a hash of the class, size, points and fingerprint of a dataset."""
+    about = [type(dataset).__qualname__, str(_known_length(dataset))]
+    about.append(str(getattr(dataset, 'fingerprint', None)))
+    points = getattr(dataset, 'points', None)
+    if isinstance(points, Tensor):
+        about.append(hash_state({'points': points}))
+    if isinstance(dataset, Subset):
+        about += [_dataset_hash(dataset.dataset), str(list(dataset.indices))]
+    return hashlib.sha256(' '.join(about).encode()).hexdigest()
+
+
+def _known_length(dataset: Any) -> int | None:
+    return None if isinstance(dataset, IterableDataset) else len(dataset)
