@@ -288,7 +288,7 @@ class TestLabels:
             ImagePoints(
                 photos, labelled, label='species', classes=['Falco tinnunculus']
             )
-        with pytest.raises(ValueError, match='read from a table'):
+        with pytest.raises(ValueError, match='Labels need a table'):
             ImagePoints(photos, label='species')
         path = photos / 'none.csv'
         frame().assign(species=None).to_csv(path)
@@ -314,7 +314,9 @@ class TestUnreadable:
         for name in NAMES[2:]:
             (photos / name).write_bytes(content)
         dataset = ImagePoints(photos, table, on_error='skip')
-        with pytest.warns(UserWarning, match='The next one takes its place') as caught:
+        with pytest.warns(
+            UserWarning, match='The next image takes its place'
+        ) as caught:
             sample = dataset[2]
         assert len(caught) == dataset.num_unreadable == 2
         assert sample['point'].equal(dataset.points[0])

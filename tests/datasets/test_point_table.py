@@ -159,7 +159,7 @@ class TestErrors:
         with pytest.raises(ValueError, match='named twice'):
             PointTable(STATIONS, ['rain', 'rain'])
         with pytest.raises(
-            ValueError, match="units has an unknown target 'rainn', .* mean 'rain'"
+            ValueError, match="units has an unknown target 'rainn'.* mean 'rain'"
         ):
             PointTable(STATIONS, 'rain', units={'rainn': 'mm'})
 
