@@ -269,8 +269,8 @@ def test_heads_beside_the_comparison(
     main(['fit', *config, *options, *small])
     [checkpoint] = work.rglob('*.ckpt')
     task = ConceptAlignment.load_from_checkpoint(checkpoint, weights_only=True)
-    assert (task.hparams['align'], task.hparams['reading']) == ('x', 'heads')
-    assert task.hparams['label_weight'] == float(options[-1])
+    assert (task.hparams['align'], task.hparams['supervision']) == ('x', 'heads')
+    assert task.loss_options.label_weight == float(options[-1])
 
 
 def test_both_weights_of_heads_are_typed() -> None:

@@ -16,10 +16,11 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from torchgeo.datasets.utils import Sample
 
@@ -62,8 +63,7 @@ def rate(step: Callable[[Sample], object], batches: Iterable[Sample]) -> float:
 
 def trainer_of(task: ConceptAlignment) -> Callable[[Sample], None]:
     """Return the function that trains on a batch."""
-    settings = cast(dict[str, torch.optim.Optimizer], task.configure_optimizers())
-    optimizer = settings['optimizer']
+    [optimizer], _ = cast(tuple[list[Optimizer], Any], task.configure_optimizers())
 
     def step(batch: Sample) -> None:
         optimizer.zero_grad()
@@ -107,10 +107,11 @@ def main() -> None:
             ConceptAlignment(
                 'features/768',
                 head_weights='GeoCLIPImageMLP_Weights.MP16',
+                location_encoder='geoclip_location',
                 location_weights='GeoCLIPLocation_Weights.MP16',
                 align='z',
                 image_projection='mlp',
-                divergence_weight=1.0,
+                loss={'divergence_weight': 1.0},
             )
         )
         loader = loader_of(cached, options.batch_size)

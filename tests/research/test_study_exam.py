@@ -113,7 +113,7 @@ def test_pretrained_arms(name: str) -> None:
     tower = {
         'image_tower': 'timm/tf_efficientnet_lite0',
         'image_weights': 'EfficientNetLite0_Weights.IMAGENET1K',
-        'freeze_backbone': True,
+        'freeze': ['backbone'],
     }
     assert arm.arguments('model') == twin.arguments('model') | tower
     assert not arm.can_be_chosen
@@ -123,7 +123,7 @@ def test_pretrained_arms(name: str) -> None:
 def test_tower_of_pretrained_arms() -> None:
     own = load_arm('pretrained-plain').arguments('model')
     tower = load_image_tower(
-        own['image_tower'], own['image_weights'], frozen=own['freeze_backbone']
+        own['image_tower'], own['image_weights'], frozen='backbone' in own['freeze']
     )
     assert tower(torch.rand(2, 3, 64, 64)).shape == (2, 512)
     trained = {name for name, p in tower.named_parameters() if p.requires_grad}

@@ -34,6 +34,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ImageLocationModel:
     torch.manual_seed(0)
     task = ConceptAlignment(
         'patch_cnn/32',
+        location_encoder='geoclip_location',
+        location_weights=None,
         location_kwargs={'num_frequencies': 8, 'hidden_dim': 16, 'embed_dim': 8},
         bank=str(file),
         align='both',

@@ -21,7 +21,7 @@ from torchgeo.main import main
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.datamodules import ImagePointsDataModule
 from torchgeo_concepts.datasets import CachedFeatures, ImagePoints, cache_features
-from torchgeo_concepts.models import ConceptGeoCLIP, load_image_tower
+from torchgeo_concepts.models import ConceptEarth, ConceptGeoCLIP, load_image_tower
 from torchgeo_concepts.models.image_transforms import CenterCrop, Normalize
 from torchgeo_concepts.retrieval.geolocator import Geolocator
 from torchgeo_concepts.tasks import ConceptAlignment
@@ -61,16 +61,19 @@ def data(photos: Path, **kwargs: Any) -> ImagePointsDataModule:
 def task(photos: Path, **kwargs: Any) -> ConceptAlignment:
     options: dict[str, Any] = {
         'image_tower': 'timm/test_resnet',
-        'freeze_backbone': False,
+        'freeze': [],
+        'location_encoder': 'geoclip_location',
+        'location_weights': None,
         'location_kwargs': SMALL,
         'bank': str(photos / 'bank.csv'),
         'align': 'z',
         'image_projection': 'mlp',
-        'divergence_weight': 1.0,
-        'queue_size': 64,
-        'lr': 1e-3,
+        'optimizer': {'lr': 1e-3},
         'gallery': str(photos / 'photos.csv'),
     } | kwargs
+    options['loss'] = {'divergence_weight': 1.0, 'queue_size': 64} | options.get(
+        'loss', {}
+    )
     return ConceptAlignment(**options)
 
 
@@ -92,7 +95,9 @@ class TestLearning:
         self, photos: Path, divergence: str, image_projection: str
     ) -> None:
         seed_everything(0)
-        model = task(photos, divergence=divergence, image_projection=image_projection)
+        model = task(
+            photos, loss={'divergence': divergence}, image_projection=image_projection
+        )
         run = trainer(max_epochs=10)
         run.fit(model, data(photos))
         # By chance, an eighth: there are eight regions, thousands of km apart.
@@ -110,10 +115,10 @@ class TestLearning:
     def test_augmented(self, photos: Path) -> None:
         seed_everything(0)
         run = trainer(max_epochs=1)
-        run.fit(task(photos, symmetric=True), data(photos, augment=True))
+        run.fit(task(photos, loss={'symmetric': True}), data(photos, augment=True))
         plain = trainer(max_epochs=1)
         seed_everything(0)
-        plain.fit(task(photos, symmetric=True), data(photos))
+        plain.fit(task(photos, loss={'symmetric': True}), data(photos))
         assert run.callback_metrics['train_loss'] > 0
         assert (
             run.callback_metrics['train_loss'] != plain.callback_metrics['train_loss']
@@ -138,11 +143,11 @@ class TestIsGeoCLIP:
         return ConceptAlignment(
             'features/768',
             head_weights='GeoCLIPImageMLP_Weights.MP16',
+            location_encoder='geoclip_location',
             location_weights='GeoCLIPLocation_Weights.MP16',
-            logit_scale='GeoCLIPLogitScale_Weights.MP16',
+            loss={'logit_scale': 'GeoCLIPLogitScale_Weights.MP16'},
             bank=str(photos / 'bank.csv'),
             align='x',
-            divergence_weight=0,
         )
 
     def test_same_logits(self, geoclip_task: ConceptAlignment) -> None:
@@ -217,13 +222,14 @@ class TestCheckpoints:
     def test_loads_without_the_files_it_was_made_of(
         self, photos: Path, tmp_path: Path
     ) -> None:
-        model = task(photos, logit_scale='GeoCLIPLogitScale_Weights.MP16')
+        model = task(photos, loss={'logit_scale': 'GeoCLIPLogitScale_Weights.MP16'})
         run = trainer(max_epochs=1)
         run.fit(model, data(photos))
         run.save_checkpoint(tmp_path / 'model.ckpt')
         state = torch.load(tmp_path / 'model.ckpt', weights_only=True)
-        for name in ('logit_scale', 'bank', 'gallery', 'image_weights'):
+        for name in ('bank', 'gallery', 'image_weights'):
             assert name not in state['hyper_parameters']
+        assert 'logit_scale' not in state['hyper_parameters']['loss']
         loaded = ConceptAlignment.load_from_checkpoint(tmp_path / 'model.ckpt')
         assert loaded.contrast.scale == model.contrast.scale != InfoNCE().scale
 
@@ -262,6 +268,103 @@ class TestCheckpoints:
         with torch.no_grad():
             expected = model.model.alignment.basis(model.model.encoder(points))
             torch.testing.assert_close(encoder.project(points), expected)
+
+    @pytest.mark.parametrize('truncate_dim', [None, 4])
+    def test_encoder_of_a_file_that_is_gone(
+        self, photos: Path, tmp_path: Path, truncate_dim: int | None
+    ) -> None:
+        file = tmp_path / 'earth.safetensors'
+        ConceptEarth(
+            ConceptBank(list(ConceptBank.default())[:3]), hidden_dim=8, rows=(6,),
+            grid_features=(4,), num_waves=4, embed_dim=8, num_components=6,
+        ).save(file)  # fmt: skip
+        model = task(
+            photos,
+            location_encoder=str(file),
+            location_kwargs={'truncate_dim': truncate_dim},
+        )
+        self.check_reload(model, photos, tmp_path / 'model.ckpt', file)
+
+    def test_released_encoder(self, photos: Path, tmp_path: Path) -> None:
+        # Its weights have another bank than a model with random weights.
+        model = task(
+            photos,
+            location_encoder='concept_earth',
+            location_weights='ConceptEarth_Weights.GROUNDED',
+            location_kwargs=None,
+        )
+        self.check_reload(model, photos, tmp_path / 'model.ckpt')
+
+    def check_reload(
+        self,
+        model: ConceptAlignment,
+        photos: Path,
+        path: Path,
+        file: Path | None = None,
+    ) -> None:
+        points = torch.tensor([[2.35, 48.86], [-60.0, -3.0]])
+        before = model.model.embed_points(points).detach()
+        run = trainer(max_steps=1, limit_val_batches=0)
+        run.fit(model, data(photos))
+        run.save_checkpoint(path)
+        if file is not None:
+            file.unlink()
+        loaded = ConceptAlignment.load_from_checkpoint(path, weights_only=True)
+        with torch.no_grad():
+            trained = model.eval().model.embed_points(points)
+            assert loaded.eval().model.embed_points(points).equal(trained)
+        assert not trained.allclose(before, atol=1e-6)
+        # Distributed training would wait for gradients of what embeddings do not use.
+        model.losses(torch.rand(4, 3, 32, 32), torch.rand(4, 2))['loss'].backward()
+        for name, parameter in model.model.encoder.named_parameters():
+            assert parameter.requires_grad == (parameter.grad is not None), name
+
+
+class TestLoss:
+    """Every option of the loss reaches it, with the right sign."""
+
+    IMAGES, POINTS = torch.randn(6, 3, 32, 32), torch.rand(6, 2) * 80
+
+    def test_queue_points_are_negatives(self, photos: Path) -> None:
+        model = task(photos, loss={'divergence_weight': 0, 'queue_noise_km': 0}).train()
+        queued = torch.rand(5, 2) * -80
+        model.queue.push(queued)
+        parts = model.losses(self.IMAGES, self.POINTS)
+        z_image, z_location = model.model.alignment.pairs(
+            model.model(self.IMAGES, torch.cat((self.POINTS, queued)))
+        )[0]
+        logits = model.contrast.scale * z_image @ z_location.T
+        expected = F.cross_entropy(logits, torch.arange(6))
+        torch.testing.assert_close(parts['loss'], expected)
+        without = F.cross_entropy(logits[:, :6], torch.arange(6))
+        assert parts['loss'] > without + 1e-3
+        # Validation compares the points of the batch alone.
+        assert model.eval().losses(self.IMAGES, self.POINTS)['loss'] < without + 0.5
+
+    @pytest.mark.parametrize('weight', [0.5, 3.0])
+    def test_divergence_weight(self, photos: Path, weight: float) -> None:
+        model = task(photos, loss={'divergence_weight': weight, 'sigma': 0.5}).eval()
+        parts = model.losses(self.IMAGES, self.POINTS)
+        aligned = model.model(self.IMAGES, self.POINTS)
+        difference = aligned.z_image.mean(dim=0) - aligned.z_location.mean(dim=0)
+        divergence = difference.square().sum() / 0.5**2
+        assert divergence > 1e-3
+        torch.testing.assert_close(
+            parts['loss'], parts['contrast'] + weight * divergence
+        )
+
+    def test_drift_costs(self, photos: Path) -> None:
+        model = task(photos, loss={'divergence_weight': 0, 'drift_weight': 4.0}).eval()
+        basis = model.model.alignment.basis
+        start = model.losses(self.IMAGES, self.POINTS)
+        torch.testing.assert_close(start['loss'], start['contrast'])
+        with torch.no_grad():
+            basis.offset.add_(torch.randn_like(basis.offset))
+        parts = model.losses(self.IMAGES, self.POINTS)
+        moved = F.cosine_similarity(basis.initial + basis.offset, basis.initial, dim=0)
+        penalty = 1 - moved.mean()
+        assert penalty > 0.1
+        torch.testing.assert_close(parts['loss'], parts['contrast'] + 4 * penalty)
 
 
 def run_torchgeo(command: str, photos: Path, logs: Path, *options: str) -> list[str]:
@@ -401,6 +504,12 @@ class TestGeolocator:
         assert found.points[:, 0].equal(points[order[:, 0]])
         assert locator.scale == pytest.approx(1 / 0.07, rel=1e-3)
 
+    def test_candidates_by_name(self, photos: Path) -> None:
+        pytest.importorskip('global_land_mask')
+        gallery = task(photos).geolocator('land:1500').gallery
+        assert len(gallery) > 50
+        assert gallery.area_km2 == 1500**2
+
     def test_photos_whose_place_is_not_known(
         self, photos: Path, tmp_path: Path
     ) -> None:
@@ -428,26 +537,39 @@ class TestArguments:
         assert aligned.x_image.shape == aligned.x_location.shape
 
     def test_arguments_beside_weights(self, photos: Path) -> None:
-        with pytest.raises(ValueError, match='leave out location_kwargs'):
+        with pytest.raises(ValueError, match=r'weights determine \[.*leave them out'):
             task(photos, location_weights='GeoCLIPLocation_Weights.MP16')
+
+    @pytest.mark.parametrize(
+        ('options', 'message'),
+        [
+            ({'loss': {'sigmoid': 1}}, "LossOptions has no option 'sigmoid'.*'sigma'"),
+            ({'optimizer': {'lrr': 1}}, "OptimizerOptions has no option 'lrr'.*'lr'"),
+            ({'freeze': ['tail']}, "freeze must be one of .* not 'tail'"),
+        ],
+    )
+    def test_unknown_options(
+        self, photos: Path, options: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            task(photos, **options)
 
     def test_unknown_divergence(self, photos: Path) -> None:
         with pytest.raises(ValueError, match="not 'kl'"):
-            task(photos, divergence='kl')
+            task(photos, loss={'divergence': 'kl'})
 
     def test_unknown_location_encoder(self, photos: Path) -> None:
         with pytest.raises(ValueError, match='geoclip_locatoin.*geoclip_location'):
             task(photos, location_encoder='geoclip_locatoin')
 
     def test_no_location_encoder(self, photos: Path) -> None:
-        with pytest.raises(ValueError, match='ResNet is no location encoder'):
+        with pytest.raises(ValueError, match='ResNet is not a location encoder'):
             task(photos, location_encoder='resnet18', location_kwargs={})
 
     def test_frozen_parts(self, photos: Path) -> None:
         model = task(
-            photos, freeze_backbone=True, freeze_head=True,
-            freeze_location_encoder=True, freeze_logit_scale=True,
-        )  # fmt: skip
+            photos, freeze=['backbone', 'head', 'location_encoder', 'logit_scale']
+        )
         trained = [name for name, p in model.named_parameters() if p.requires_grad]
         assert trained == ['model.alignment.basis.offset'] + [
             f'model.alignment.image_mlp.{i}.{kind}'
@@ -495,13 +617,17 @@ class TestArguments:
             ),
             pytest.warns(UserWarning, match='concept basis is random'),
         ):
-            run.fit(task(photos, freeze_backbone=True), data(photos))
+            run.fit(task(photos, freeze=['backbone']), data(photos))
 
 
 class TestWhatIsContrasted:
     @pytest.mark.parametrize('align', ['x', 'both'])
     def test_mean_similarity(self, photos: Path, align: str) -> None:
-        model = task(photos, align=align, contrasted='mean', queue_size=0).eval()
+        model = task(
+            photos,
+            align=align,
+            loss={'contrasted': 'mean', 'queue_size': 0, 'divergence_weight': 0},
+        ).eval()
         images, points = torch.randn(6, 3, 32, 32), torch.rand(6, 2) * 80
         with torch.no_grad():
             aligned = model.model(images, points)
@@ -514,7 +640,7 @@ class TestWhatIsContrasted:
             )
 
     def test_each_by_itself(self, photos: Path) -> None:
-        model = task(photos, align='both', queue_size=0).eval()
+        model = task(photos, align='both', loss={'queue_size': 0}).eval()
         images, points = torch.randn(6, 3, 32, 32), torch.rand(6, 2) * 80
         with torch.no_grad():
             pairs = model.model.alignment.pairs(model.model(images, points))
@@ -527,6 +653,8 @@ class TestWhatIsContrasted:
     def test_by_default_both_on_one_basis(self, photos: Path) -> None:
         model = ConceptAlignment(
             'timm/test_resnet',
+            location_encoder='geoclip_location',
+            location_weights=None,
             location_kwargs=SMALL,
             bank=str(photos / 'bank.csv'),
             gallery=str(photos / 'photos.csv'),
@@ -541,4 +669,4 @@ class TestWhatIsContrasted:
 
     def test_unknown(self, photos: Path) -> None:
         with pytest.raises(ValueError, match=r"contrasted must be one of .*'some'"):
-            task(photos, contrasted='some')
+            task(photos, loss={'contrasted': 'some'})

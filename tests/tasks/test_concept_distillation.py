@@ -154,7 +154,9 @@ class TestTraining:
     def test_other_concepts(self, root: Path, bank: ConceptBank) -> None:
         task = self.task()
         task._build(bank)
-        with pytest.raises(ValueError, match='The model has 5 concepts, the dataset'):
+        with pytest.raises(
+            ValueError, match='The model has 5 concepts, and the dataset'
+        ):
             self.trainer(max_epochs=1).fit(task, self.data(root))
 
     def test_fewer_than_a_batch(self, root: Path) -> None:

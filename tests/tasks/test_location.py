@@ -35,8 +35,9 @@ from torchgeo_concepts.models.concept_earth import ConceptEarth
 from torchgeo_concepts.tasks import (
     LocationClassification,
     LocationRegression,
-    _location,
+    _location_base,
 )
+from torchgeo_concepts.tasks._error_maps import file_names
 from torchgeo_concepts.tasks.location_classification import classification_scores
 from torchgeo_concepts.tasks.location_regression import regression_scores
 
@@ -186,7 +187,7 @@ class TestRidge:
 
     def test_is_one_pass_and_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         messages = list[str]()
-        monkeypatch.setattr(_location, 'rank_zero_info', messages.append)
+        monkeypatch.setattr(_location_base, 'rank_zero_info', messages.append)
         run = trainer(max_epochs=50)
         run.fit(LocationRegression(Waves(), head='ridge'), data())
         assert run.current_epoch == 1
@@ -286,7 +287,7 @@ class TestTraining:
         # Distributed training would wait for gradients of what scores alone need.
         assert not encoder.unused.weight.requires_grad
         assert True in modes
-        groups = cast(Any, task.configure_optimizers())['optimizer'].param_groups
+        groups = cast(Any, task.configure_optimizers())[0][0].param_groups
         assert len(groups) == 2
 
     @pytest.mark.parametrize(
@@ -368,7 +369,7 @@ class TestTargets:
         table = frame().assign(warm=7.5)
         task = LocationRegression(Waves(), head='ridge')
         with pytest.warns(
-            UserWarning, match=r"R² of 'warm' is not defined: all 80 rows"
+            UserWarning, match=r"R² of 'warm' is undefined: all 80 test rows"
         ):
             metrics = fitted(task, data(['warm', 'wet'], table))
         assert 'test_r2_warm' not in metrics
@@ -517,7 +518,7 @@ class TestIntervals:
     ) -> None:
         task, datamodule = LocationRegression(Waves(), head=head, conformal=0.9), data()
         run = trainer(**options)
-        with pytest.warns(UserWarning, match='hold 90% have no width'):
+        with pytest.warns(UserWarning, match='contain 90% have no width'):
             run.fit(task, datamodule)
         run.save_checkpoint(tmp_path / 'task.ckpt')
         for name in ('test', 'predict', 'validate'):
@@ -579,7 +580,8 @@ class TestClassification:
         task = LocationClassification(Waves(), head=head, lr=3e-2)
         unseen = (table['kind'] == 'far').sum()
         with pytest.warns(
-            UserWarning, match=rf"{unseen} of \d+ rows .* no training row has.*'far'"
+            UserWarning,
+            match=rf"{unseen} of \d+ test rows .* no training row has.*'far'",
         ):
             metrics = fitted(task, datamodule, max_epochs=20)
         assert metrics['test_accuracy'] < 0.2
@@ -646,7 +648,7 @@ class TestCheckpoints:
     def test_satclip_of_torchgeo(self, tmp_path: Path) -> None:
         task = LocationRegression(
             'satclip',
-            'random',
+            None,
             {'legendre_polys': 4, 'capacity': 16, 'embed_dim': 8},
             head='ridge',
         )
@@ -798,13 +800,13 @@ class TestImages:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sizes, shown = list[int](), Terminal()
-        compute = _location._inputs
+        compute = _location_base.model_inputs
 
         def inputs(model: Any, batch: Any) -> Tensor:
             sizes.append(len(batch['point']))
             return compute(model, batch)
 
-        monkeypatch.setattr(_location, '_inputs', inputs)
+        monkeypatch.setattr(_location_base, 'model_inputs', inputs)
         monkeypatch.setattr('sys.stderr', shown)
         task = LocationRegression(features='coordinates', head='ridge')
         trainer().fit(task, PicturesDataModule(FarPictures, num_workers=1))
@@ -826,9 +828,9 @@ class TestErrors:
             LocationRegression(Waves(), head='ridge', search_trials=3)
 
     def test_targets_of_the_other_kind(self) -> None:
-        with pytest.raises(ValueError, match='Take LocationClassification'):
+        with pytest.raises(ValueError, match='Use LocationClassification'):
             trainer().fit(LocationRegression(Waves()), data('kind'))
-        with pytest.raises(ValueError, match='Take LocationRegression'):
+        with pytest.raises(ValueError, match='Use LocationRegression'):
             trainer().fit(LocationClassification(Waves()), data('warm'))
 
     def test_no_concepts(self) -> None:
@@ -863,8 +865,8 @@ class TestErrors:
         assert drawn[0].read_bytes().startswith(b'\x89PNG')
 
     def test_names_of_files_differ(self) -> None:
-        assert _location._file_names(['a/b', '../c [°C]']) == ['a_b', 'c_C']
-        assert _location._file_names(['a/b', 'A b']) == ['0_a_b', '1_A_b']
+        assert file_names(['a/b', '../c [°C]']) == ['a_b', 'c_C']
+        assert file_names(['a/b', 'A b']) == ['0_a_b', '1_A_b']
 
 
 class TestTorchGeo:

@@ -1,9 +1,21 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import pytest
+from collections.abc import Callable
 
-from torchgeo_concepts.tasks._schedules import warm_cosine
+import pytest
+import torch
+from torch import nn
+
+from torchgeo_concepts.tasks._schedules import cosine_schedule
+
+
+def warm_cosine(total: int, warmup: int) -> Callable[[int], float]:
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1)
+    factor: Callable[[int], float] = cosine_schedule(
+        optimizer, total, warmup
+    ).lr_lambdas[0]
+    return factor
 
 
 def test_rises_and_falls() -> None:

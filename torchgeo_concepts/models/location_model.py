@@ -100,7 +100,7 @@ class LocationModel(nn.Module):
         if encoder is not None:
             encoder.requires_grad_(not frozen)
             if not frozen:
-                _freeze_unused(encoder, kind)
+                freeze_unused(encoder, kind)
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -213,7 +213,7 @@ class LocationModel(nn.Module):
         return output
 
 
-def _freeze_unused(encoder: nn.Module, kind: InputKind) -> None:
+def freeze_unused(encoder: nn.Module, kind: InputKind) -> None:
     """Freeze what features do not depend on, which distributed training would wait for."""
     if kind == 'coordinates':
         return

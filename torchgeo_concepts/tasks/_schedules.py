@@ -1,21 +1,24 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How learning rates change over the steps of a training."""
+"""Learning rate schedules."""
 
 import math
-from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 
-def warm_cosine(total: int, warmup: int) -> Callable[[int], float]:
-    """Make a schedule that rises along a line and falls along a cosine.
+def cosine_schedule(optimizer: Optimizer, total: int, warmup: int = 0) -> LambdaLR:
+    """Increase the learning rate linearly, then decrease it along a cosine to 0.
 
     Args:
+        optimizer: The optimizer.
         total: Number of steps of the training.
-        warmup: Steps until the learning rate is reached, a tenth of all at most.
+        warmup: Steps until the learning rate is reached, at most a tenth of all.
 
     Returns:
-        A function from the step to the factor of the learning rate, in [0, 1].
+        The scheduler, which takes one step after each step of the optimizer.
     """
     warmup = min(warmup, total // 10 + 1)
 
@@ -25,4 +28,4 @@ def warm_cosine(total: int, warmup: int) -> Callable[[int], float]:
         done = (step - warmup) / max(total - warmup, 1)
         return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
-    return factor
+    return LambdaLR(optimizer, factor)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Random search of how a head is trained, on features that stay what they are."""
+"""Random search of the options of a head on fixed features."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
-# Decades of the rates, and what else is tried.
+from ._schedules import cosine_schedule
+
+# Ranges of the base-10 logarithms of the rates, and choices of the other options.
 LR, WEIGHT_DECAY = (-4.0, -2.0), (-5.0, 0.0)
 HIDDEN_DIMS = (64, 128, 256, 512, 1024)
 DEPTHS = (1, 2, 3)
@@ -25,7 +26,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Trials:
-    """What was tried, in order, and the loss of each on the validation rows."""
+    """Options that were compared, in order, and the validation loss of each."""
 
     options: list[dict[str, Any]]
     losses: list[float]
@@ -34,11 +35,6 @@ class Trials:
     def best(self) -> dict[str, Any]:
         """Options with the lowest loss."""
         return self.options[int(np.argmin(self.losses))]
-
-
-def cosine_factor(step: int, total: int) -> float:
-    """Return the share of the learning rate after some of all steps."""
-    return 0.5 * (1 + math.cos(math.pi * min(step / max(total, 1), 1)))
 
 
 def search_head(
@@ -55,11 +51,11 @@ def search_head(
     """Train heads with options drawn at random.
 
     Args:
-        make: Makes a head of options.
+        make: Builds a head from options.
         loss: Loss of outputs and labels.
         train: Standardised inputs and labels to train on.
-        val: Those to compare losses on.
-        given: Options that are tried first, so that none is chosen that does worse.
+        val: Inputs and labels to compare losses on.
+        given: Options that are tried first, so that the best are never worse.
         trials: Number of further options.
         epochs: Number of epochs of each.
         batch_size: Number of rows in a batch.
@@ -71,12 +67,12 @@ def search_head(
     generator = np.random.default_rng(0)
     options = [given, *(_draw(generator, given, has_layers) for _ in range(trials))]
     losses = []
-    # Trials leave the random numbers of training as they are.
+    # The random state of the training does not change.
     with torch.random.fork_rng(devices=[]):
-        for some in options:
+        for trial in options:
             torch.manual_seed(0)
-            head = make(some).to(train[0].device)
-            _train(head, loss, train, some, epochs, batch_size)
+            head = make(trial).to(train[0].device)
+            _train(head, loss, train, trial, epochs, batch_size)
             with torch.no_grad():
                 score = loss(head.eval()(val[0]), val[1]).item()
             losses.append(score if math.isfinite(score) else math.inf)
@@ -113,7 +109,7 @@ def _train(
     optimizer = AdamW(
         head.parameters(), options['lr'], weight_decay=options['weight_decay']
     )
-    schedule = LambdaLR(optimizer, lambda step: cosine_factor(step, total))
+    schedule = cosine_schedule(optimizer, total)
     for _ in range(epochs):
         order = torch.randperm(len(inputs), device=inputs.device)
         for start in range(0, len(inputs) - size + 1, size):

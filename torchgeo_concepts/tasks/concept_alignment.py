@@ -1,28 +1,19 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Training of images and locations that meet in a concept space."""
+"""Alignment of images and locations in a shared space of embeddings and concepts."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-import torch.nn.functional as F
-from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from safetensors.torch import load_file
-from torch import Tensor, nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, StepLR
+from torch import Tensor
 from torchgeo.datasets.utils import Sample
-from torchgeo.models import get_model, list_models
-from torchgeo.tasks import BaseTask
 from torchmetrics import MetricCollection
 
-from .. import models
-from ..concepts.bank import ConceptBank
-from ..datasets import CachedFeatures
 from ..evaluate.metrics import (
     ConceptEntropy,
     DistanceAccuracy,
@@ -30,33 +21,45 @@ from ..evaluate.metrics import (
     MedianDistance,
     RecallVersusArea,
 )
-from ..layers.named_banks import read_bank
 from ..models.alignment import Align, AlignedEmbeddings, ImageProjection
-from ..models.concept_earth import ConceptScale
 from ..models.concept_supervision import SupervisionKind
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder
 from ..retrieval.candidates import Candidates, candidate_points
 from ..retrieval.gallery import Gallery
 from ..retrieval.geolocator import Geolocator
-from ..utils.distributed import gather_objects
-from ..utils.modes import evaluating
-from ..utils.names import near_matches
-from ._schedules import warm_cosine
-from .losses import ConceptDivergence, DivergenceKind, InfoNCE, PointQueue, masked_mse
+from ._alignment_base import AlignmentTask
+from ._gallery_search import GallerySearch
+from ._tables import print_table
+from .alignment_options import (
+    DEFAULT_LOSS,
+    DEFAULT_OPTIMIZER,
+    FrozenPart,
+    LossOptions,
+    OptimizerOptions,
+    as_options,
+    check_choice,
+)
 
-Schedule = Literal['epochs', 'cosine']
-Contrasted = Literal['each', 'mean']
+# Columns of the table that a test prints.
+ACCURACIES = {
+    'acc@1km': 'Street 1 km',
+    'acc@25km': 'City 25 km',
+    'acc@200km': 'Region 200 km',
+    'acc@750km': 'Country 750 km',
+    'acc@2500km': 'Continent 2500 km',
+}
 
 
-class ConceptAlignment(BaseTask):
-    """Aligns images with the locations where they were taken, by way of concepts.
+class ConceptAlignment(AlignmentTask):
+    """Aligns images with the locations where they were taken, using concepts.
 
     The loss is InfoNCE plus *divergence_weight* times the divergence of concepts. With
     ``align='z'``, ``image_projection='mlp'``, ``unit=False`` and a weight of 1 it is the
-    paper's, with ``align='x'`` and a weight of 0 GeoCLIP's. By default embeddings and
-    concepts are compared, on one basis and without divergence, which found patches of
-    satellite imagery better than the paper's loss and worse than GeoCLIP's. Where batches
-    have labels of maps, ``reading='both'`` and ``label_weight=0.5`` give the concepts
-    their meaning, and found them about as well as GeoCLIP's.
+    paper's; with ``align='x'`` and a weight of 0 it is GeoCLIP's. By default, embeddings
+    and concepts are compared on one basis and without divergence, which located patches
+    of satellite imagery better than the paper's loss and worse than GeoCLIP's. With
+    labels from maps in the batches, ``supervision='both'`` and a label weight of 0.5
+    give the concepts their meaning; this located patches about as well as GeoCLIP's.
 
     If you use this task in your research, please cite the following paper:
 
@@ -64,14 +67,12 @@ class ConceptAlignment(BaseTask):
     """
 
     ignore = (
-        # A checkpoint holds them, so they need not be found again to load it.
+        # A checkpoint contains these, so it loads without their files.
         'image_weights',
         'head_weights',
-        'location_weights',
         'bank',
         'text_embeddings',
-        'logit_scale',
-        # A checkpoint should not overrule who tests it.
+        # Chosen by whoever tests a checkpoint.
         'gallery',
         'drop_test_points',
         'download',
@@ -83,8 +84,8 @@ class ConceptAlignment(BaseTask):
         image_tower: str = 'open_clip/ViT-L-14-quickgelu',
         image_weights: str | None = None,
         head_weights: str | None = None,
-        location_encoder: str = 'geoclip_location',
-        location_weights: str | None = None,
+        location_encoder: str = DEFAULT_MODEL,
+        location_weights: str | None = DEFAULT_WEIGHTS,
         location_kwargs: dict[str, Any] | None = None,
         bank: str | None = None,
         text_embeddings: str | None = None,
@@ -92,28 +93,10 @@ class ConceptAlignment(BaseTask):
         align: Align = 'both',
         image_projection: ImageProjection = 'tied',
         unit: bool = True,
-        divergence: DivergenceKind = 'paper',
-        divergence_weight: float = 0.0,
-        sigma: float = 1.0,
-        drift_weight: float = 0.0,
-        reading: SupervisionKind | None = None,
-        label_weight: float = 1.0,
-        symmetric: bool = False,
-        contrasted: Contrasted = 'each',
-        logit_scale: float | str = 2.6593,
-        queue_size: int = 4096,
-        queue_noise_km: float = 1.0,
-        freeze_backbone: bool = True,
-        freeze_head: bool = False,
-        freeze_location_encoder: bool = False,
-        freeze_basis: bool = False,
-        freeze_logit_scale: bool = False,
-        in_chans: int = 3,
-        lr: float = 3e-5,
-        weight_decay: float = 1e-6,
-        gamma: float = 0.87,
-        schedule: Schedule = 'epochs',
-        warmup_steps: int = 0,
+        supervision: SupervisionKind | None = None,
+        loss: LossOptions | dict[str, Any] = DEFAULT_LOSS,
+        optimizer: OptimizerOptions | dict[str, Any] = DEFAULT_OPTIMIZER,
+        freeze: Sequence[FrozenPart] = ('backbone',),
         gallery: str = 'geoclip',
         drop_test_points: bool = False,
         download: bool = False,
@@ -121,140 +104,73 @@ class ConceptAlignment(BaseTask):
         """Initialize a new ConceptAlignment instance.
 
         Args:
-            image_tower: Backbone of images, as
-                :func:`~torchgeo_concepts.models.load_image_tower` names it, such as
+            image_tower: Image backbone, named as in
+                :func:`~torchgeo_concepts.models.load_image_tower`, such as
                 ``open_clip/ViT-L-14-quickgelu``, ``timm/resnet18``, or
                 ``features/768`` for cached features.
             image_weights: Weights of the backbone.
-            head_weights: Weights of GeoCLIP's head on it, or None for a fresh head.
-            location_encoder: Name of a location encoder in TorchGeo's registry.
-            location_weights: Weights of the location encoder. None to train it from
-                scratch.
-            location_kwargs: Arguments of a location encoder without weights.
+            head_weights: Weights of GeoCLIP's head on it, or None for a new head.
+            location_encoder: Name of a location encoder in TorchGeo's registry, or a
+                safetensors file of this package.
+            location_weights: Name of its weights, a safetensors file of this package, or
+                None for random weights.
+            location_kwargs: Arguments of a location encoder with random weights, or
+                *truncate_dim*, the number of principal components of the embedding to
+                use.
             bank: CSV or YAML file of concepts, ``'general'`` for the bank of common
-                nouns, ``'layers'`` for the concepts that installed maps tell, such as
-                ``'layers without imagery, people'`` for those of some groups of maps
-                alone, or None for the curated one.
-            text_embeddings: Safetensors file whose ``directions`` are one row for each
-                concept, such as :func:`~torchgeo_concepts.concepts.text.encode_text`
-                caches. None for random directions, which name nothing.
+                nouns, ``'layers'`` for the concepts of the installed maps, such as
+                ``'layers without imagery, people'`` to omit groups of maps, or None for
+                the curated bank.
+            text_embeddings: Safetensors file whose tensor ``directions`` has one row for
+                each concept, as ``torchgeo-concepts text-directions`` writes it. None
+                for random directions, which have no meaning.
             align: Where images and locations are compared: embeddings (``'x'``),
                 concepts (``'z'``, the paper) or both.
-            image_projection: How images reach concepts: a network of their own
-                (``'mlp'``, the paper), or the basis of the locations (``'tied'``).
-            unit: Compare unit vectors. If false, dot products as in the paper.
-            divergence: Divergence of concepts between images and locations.
-            divergence_weight: Its weight, the paper's lambda, which is 1 there. 0
-                leaves it out.
-            sigma: Width of its kernel.
-            drift_weight: Weight of the penalty on directions that leave their start,
-                and with it the meaning of their names.
-            reading: How labels of concepts, which batches must have, teach:
-                ``'projections'`` teaches the projections that images and locations are
-                compared by, so that maps give them their names; ``'heads'`` teaches
-                linear layers beside the comparison; ``'both'`` teaches both. By
-                default, not at all. Points of maps that batches have beside those of
-                images teach, too.
-            label_weight: Weight of the error of what is read, in each of the ways.
-            symmetric: Contrast locations with images too, not images with locations
-                alone.
-            contrasted: With ``align='both'``, whether embeddings and concepts should
-                each tell an image's place (``'each'``), or their mean similarity, which
-                places are searched by (``'mean'``).
-            logit_scale: Natural logarithm of the initial factor of similarities, or
-                weights that have it, ``GeoCLIPLogitScale_Weights.MP16``.
-            queue_size: Number of points of earlier batches that are further negatives.
-            queue_noise_km: Standard deviation of their displacement in kilometres.
-            freeze_backbone: Leave the image backbone as it is.
-            freeze_head: Leave the head on it as it is.
-            freeze_location_encoder: Leave the location encoder as it is.
-            freeze_basis: Leave the directions of concepts as they are.
-            freeze_logit_scale: Leave the factor of similarities as it is.
-            in_chans: Number of channels of an image.
-            lr: Learning rate of AdamW. This and the two below are GeoCLIP's.
-            weight_decay: Weight decay of AdamW.
-            gamma: Factor of the learning rate after each epoch.
-            schedule: ``'epochs'`` multiplies the learning rate by *gamma* after each
-                epoch, ``'cosine'`` lets it fall along a cosine over all steps.
-            warmup_steps: Steps until the learning rate of ``'cosine'`` is reached.
-            gallery: Points to find images among in validation and testing, as
-                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points` names them.
-            drop_test_points: Leave out points of the gallery that equal the point of an
-                image they are tested on.
+            image_projection: How images are projected onto concepts: by a network
+                (``'mlp'``, the paper), or by the basis of the locations (``'tied'``).
+            unit: Compare unit vectors. If false, use dot products, as in the paper.
+            supervision: Train concepts on labels from maps, which batches must contain:
+                ``'projections'`` supervises both concept projections, so that maps give
+                them their names; ``'heads'`` supervises linear layers beside the
+                comparison; ``'both'`` does both. None for no supervision. Further points
+                with labels in a batch supervise locations only.
+            loss: Parts of the loss and their weights, see
+                :class:`~torchgeo_concepts.tasks.alignment_options.LossOptions`.
+            optimizer: Learning rate and its schedule, see
+                :class:`~torchgeo_concepts.tasks.alignment_options.OptimizerOptions`.
+            freeze: Parts that are not trained: ``'backbone'``, ``'head'``,
+                ``'location_encoder'``, ``'basis'`` or ``'logit_scale'``.
+            gallery: Candidate points in validation and testing, named as in
+                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points`.
+            drop_test_points: Remove points from the gallery that equal the point of a
+                test image.
             download: Download weights that are not on this machine.
+
+        Raises:
+            ValueError: If an option, a model or its weights do not exist.
         """
-        self.weights = {
-            'image_tower': image_weights,
-            'head': head_weights,
-            'location_encoder': location_weights,
-        }
-        self.bank_source = bank
-        self.text_embeddings = text_embeddings
-        self.logit_scale = logit_scale
-        self.gallery = gallery
-        self._candidates: Candidates | None = None
+        self.loss_options = as_options(LossOptions, loss)
+        self.optimizer_options = as_options(OptimizerOptions, optimizer)
+        for part in freeze:
+            check_choice('freeze', part, get_args(FrozenPart))
+        self.weights = {'backbone': image_weights, 'head': head_weights}
+        self.bank_source, self.text_embeddings = bank, text_embeddings
+        self.search = GallerySearch(gallery, download)
         self.drop_test_points = drop_test_points
         self.download = download
-        if location_weights is not None and location_kwargs:
-            raise ValueError(
-                'location_weights determine the location encoder; leave out '
-                'location_kwargs.'
-            )
-        if location_encoder not in list_models():
-            hint = near_matches(location_encoder, list_models())
-            raise ValueError(f'No model {location_encoder!r}. {hint}')
-        for argument, value, known in (
-            ('schedule', schedule, get_args(Schedule)),
-            ('contrasted', contrasted, get_args(Contrasted)),
-        ):
-            if value not in known:
-                raise ValueError(f'{argument} must be one of {known}, not {value!r}.')
         # Hash of the backbone that made the cached features, if it trains on any.
         self.features_made_by: str | None = None
+        self._random_state: Tensor | None = None
+        loss, optimizer = asdict(self.loss_options), asdict(self.optimizer_options)
         super().__init__()
-
-    def configure_models(self) -> None:
-        """Initialize the model."""
-        encoder = self._load_encoder()
-        dim = _embed_dim(encoder)
-        bank = read_bank(self.bank_source)
-        tower = models.load_image_tower(
-            self.hparams['image_tower'],
-            self.weights['image_tower'],
-            head_weights=self.weights['head'],
-            embed_dim=dim,
-            in_chans=self.hparams['in_chans'],
-            frozen=self.hparams['freeze_backbone'],
-            download=self.download,
+        # A checkpoint contains the factor of similarities and the location encoder.
+        loss.pop('logit_scale')
+        self.hparams.update(
+            loss=loss,
+            optimizer=optimizer,
+            location_encoder=find_encoder(location_encoder, location_weights).model,
+            location_weights=None,
         )
-        if self.text_embeddings is None:
-            basis = models.ConceptBasis.random(bank, dim, self.hparams['unit'])
-        else:
-            basis = models.ConceptBasis(
-                bank,
-                _read_directions(self.text_embeddings),
-                'text embeddings',
-                self.hparams['unit'],
-            )
-        self.model = models.ImageLocationModel(tower, encoder, self._align(basis))
-        self.reading = self._read(len(bank), dim)
-        # Concepts that labels are of, and which columns are those of the bank.
-        self._labelled: ConceptBank | None = None
-        self._columns: Tensor | None = None
-        self.queue = PointQueue(
-            self.hparams['queue_size'], self.hparams['queue_noise_km']
-        )
-
-    def configure_losses(self) -> None:
-        """Initialize the losses."""
-        scale = self.logit_scale
-        if isinstance(scale, str):
-            scale = models.geoclip_logit_scale(scale, download=self.download).item()
-        self.contrast = InfoNCE(scale, symmetric=self.hparams['symmetric'])
-        self.divergence = ConceptDivergence(
-            self.hparams['divergence'], self.hparams['sigma']
-        )
-        self._freeze()
 
     def configure_metrics(self) -> None:
         """Initialize the performance metrics."""
@@ -269,106 +185,8 @@ class ConceptAlignment(BaseTask):
         self.test_metrics = metrics.clone(prefix='test_')
         self.val_entropy = ConceptEntropy(len(self.bank))
         self.test_area = RecallVersusArea()
-        self._queries: list[Tensor] = []
-        self._points: list[Tensor] = []
 
-    @property
-    def bank(self) -> ConceptBank:
-        """The concepts."""
-        return self.model.alignment.basis.bank
-
-    def geolocator(
-        self, candidates: Candidates | Tensor, folder: Path | str | None = None
-    ) -> Geolocator:
-        """Search candidates with this model, as it was trained to compare.
-
-        Args:
-            candidates: Candidate points.
-            folder: Where to keep the gallery. In memory if not given.
-
-        Returns:
-            A geolocator for images as CLIP takes them.
-        """
-        scale = self.contrast.scale.item()
-        return Geolocator.build(self.model, candidates, folder, scale=scale)
-
-    def _load_encoder(self) -> nn.Module:
-        name, weights = (
-            self.hparams['location_encoder'],
-            self.weights['location_encoder'],
-        )
-        if weights is not None:
-            encoder = models.load_encoder(name, weights, download=self.download)
-        else:
-            encoder = get_model(name, **(self.hparams['location_kwargs'] or {}))
-        if isinstance(encoder, models.ConceptGeoCLIP):
-            encoder = encoder.encoder
-        return encoder
-
-    def _align(self, basis: models.ConceptBasis) -> models.ImageLocationAlignment:
-        return models.ImageLocationAlignment(
-            basis, self.hparams['image_projection'], self.hparams['align']
-        )
-
-    def _read(self, num_concepts: int, dim: int) -> models.ConceptSupervision | None:
-        reading = self.hparams['reading']
-        if reading is None:
-            return None
-        return models.ConceptSupervision(num_concepts, dim, reading)
-
-    @property
-    def _uses_concepts(self) -> bool:
-        return (
-            self.hparams['align'] != 'x'
-            or bool(self.hparams['divergence_weight'])
-            or self.hparams['reading'] in ('projections', 'both')
-        )
-
-    def _freeze(self) -> None:
-        """Give gradients, and the mode for training, to the parts that train."""
-        self.train()
-        alignment = self.model.alignment
-        # Distributed training waits for gradients, which no loss would give these.
-        no_images = not self._uses_concepts
-        no_basis = no_images and not self.hparams['drift_weight']
-        frozen: list[tuple[nn.Module | nn.Parameter, bool]] = [
-            (self.model.tower.head, self.hparams['freeze_head']),
-            (self.model.encoder, self.hparams['freeze_location_encoder']),
-            (alignment.basis, self.hparams['freeze_basis'] or no_basis),
-            (alignment.image_mlp, no_images),
-            (self.contrast.logit_scale, self.hparams['freeze_logit_scale']),
-        ]
-        for part, is_frozen in frozen:
-            if is_frozen:
-                part.requires_grad_(False)
-                if isinstance(part, nn.Module):
-                    part.eval()
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Initialize the optimizer and learning rate scheduler.
-
-        Returns:
-            AdamW, and the decay of its learning rate.
-        """
-        trained = [p for p in self.parameters() if p.requires_grad]
-        optimizer = AdamW(
-            trained,
-            self.hparams['lr'],
-            weight_decay=self.hparams['weight_decay'],
-            fused=True,
-        )
-        scheduler: LRScheduler
-        if self.hparams['schedule'] == 'cosine':
-            total = int(self.trainer.estimated_stepping_batches)
-            factor = warm_cosine(total, self.hparams['warmup_steps'])
-            scheduler, interval = LambdaLR(optimizer, factor), 'step'
-        else:
-            scheduler = StepLR(optimizer, step_size=1, gamma=self.hparams['gamma'])
-            interval = 'epoch'
-        return {
-            'optimizer': optimizer,
-            'lr_scheduler': {'scheduler': scheduler, 'interval': interval},
-        }
+    # Training ---------------------------------------------------------------------------
 
     def losses(
         self,
@@ -382,92 +200,55 @@ class ConceptAlignment(BaseTask):
         Args:
             images: Preprocessed images, or their cached features.
             points: Their points of shape ``(N, 2)``.
-            labels: Labels of concepts at the points, as the dataset has them, if they
-                teach.
-            maps: Further points, which no image shows, and their labels. They teach
-                locations alone.
+            labels: Labels of the concepts at the points, in the order of the dataset, if
+                there is supervision.
+            maps: Further points without images, and their labels, which supervise
+                locations only.
 
         Returns:
             Losses by name, and the accuracy of retrieval within the batch.
 
         Raises:
-            ValueError: If labels should teach and there are none.
+            ValueError: If there is supervision but no labels.
         """
-        # One pass of the encoder for all points: of the batch, the queue and of maps.
+        options, alignment, number = (
+            self.loss_options,
+            self.model.alignment,
+            len(points),
+        )
+        # The encoder is called once, for the points of the batch, the queue and maps.
         negatives = self.queue() if self.training else points[:0]
         map_points = points[:0] if maps is None else maps[0]
         x_image = self.model.tower(images)
         x_all = self.model.encoder(torch.cat((points, negatives, map_points)))
-        aligned: AlignedEmbeddings = self.model.alignment(x_image, x_all)
-        number, compared = len(points), len(points) + len(negatives)
-        pairs = self.model.alignment.pairs(aligned)
-        if self.hparams['contrasted'] == 'mean':
+        aligned: AlignedEmbeddings = alignment(x_image, x_all)
+        pairs = alignment.pairs(aligned)
+        if options.contrasted == 'mean':
             pairs = [_side_by_side(pairs)]
-        contrast = torch.stack(
-            [
-                self.contrast(image, place[:number], place[number:compared])
-                for image, place in pairs
-            ]
-        ).mean()
-        parts = {'contrast': contrast, 'loss': contrast}
-        if self.hparams['divergence_weight']:
+        end = number + len(negatives)
+        contrasts = [self.contrast(x, y[:number], y[number:end]) for x, y in pairs]
+        parts = {'contrast': torch.stack(contrasts).mean()}
+        if options.divergence_weight:
             z_location = aligned.z_location[:number]
             parts['divergence'] = self.divergence(aligned.z_image, z_location)
-            weighted = self.hparams['divergence_weight'] * parts['divergence']
-            parts['loss'] = parts['loss'] + weighted
-        if self.hparams['drift_weight']:
-            parts['drift'] = self.model.alignment.basis.drift_penalty()
-            weighted = self.hparams['drift_weight'] * parts['drift']
-            parts['loss'] = parts['loss'] + weighted
-        if self.reading is not None:
-            parts['labels'] = self._label_loss(aligned, labels, maps, compared)
-            weighted = self.hparams['label_weight'] * parts['labels']
-            parts['loss'] = parts['loss'] + weighted
+        if options.drift_weight:
+            parts['drift'] = alignment.basis.drift_penalty()
+        if self.supervision is not None:
+            parts['labels'] = self._label_loss(aligned, labels, maps)
+        weights = {
+            'divergence': options.divergence_weight,
+            'drift': options.drift_weight,
+            'labels': options.label_weight,
+        }
+        loss = parts['contrast']
+        for name, weight in weights.items():
+            if name in parts:
+                loss = loss + weight * parts[name]
         with torch.no_grad():
-            similar = sum(image @ place[:number].T for image, place in pairs)
+            similar = torch.stack([x @ y[:number].T for x, y in pairs]).sum(dim=0)
             own = torch.arange(number, device=points.device)
-            hits = torch.as_tensor(similar).argmax(dim=1) == own
-            parts['retrieval'] = hits.float().mean()
-        return parts
-
-    def _label_loss(
-        self,
-        aligned: AlignedEmbeddings,
-        labels: Tensor | None,
-        maps: tuple[Tensor, Tensor] | None,
-        compared: int,
-    ) -> Tensor:
-        """Compute by how much what is read misses the labels, in their deviations.
-
-        Points of the batch are the first of all locations; those of maps follow those
-        that images are compared with.
-        """
-        if self.reading is None or labels is None:
-            raise ValueError(
-                f'reading={self.hparams["reading"]!r} needs batches with labels of '
-                "'concepts', such as those of BlueMarbleDataModule, or of "
-                'ImagePointsDataModule with concepts=True.'
-            )
-        target = truth = self.reading.standardise(self._label_columns(labels))
-        if maps is not None:
-            told = self.reading.standardise(self._label_columns(maps[1]))
-            truth = torch.cat((target, told))
-        errors = []
-        for image, location in self.reading(aligned):
-            places = location[: len(labels)]
-            if maps is not None:
-                places = torch.cat((places, location[compared:]))
-            parts = masked_mse(image, target), masked_mse(places, truth)
-            errors.append(torch.stack(parts).mean())
-        return torch.stack(errors).sum()
-
-    def _label_columns(self, labels: Tensor) -> Tensor:
-        """Put labels into the order of the bank, NaN for what no map tells."""
-        if self._columns is None:
-            return labels
-        missing = labels.new_full((len(labels), 1), torch.nan)
-        # The last column is that of all concepts that the dataset does not have.
-        return torch.cat((labels, missing), dim=1)[:, self._columns.to(labels.device)]
+            retrieval = (similar.argmax(dim=1) == own).float().mean()
+        return parts | {'loss': loss, 'retrieval': retrieval}
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch.
@@ -480,64 +261,119 @@ class ConceptAlignment(BaseTask):
             The loss.
         """
         labels, maps = batch.get('concepts'), None
-        if self.reading is not None and 'map_point' in batch:
+        if self.supervision is not None and 'map_point' in batch:
             maps = batch['map_point'], batch['map_concepts']
         parts = self.losses(batch['image'], batch['point'], labels, maps)
         self.queue.push(batch['point'])
-        self._log('train', parts, len(batch['point']))
+        self._log_parts('train', parts, len(batch['point']))
         self.log('train_scale', self.contrast.scale.detach())
         return parts['loss']
 
+    def _log_parts(
+        self, stage: Literal['train', 'val'], parts: dict[str, Tensor], number: int
+    ) -> None:
+        values = {f'{stage}_{name}': value for name, value in parts.items()}
+        self.log_dict(values, batch_size=number, sync_dist=True)
+
+    def on_fit_start(self) -> None:
+        """Restore the random state of a checkpoint, or warn of random weights."""
+        if self._random_state is not None:
+            if self.trainer.ckpt_path and self.trainer.world_size == 1:
+                # Before the first loader, which draws the seed of its workers.
+                torch.set_rng_state(self._random_state.cpu())
+            return
+        tower = self.model.tower
+        has_weights = any(True for _ in tower.backbone.parameters())
+        if tower.frozen and has_weights and self.weights['backbone'] is None:
+            warnings.warn(
+                f'{self.hparams["image_tower"]} is frozen with random weights. Pass '
+                'image_weights, or freeze=[].',
+                stacklevel=1,
+            )
+        is_random = self.model.alignment.basis.source.startswith('random')
+        if is_random and self._uses_concepts:
+            warnings.warn(
+                'Without text_embeddings, the concept basis is random, and its names '
+                'have no meaning.',
+                stacklevel=1,
+            )
+
     def on_train_epoch_end(self) -> None:
-        """Log how far the directions of concepts have drifted.
+        """Log the drift of the concept directions.
 
         Raises:
             ValueError: If there was no batch to train on.
         """
         if not self.trainer.global_step:
             raise ValueError(
-                'There was no whole batch to train on. Lower batch_size; with workers, '
+                'No training batch was full. Lower batch_size; with several workers, '
                 'each fills batches of its own.'
             )
         drift = self.model.alignment.basis.drift().detach()
         self.log_dict({'drift_mean': drift.mean(), 'drift_min': drift.min()})
 
+    # Evaluation -------------------------------------------------------------------------
+
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
-        """Compute the loss of a validation batch, and keep it to search the gallery.
+        """Compute the loss of a validation batch, and add it to the search.
 
         Args:
             batch: Images and points.
             batch_idx: Number of the batch.
         """
-        # What the backbone makes of images serves loss, entropy and search alike.
+        # Computed once for loss, entropy and search.
         features, points = self.model.tower.features(batch['image']), batch['point']
         parts = self.losses(features, points, batch.get('concepts'))
-        self._log('val', parts, len(points))
+        self._log_parts('val', parts, len(points))
         x_image = self.model.tower(features)
         self.val_entropy.update(self.model.alignment.project_image(x_image))
-        self._keep(features, points)
+        self.search.add(self.model.embed_images(features), points)
 
     def on_validation_epoch_end(self) -> None:
         """Search the gallery for all images, and log the metrics."""
-        self._evaluate(self.val_metrics)
+        _, _, points, found = self.search.run(self.model, self.device)
+        self.val_metrics.update(found, points)
+        self.log_dict(self.val_metrics)
         self.log('val_concept_entropy', self.val_entropy)
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
-        """Keep a batch to search the gallery.
+        """Add a test batch to the search.
 
         Args:
             batch: Images and points.
             batch_idx: Number of the batch.
         """
-        self._keep(batch['image'], batch['point'])
+        self.search.add(self.model.embed_images(batch['image']), batch['point'])
 
     def on_test_epoch_end(self) -> None:
         """Search the gallery for all images, log the metrics, and print the table."""
-        gallery = self._evaluate(self.test_metrics, self.drop_test_points)
-        _print_table(self.trainer.callback_metrics, len(gallery))
+        gallery, queries, points, found = self.search.run(
+            self.model, self.device, self.drop_test_points
+        )
+        self.test_metrics.update(found, points)
+        values = self.test_metrics.compute()
+        if gallery.area_km2 is not None:
+            ranks = gallery.ranks(queries, points.cpu()).to(self.device)
+            self.test_area.update(ranks * gallery.area_km2)
+            area = self.test_area.compute()
+            values |= {f'test_{name}': value for name, value in area.items()}
+        self.test_metrics.reset()
+        self.test_area.reset()
+        self.log_dict(values)
+        cells = [f'{100 * float(values[f"test_{name}"]):.2f}' for name in ACCURACIES]
+        cells.append(f'{float(values["test_median_km"]):.0f} km')
+        cells.append(f'{float(values["test_geoscore"]):.0f}')
+        print_table(
+            f'Among {len(gallery):,} candidates, in % of the images:',
+            [[*ACCURACIES.values(), 'Median', 'GeoScore'], cells],
+        )
+
+    def on_predict_start(self) -> None:
+        """Encode the gallery once."""
+        self._predict_gallery: Gallery | None = self.search.encode(self.model)
 
     def predict_step(self, batch: Sample, batch_idx: int) -> Tensor:
-        """Find where images were taken.
+        """Locate images.
 
         Args:
             batch: Images.
@@ -546,229 +382,34 @@ class ConceptAlignment(BaseTask):
         Returns:
             The best point of the gallery for each image, of shape ``(N, 2)``.
         """
-        points, _ = self._predict_gallery.search(
-            self.model.embed_images(batch['image'])
-        )
-        return points[:, 0]
+        assert self._predict_gallery is not None
+        queries = self.model.embed_images(batch['image'])
+        return self._predict_gallery.search(queries)[0][:, 0]
 
-    def on_predict_start(self) -> None:
-        """Encode the gallery once."""
-        self._predict_gallery = self._encode_gallery()
+    def on_predict_end(self) -> None:
+        """Free the memory of the gallery."""
+        self._predict_gallery = None
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the bank, and the state of random numbers, with the weights.
-
-        Args:
-            checkpoint: The checkpoint.
-        """
-        basis = self.model.alignment.basis
-        checkpoint['bank'] = self.bank.to_json()
-        checkpoint['basis_source'] = basis.source
-        checkpoint['random_state'] = torch.get_rng_state()
-        checkpoint['features_made_by'] = self.features_made_by
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore what :meth:`on_save_checkpoint` saved.
+    def geolocator(
+        self, candidates: Candidates | Tensor | str, folder: Path | str | None = None
+    ) -> Geolocator:
+        """Search candidates with this model, in the space that it was trained in.
 
         Args:
-            checkpoint: The checkpoint.
+            candidates: Candidate points, or their name as in
+                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points`.
+            folder: Folder of the gallery. None to keep it in memory.
+
+        Returns:
+            A geolocator for images as CLIP takes them.
         """
-        bank = ConceptBank.from_json(checkpoint['bank'])
-        self._random_state = checkpoint['random_state']
-        # Data modules are set up before checkpoints are read, or after.
-        self._check_features(checkpoint['features_made_by'])
-        if bank != self.bank:
-            initial = checkpoint['state_dict']['model.alignment.basis.initial'].T
-            basis = models.ConceptBasis(
-                bank, initial, checkpoint['basis_source'], self.hparams['unit']
-            )
-            self.model.alignment = self._align(basis)
-            self.reading = self._read(len(bank), len(basis.initial))
-            self.val_entropy = ConceptEntropy(len(bank))
-            if self._labelled is not None:
-                self._find_labels(self._labelled)
-            self._freeze()
-        self.model.alignment.basis.source = checkpoint['basis_source']
-
-    def setup(self, stage: str) -> None:
-        """Look up concepts in a dataset, and refuse features of another backbone.
-
-        Args:
-            stage: Either 'fit', 'validate', 'test', or 'predict'.
-
-        Raises:
-            ValueError: If another backbone made cached features, or the dataset has
-                labels of none of the concepts.
-        """
-        datamodule = getattr(self.trainer, 'datamodule', None)
-        labelled = _labelled_part(datamodule) if self.reading is not None else None
-        if labelled is not None:
-            self._find_labels(labelled.bank)
-            # Whoever validates keeps the scale that was trained with.
-            if stage == 'fit':
-                self._set_scale(labelled.scale())
-        for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
-            source = getattr(datamodule, name, None)
-            if not isinstance(source, CachedFeatures):
-                continue
-            source.check_tower(self.model.tower)
-            self._check_features(source.made_by)
-
-    def _find_labels(self, known: ConceptBank) -> None:
-        """Find the concepts among those that there are labels of."""
-        where = {concept: column for column, concept in enumerate(known.ids)}
-        columns = [where.get(concept, len(known)) for concept in self.bank.ids]
-        if min(columns) == len(known):
-            raise ValueError(
-                f'None of the {len(columns)} concepts of the bank is among the '
-                f"{len(known)} that the dataset has labels of. Use bank='layers'."
-            )
-        self._labelled, self._columns = known, torch.tensor(columns)
-
-    def _set_scale(self, scale: ConceptScale) -> None:
-        """Standardise labels as those that are trained on vary."""
-        if self.reading is None or self._columns is None:
-            return
-        # What has no label is neither moved nor stretched.
-        mean = torch.tensor([*scale.mean, 0.0])[self._columns]
-        std = torch.tensor([*scale.std, 1.0])[self._columns]
-        self.reading.set_scale(mean, std)
-        if self.reading.has_projections:
-            self.model.alignment.basis.source = 'learned from layers'
-
-    def _check_features(self, made_by: str | None) -> None:
-        """Refuse to mix features of two backbones."""
-        if None not in (made_by, self.features_made_by) and (
-            made_by != self.features_made_by
-        ):
-            raise ValueError(
-                'The cached features were made by another backbone than the features '
-                'that this model is trained on.'
-            )
-        self.features_made_by = self.features_made_by or made_by
-
-    def on_fit_start(self) -> None:
-        """Go on with the random numbers of a checkpoint, or warn of what is random."""
-        state = getattr(self, '_random_state', None)
-        if state is not None:
-            if self.trainer.ckpt_path and self.trainer.world_size == 1:
-                # Before the first loader, which draws the seed of its workers.
-                torch.set_rng_state(state.cpu())
-            return
-        tower = self.model.tower
-        has_weights = any(True for _ in tower.backbone.parameters())
-        if tower.frozen and has_weights and self.weights['image_tower'] is None:
-            warnings.warn(
-                f'{self.hparams["image_tower"]} is frozen with random weights. Pass '
-                'image_weights, or freeze_backbone=False.',
-                stacklevel=1,
-            )
-        is_random = self.model.alignment.basis.source.startswith('random')
-        if is_random and self._uses_concepts:
-            warnings.warn(
-                'Without text_embeddings the concept basis is random: its names mean '
-                'nothing.',
-                stacklevel=1,
-            )
-
-    def _log(self, stage: Literal['train', 'val'], parts: Any, number: int) -> None:
-        values = {f'{stage}_{name}': value for name, value in parts.items()}
-        self.log_dict(values, batch_size=number, sync_dist=True)
-
-    def _keep(self, images: Tensor, points: Tensor) -> None:
-        self._queries.append(self.model.embed_images(images).cpu())
-        self._points.append(points.cpu())
-
-    def _encode_gallery(self) -> Gallery:
-        if self._candidates is None:
-            self._candidates = candidate_points(self.gallery, download=self.download)
-        candidates = self._candidates
-        return Gallery.build(
-            self.model,
-            candidates.points,
-            space=self.model.alignment.align,
-            area_km2=candidates.area_km2,
-            dtype='float32',
-            progress=False,
-        )
-
-    def _evaluate(
-        self, metrics: MetricCollection, drop_test_points: bool = False
-    ) -> Gallery:
-        """Search the gallery for all images that were kept, and log the metrics."""
-        queries, points = torch.cat(self._queries), torch.cat(self._points)
-        self._queries.clear()
-        self._points.clear()
-        gallery = self._encode_gallery()
-        if drop_test_points:
-            gallery = gallery.without(torch.cat(gather_objects(points)))
-        found, _ = gallery.search(queries.to(self.device))
-        metrics.update(found[:, 0].to(self.device), points.to(self.device))
-        values = metrics.compute()
-        metrics.reset()
-        if metrics is self.test_metrics and gallery.area_km2 is not None:
-            ranks = gallery.ranks(queries.to(self.device), points)
-            self.test_area.update(ranks.to(self.device) * gallery.area_km2)
-            area = self.test_area.compute()
-            values |= {f'test_{name}': value for name, value in area.items()}
-            self.test_area.reset()
-        self.log_dict(values)
-        return gallery
-
-
-def _labelled_part(datamodule: Any) -> Any:
-    """Return the part of a data module that knows of labels, if any does."""
-    names = 'map_labels', 'train_dataset', 'val_dataset'
-    parts = (getattr(datamodule, name, None) for name in names)
-    return next((p for p in parts if getattr(p, 'bank', None) is not None), None)
-
-
-@torch.no_grad()
-def _embed_dim(encoder: nn.Module) -> int:
-    """Count the features of an embedding, by asking or by trying."""
-    dim = getattr(encoder, 'embed_dim', None)
-    if isinstance(dim, int):
-        return dim
-    try:
-        with evaluating(encoder):
-            shape = encoder(torch.zeros(1, 2)).shape
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f'{type(encoder).__name__} is no location encoder: {error}'
-        ) from error
-    return int(shape[-1])
+        if isinstance(candidates, str):
+            candidates = candidate_points(candidates, download=self.download)
+        scale = self.contrast.scale.item()
+        return Geolocator.build(self.model, candidates, folder, scale=scale)
 
 
 def _side_by_side(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Join spaces so that products in the joint one are means of those in each."""
+    """Concatenate spaces, so that products are means of those in each space."""
     image, place = (torch.cat(parts, dim=1) for parts in zip(*pairs, strict=True))
     return image / len(pairs), place
-
-
-def _read_directions(file: str) -> Tensor:
-    if not Path(file).is_file():
-        raise FileNotFoundError(f'No file {file} with text embeddings.')
-    tensors = load_file(file)
-    if 'directions' not in tensors:
-        raise ValueError(f'{file} has {sorted(tensors)}, but no directions.')
-    return F.normalize(tensors['directions'].float(), dim=1)
-
-
-@rank_zero_only
-def _print_table(metrics: dict[str, Tensor], num_candidates: int) -> None:
-    """Print accuracies as papers on geo-localization do, in percent."""
-    names = {
-        'acc@1km': 'Street 1 km',
-        'acc@25km': 'City 25 km',
-        'acc@200km': 'Region 200 km',
-        'acc@750km': 'Country 750 km',
-        'acc@2500km': 'Continent 2500 km',
-    }
-    values = [f'{100 * float(metrics[f"test_{name}"]):.2f}' for name in names]
-    values.append(f'{float(metrics["test_median_km"]):.0f} km')
-    values.append(f'{float(metrics["test_geoscore"]):.0f}')
-    header = [*names.values(), 'Median', 'GeoScore']
-    rule = ['---:'] * len(header)
-    print(f'\nAmong {num_candidates:,} candidates, in % of the images:\n')
-    for row in (header, rule, values):
-        print(f'| {" | ".join(row)} |')

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Training of a compact location encoder by a teacher and by maps."""
+"""Training of a compact location encoder on a teacher's embeddings and on maps."""
 
 import math
 import os
@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 from torchgeo.datasets.utils import Sample
 from torchgeo.tasks import BaseTask
 from torchmetrics import MeanMetric
@@ -22,21 +21,20 @@ from torchmetrics.functional.classification import binary_auroc
 
 from ..concepts.bank import ConceptBank
 from ..models.concept_earth import GRID_FEATURES, ROWS, ConceptEarth
-from ._schedules import warm_cosine
+from ._schedules import cosine_schedule
 from .losses import masked_mse
 
 
 def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
-    """Compute how well scores tell each concept.
+    """Compute the AUC of classes and the R² of quantities.
 
     Args:
         scores: Scores of shape ``(N, k)``.
         labels: Labels of shape ``(N, k)``, NaN where unknown.
-        is_class: Which concepts hold or do not, of shape ``(k,)``.
+        is_class: True for concepts that are classes, of shape ``(k,)``.
 
     Returns:
-        Area under the ROC curve of classes, coefficient of determination of quantities,
-        of shape ``(k,)``; NaN for a concept that does not vary among the labels.
+        AUC or R² of each concept, of shape ``(k,)``; NaN if its labels do not vary.
     """
     quality = torch.full((labels.shape[1],), torch.nan)
     for concept in range(labels.shape[1]):
@@ -54,8 +52,8 @@ def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
 class ConceptDistillation(BaseTask):
     """Trains :class:`~torchgeo_concepts.models.ConceptEarth`.
 
-    Embeddings learn those of a teacher, scores learn what maps say, and the directions
-    of concepts learn to tell as much of it from embeddings alone.
+    Embeddings are trained on those of a teacher, and concept scores on labels from maps.
+    Concept directions are trained on the same labels, from embeddings alone.
     """
 
     monitor = 'val_loss'
@@ -83,27 +81,29 @@ class ConceptDistillation(BaseTask):
         Args:
             hidden_dim: Number of hidden features. Fewer are faster.
             depth: Number of hidden layers.
-            rows: Steps from pole to pole of each level of the grid. More tell nearer
-                places apart.
+            rows: Steps from pole to pole of each level of the grid. More steps give finer
+                detail.
             grid_features: Features of a node of each level of the grid.
-            table_size: Most entries of a level of the grid.
+            table_size: Maximum number of entries of a level of the grid.
             num_waves: Number of Fourier waves.
             embedding_weight: Weight of the loss of embeddings.
-            concept_weight: Weight of the loss of scores. More of it costs embeddings.
-            quantity_weight: How many classes a quantity counts for in the loss of scores.
-                Classes are many and mostly coarse; quantities have the finest detail.
-            projection_weight: Weight of the loss of the directions of concepts, which
-                changes nothing but these.
+            concept_weight: Weight of the loss of scores. A higher weight makes embeddings
+                worse.
+            quantity_weight: Weight of a quantity in the loss of scores, relative to a
+                class. Classes are many and mostly coarse; quantities have the finest
+                detail.
+            projection_weight: Weight of the loss of the concept directions, which changes
+                only these.
             lr: Learning rate of AdamW.
             grid_lr_factor: Learning rate of the grid over that of the rest.
             weight_decay: Weight decay of AdamW.
-            warmup_steps: Steps until the learning rate is reached; after that it falls
+            warmup_steps: Steps until the learning rate is reached; after that it decreases
                 along a cosine to 0.
         """
         super().__init__()
 
     def configure_models(self) -> None:
-        """Leave the model to :meth:`setup`, which knows the concepts."""
+        """Leave the model to :meth:`setup`, where the concepts are known."""
         self.model: ConceptEarth | None = None
 
     def configure_metrics(self) -> None:
@@ -138,8 +138,8 @@ class ConceptDistillation(BaseTask):
             }
         elif self.model.bank != dataset.bank:
             raise ValueError(
-                f'The model has {len(self.model.bank)} concepts, the dataset '
-                f'{len(dataset.bank)}, and they are not the same.'
+                f'The model has {len(self.model.bank)} concepts, and the dataset has '
+                f'{len(dataset.bank)} other ones. Train on the bank of the model.'
             )
 
     def _build(self, bank: ConceptBank) -> None:
@@ -147,8 +147,8 @@ class ConceptDistillation(BaseTask):
         sizes = {name: self.hparams[name] for name in (*names, 'num_waves')}
         self.model = ConceptEarth(bank, **sizes)
         self.model.basis.source = 'learned from layers'
-        # The projections are cosines; this brings them to the scale of scores. Those of
-        # random directions have a variance of 1 / embed_dim.
+        # Projections are cosines, for random directions with a variance of 1 / embed_dim;
+        # this brings them to the scale of scores.
         start = math.sqrt(self.model.embed_dim)
         self.projection_scale = nn.Parameter(torch.full((len(bank),), start))
         self.projection_shift = nn.Parameter(torch.zeros(len(bank)))
@@ -177,12 +177,8 @@ class ConceptDistillation(BaseTask):
             fused=True,
         )
         total = int(self.trainer.estimated_stepping_batches)
-        factor = warm_cosine(total, int(self.hparams['warmup_steps']))
-        schedule = LambdaLR(optimizer, factor)
-        return {
-            'optimizer': optimizer,
-            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
-        }
+        schedule = cosine_schedule(optimizer, total, self.hparams['warmup_steps'])
+        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]
 
     def losses(self, batch: Sample) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Compute the parts of the loss of a batch, and their sum.
@@ -205,18 +201,15 @@ class ConceptDistillation(BaseTask):
             'concepts': masked_mse(scores, target, self._concept_weights()),
             'projection': masked_mse(projected, target),
         }
-        weights = {
-            'embedding': self.hparams['embedding_weight'],
-            'concepts': self.hparams['concept_weight'],
-            'projection': self.hparams['projection_weight'],
-        }
-        parts['loss'] = torch.stack(
-            [weight * parts[name] for name, weight in weights.items()]
-        ).sum()
-        return parts, x, scores
+        names = 'embedding_weight', 'concept_weight', 'projection_weight'
+        weighted = [
+            self.hparams[name] * part
+            for name, part in zip(names, parts.values(), strict=True)
+        ]
+        return parts | {'loss': torch.stack(weighted).sum()}, x, scores
 
     def _concept_weights(self) -> Tensor:
-        """Return the weight of each concept, 1 on average."""
+        """Return the weight of each concept, on average 1."""
         is_class = self._model().is_class
         weight = torch.where(is_class, 1.0, float(self.hparams['quantity_weight']))
         return weight / weight.mean()
@@ -232,11 +225,12 @@ class ConceptDistillation(BaseTask):
             The loss.
         """
         parts, _, _ = self.losses(batch)
-        self.log_dict(
-            {f'train_{name}': value for name, value in parts.items()},
-            batch_size=len(batch['point']),
-        )
+        self._log_parts('train', parts, len(batch['point']))
         return parts['loss']
+
+    def _log_parts(self, stage: str, parts: dict[str, Tensor], number: int) -> None:
+        values = {f'{stage}_{name}': value for name, value in parts.items()}
+        self.log_dict(values, batch_size=number, sync_dist=stage == 'val')
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         """Compute the losses and the cosines to the teacher of a validation batch.
@@ -247,11 +241,7 @@ class ConceptDistillation(BaseTask):
         """
         model = self._model()
         parts, x, scores = self.losses(batch)
-        self.log_dict(
-            {f'val_{name}': value for name, value in parts.items()},
-            batch_size=len(batch['point']),
-            sync_dist=True,
-        )
+        self._log_parts('val', parts, len(batch['point']))
         teacher, mean = batch['embedding'], model.embedding_mean
         self.val_cosine.update(F.cosine_similarity(x, teacher))
         self.val_centred_cosine.update(F.cosine_similarity(x - mean, teacher - mean))
@@ -259,39 +249,32 @@ class ConceptDistillation(BaseTask):
         self._labels.append(batch['concepts'].cpu())
 
     def on_validation_epoch_end(self) -> None:
-        """Log cosines, and how well concepts are told."""
+        """Log cosines, and the AUC and R² of concepts."""
         model = self._model()
-        metrics = {
-            'val_cosine': self.val_cosine.compute(),
-            'val_centred_cosine': self.val_centred_cosine.compute(),
-        }
+        self.log('val_cosine', self.val_cosine)
+        self.log('val_centred_cosine', self.val_centred_cosine)
         if len(model.bank):
             is_class = model.is_class.cpu()
             quality = concept_quality(
                 torch.cat(self._scores), torch.cat(self._labels), is_class
             )
-            metrics['val_auc'] = quality[is_class].nanmean()
-            metrics['val_r2'] = quality[~is_class].nanmedian()
-        self.log_dict(metrics)
+            self.log('val_auc', quality[is_class].nanmean())
+            self.log('val_r2', quality[~is_class].nanmedian())
         self._scores.clear()
         self._labels.clear()
-        self.val_cosine.reset()
-        self.val_centred_cosine.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the bank, and how the weights came about, with the weights.
+        """Save the bank and the provenance of the weights.
 
         Args:
             checkpoint: The checkpoint.
         """
         checkpoint['bank'] = self._model().bank.to_json()
         checkpoint['provenance'] = self._model().provenance | {
-            'seed': int(os.environ['PL_GLOBAL_SEED'])
-            if 'PL_GLOBAL_SEED' in os.environ
-            else None,
+            'seed': int(seed) if (seed := os.environ.get('PL_GLOBAL_SEED')) else None,
             'steps': self.trainer.global_step,
             'training': {
-                # Lightning's command line adds names of its own.
+                # Without names that Lightning's command line adds.
                 name: value
                 for name, value in self.hparams.items()
                 if not name.startswith('_')
@@ -304,7 +287,7 @@ class ConceptDistillation(BaseTask):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model that a checkpoint has the weights of.
+        """Build the model of a checkpoint, whose weights are loaded next.
 
         Args:
             checkpoint: The checkpoint.

@@ -4,12 +4,12 @@
 """Prediction of classes at points."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torchgeo.datasets.utils import Sample
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
@@ -17,11 +17,7 @@ from torchmetrics.functional.classification import (
 )
 
 from ..evaluate.probes import LinearFit, fit_logistic
-from ..models.features import InputKind
-from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ._location import LocationTask
-
-ClassificationHead = Literal['linear', 'mlp', 'logistic']
 
 
 def classification_scores(logits: Tensor, target: Tensor) -> dict[str, float]:
@@ -32,9 +28,9 @@ def classification_scores(logits: Tensor, target: Tensor) -> dict[str, float]:
         target: Classes of shape ``(N,)``, -1 where missing.
 
     Returns:
-        ``'accuracy'``, ``'macro_f1'`` over the classes that are there or predicted, and
-        ``'top5'``, the share of rows whose class is among the five likeliest. Empty if
-        no class is known.
+        ``'accuracy'``, ``'macro_f1'`` over the classes that occur or are predicted, and
+        ``'top5'``, the fraction of rows whose class is among the five most likely. Empty
+        if no class is known.
 
     Example:
         >>> logits = torch.eye(3)
@@ -64,91 +60,19 @@ class LocationClassification(LocationTask):
     It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
     of another data module whose samples have a ``'point'`` and a ``'label'`` and whose
     dataset has ``classes``. Inputs are standardised by the training rows, and rows whose
-    class is missing are left out of loss and metrics.
+    class is missing are excluded from loss and metrics.
 
-    Penalties and options of a search are chosen on the validation points, so that
-    metrics on these are slightly too good.
+    Penalties and options of a search are chosen on the validation points, so metrics on
+    these are slightly too good.
     """
 
     closed_form = 'logistic'
 
-    def __init__(
-        self,
-        model: str | nn.Module = DEFAULT_MODEL,
-        weights: str | None = DEFAULT_WEIGHTS,
-        model_kwargs: dict[str, Any] | None = None,
-        features: InputKind = 'x',
-        *,
-        truncate_dim: int | None = None,
-        image_model: str | None = None,
-        image_weights: str | None = None,
-        in_chans: int = 3,
-        head: ClassificationHead = 'mlp',
-        hidden_dim: int = 256,
-        depth: int = 1,
-        dropout: float = 0.1,
-        freeze: bool = True,
-        lr: float = 1e-3,
-        encoder_lr: float = 1e-4,
-        weight_decay: float = 1e-2,
-        search_trials: int = 0,
-        download: bool = False,
-    ) -> None:
-        """Initialize a new LocationClassification instance.
-
-        Args:
-            model: Name of a location encoder in TorchGeo's registry, or an encoder, which
-                takes points of shape ``(N, 2)`` as ``(longitude, latitude)``.
-            weights: Name of its weights, a safetensors file of this package, or None for
-                random weights.
-            truncate_dim: Number of principal components of the embedding to use.
-            model_kwargs: Arguments of a model with random weights.
-            features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
-                for both side by side, ``'coordinates'`` for sines and cosines of
-                longitude and latitude, without any encoder.
-            image_model: Backbone of images, as
-                :func:`~torchgeo_concepts.models.load_image_tower` names it, whose
-                features come beside those of the point. Batches must have an
-                ``'image'`` then.
-            image_weights: Weights of the backbone.
-            in_chans: Number of channels of an image.
-            head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, ``'logistic'``
-                for logistic regression, a convex problem that is solved in one pass.
-            hidden_dim: Number of hidden features of a network.
-            depth: Number of its hidden layers.
-            dropout: Share of hidden features that are left out in training.
-            freeze: Leave encoder and backbone as they are. Features of tables are
-                computed once then.
-            lr: Learning rate of the head.
-            encoder_lr: Learning rate of encoder and backbone. Much higher ones forget
-                what they know.
-            weight_decay: Weight decay of AdamW.
-            search_trials: Number of heads with other rates, sizes and dropout, drawn at
-                random, that are compared on the validation points first, each after as
-                many epochs as training has, at most 50. The best of them, or the given
-                one, is trained.
-            download: Download weights that are not on this machine.
-
-        Raises:
-            ValueError: If there is no such model or head, or options contradict.
-        """
-        self.receive(
-            model,
-            weights,
-            features,
-            head,
-            freeze,
-            image_weights,
-            search_trials,
-            download,
-        )
-        super().__init__()
-
     def configure_models(self) -> None:
-        """Leave the model to :meth:`setup`, which knows the data."""
+        """Leave the model to :meth:`setup`, where the data are known."""
         super().configure_models()
         self.classes: tuple[str, ...] = ()
-        # Which of them have a row to learn them from.
+        # True for classes that occur in training rows.
         self.register_buffer('is_known', torch.zeros(0, dtype=torch.bool))
 
     # Targets ----------------------------------------------------------------------------
@@ -159,24 +83,24 @@ class LocationClassification(LocationTask):
         return len(self.classes)
 
     def learn_targets(self, dataset: Any) -> None:
-        """Learn the names of the classes of a dataset.
+        """Read the names of the classes of a dataset.
 
         Args:
             dataset: The dataset.
 
         Raises:
-            ValueError: If its targets are no classes.
+            ValueError: If its targets are not classes.
         """
         classes = getattr(dataset, 'classes', ())
         if not classes:
             raise ValueError(
-                'The targets are no classes. Take LocationRegression, or pass '
+                'The targets are not classes. Use LocationRegression, or pass '
                 "task='classification' to the dataset."
             )
         self.classes = self.label_names = tuple(map(str, classes))
 
     def fit_targets(self, labels: Tensor) -> None:
-        """Learn which classes there are to train on.
+        """Find the classes that occur in training rows.
 
         Args:
             labels: Classes of shape ``(N,)``.
@@ -186,7 +110,7 @@ class LocationClassification(LocationTask):
         """
         known = labels[labels >= 0]
         if not len(known):
-            raise ValueError(f'No class is known of all {len(labels)} training rows.')
+            raise ValueError(f'All {len(labels)} training rows lack a class.')
         self.is_known = torch.bincount(known, minlength=len(self.classes)) > 0
 
     def target_state(self) -> dict[str, Any]:
@@ -214,7 +138,7 @@ class LocationClassification(LocationTask):
 
         Args:
             train: Standardised inputs and classes to train on.
-            val: Those to choose the penalty on.
+            val: Inputs and classes to choose the penalty on.
 
         Returns:
             The model.
@@ -242,7 +166,7 @@ class LocationClassification(LocationTask):
             batch_idx: Number of the batch.
 
         Returns:
-            ``'point'``, ``'prediction'``, the number of the likeliest class, of shape
+            ``'point'``, ``'prediction'``, the number of the most likely class, of shape
             ``(N,)``, ``'class'``, a list of its names, ``'probability'`` of shape
             ``(N,)``, and the ``'row'`` of each point if the batch has it.
         """
@@ -277,22 +201,22 @@ class LocationClassification(LocationTask):
             self.baseline_outputs(kept['point']), kept['label']
         )
         named = {f'baseline_{name}': value for name, value in plain.items()}
-        for title, some in (('this model', values), ('coordinates', plain)):
-            rows.append([title, *(f'{value:.3f}' for value in some.values())])
+        for title, found in (('this model', values), ('coordinates', plain)):
+            rows.append([title, *(f'{value:.3f}' for value in found.values())])
         return values | named, rows
 
     def _warn_unknown(self, labels: Tensor) -> None:
         known = labels[labels >= 0]
         if not len(known):
-            rank_zero_warn('No class is known of all rows to test on.')
+            rank_zero_warn('All test rows lack a class.')
             return
         unseen = known[~self.is_known.cpu()[known]]
         if len(unseen):
             names = [self.classes[number] for number in unseen.unique().tolist()]
             listed = ', '.join(map(repr, names[:5])) + (', ...' if names[5:] else '')
             rank_zero_warn(
-                f'{len(unseen)} of {len(known)} rows to test on have classes that no '
-                f'training row has, so they count as errors: {listed}.'
+                f'{len(unseen)} of {len(known)} test rows have classes that no training '
+                f'row has, so they count as errors: {listed}.'
             )
 
     def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
@@ -302,7 +226,7 @@ class LocationClassification(LocationTask):
             kept: Outputs and labels.
 
         Returns:
-            1 for a wrong class and 0 for the right one.
+            1 for a wrong class, 0 for the right one, NaN if the class is missing.
         """
         labels = kept['label']
         wrong = (kept['output'].argmax(dim=1) != labels).float()

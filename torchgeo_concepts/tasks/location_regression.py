@@ -3,13 +3,14 @@
 
 """Prediction of quantities at points."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, cast
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torchgeo.datasets.utils import Sample
 from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 
@@ -21,15 +22,26 @@ from ..evaluate.intervals import (
     pinball_loss,
 )
 from ..evaluate.probes import LinearFit, fit_ridge
-from ..models.features import InputKind
-from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ..utils.names import with_unit
 from ._location import LocationTask
+from .losses import masked_mse
 
-RegressionHead = Literal['linear', 'mlp', 'ridge']
+NO_MARGIN = (
+    'Intervals that contain {:.0%} have no width: no epoch validated, or all validation '
+    'outputs were NaN. Fit again with a lower check_val_every_n_epoch and with '
+    'limit_val_batches above 0, or load the checkpoint with conformal=None.'
+)
 
-# What the table says where a number is not defined.
-UNDEFINED = '-'
+# Columns of the table that a test prints.
+TITLES = {
+    'r2': 'R²',
+    'baseline_r2': 'R² by coordinates',
+    'log_r2': 'R² of logarithms',
+    'baseline_log_r2': 'the same by coordinates',
+    'rmse': 'RMSE',
+    'mae': 'MAE',
+    'coverage': 'in intervals of {:.0%}',
+}
 
 
 def regression_scores(preds: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -48,21 +60,19 @@ def regression_scores(preds: Tensor, target: Tensor) -> dict[str, Tensor]:
         >>> regression_scores(torch.tensor([[1.0], [2.0], [9.0]]), target)['r2']
         tensor([0.5000], dtype=torch.float64)
     """
-    number = target.shape[1]
-    scores = {
-        name: torch.full((number,), torch.nan, dtype=torch.float64)
-        for name in ('r2', 'rmse', 'mae')
-    }
-    for column in range(number):
-        known = ~target[:, column].isnan()
+    scores = torch.full((target.shape[1], 3), torch.nan, dtype=torch.float64)
+    for row, pred, truth in zip(
+        scores, preds.double().T, target.double().T, strict=True
+    ):
+        known = ~truth.isnan()
+        pair = pred[known], truth[known]
         if not known.any():
             continue
-        pair = preds[known, column].double(), target[known, column].double()
-        scores['rmse'][column] = mean_squared_error(*pair, squared=False)
-        scores['mae'][column] = mean_absolute_error(*pair)
+        row[1] = mean_squared_error(*pair, squared=False)
+        row[2] = mean_absolute_error(*pair)
         if pair[1].min() < pair[1].max():
-            scores['r2'][column] = r2_score(*pair)
-    return scores
+            row[0] = r2_score(*pair)
+    return dict(zip(('r2', 'rmse', 'mae'), scores.T, strict=True))
 
 
 class LocationRegression(LocationTask):
@@ -70,11 +80,11 @@ class LocationRegression(LocationTask):
 
     It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
     of another data module whose samples have a ``'point'`` and a ``'label'``. Inputs and
-    labels are standardised by the training rows, and missing labels are left out of loss
-    and metrics, which are in the units of the targets.
+    labels are standardised by the training rows, and missing labels are excluded from
+    loss and metrics. Metrics are in the units of the targets.
 
-    Penalties, options of a search and margins of intervals are chosen on the validation
-    points, so that metrics on these are slightly too good.
+    Penalties, options of a search and widths of intervals are chosen on the validation
+    points, so metrics on these are slightly too good.
     """
 
     closed_form = 'ridge'
@@ -84,92 +94,37 @@ class LocationRegression(LocationTask):
 
     def __init__(
         self,
-        model: str | nn.Module = DEFAULT_MODEL,
-        weights: str | None = DEFAULT_WEIGHTS,
-        model_kwargs: dict[str, Any] | None = None,
-        features: InputKind = 'x',
-        *,
-        truncate_dim: int | None = None,
-        image_model: str | None = None,
-        image_weights: str | None = None,
-        in_chans: int = 3,
-        head: RegressionHead = 'mlp',
-        hidden_dim: int = 256,
-        depth: int = 1,
-        dropout: float = 0.1,
-        freeze: bool = True,
-        lr: float = 1e-3,
-        encoder_lr: float = 1e-4,
-        weight_decay: float = 1e-2,
+        *args: Any,
         quantiles: Sequence[float] | None = None,
         conformal: float | None = None,
-        search_trials: int = 0,
-        download: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new LocationRegression instance.
 
         Args:
-            model: Name of a location encoder in TorchGeo's registry, or an encoder, which
-                takes points of shape ``(N, 2)`` as ``(longitude, latitude)``.
-            weights: Name of its weights, a safetensors file of this package, or None for
-                random weights.
-            truncate_dim: Number of principal components of the embedding to use.
-            model_kwargs: Arguments of a model with random weights.
-            features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
-                for both side by side, ``'coordinates'`` for sines and cosines of
-                longitude and latitude, without any encoder.
-            image_model: Backbone of images, as
-                :func:`~torchgeo_concepts.models.load_image_tower` names it, whose
-                features come beside those of the point. Batches must have an
-                ``'image'`` then.
-            image_weights: Weights of the backbone.
-            in_chans: Number of channels of an image.
-            head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, ``'ridge'`` for
-                ridge regression, which is fitted in closed form in one pass.
-            hidden_dim: Number of hidden features of a network.
-            depth: Number of its hidden layers.
-            dropout: Share of hidden features that are left out in training.
-            freeze: Leave encoder and backbone as they are. Features of tables are
-                computed once then.
-            lr: Learning rate of the head.
-            encoder_lr: Learning rate of encoder and backbone. Much higher ones forget
-                what they know.
-            weight_decay: Weight decay of AdamW.
+            *args: As for :class:`LocationClassification`.
             quantiles: Quantiles to predict, in ascending order, such as
-                ``(0.05, 0.5, 0.95)``. The median is the prediction, the outermost two
-                bound an interval.
-            conformal: Share of new values that intervals are to hold, such as 0.9. They
-                are made as wide as the validation points ask for, also around
-                quantiles.
-            search_trials: Number of heads with other rates, sizes and dropout, drawn at
-                random, that are compared on the validation points first, each after as
-                many epochs as training has, at most 50. The best of them, or the given
-                one, is trained.
-            download: Download weights that are not on this machine.
+                ``(0.05, 0.5, 0.95)``. The median is the prediction; the outermost two
+                are the bounds of an interval.
+            conformal: Fraction of new values that intervals should contain, such as 0.9.
+                Their width, also around quantiles, is calibrated on the validation
+                points.
+            **kwargs: As for :class:`LocationClassification`; *head* may be ``'ridge'``.
 
         Raises:
-            ValueError: If there is no such model or head, or options contradict.
+            ValueError: If a model, its weights or a head do not exist, or options
+                contradict each other.
         """
         self.quantiles = None if quantiles is None else check_quantiles(quantiles)
-        if quantiles is not None and head == 'ridge':
-            raise ValueError("Quantiles are trained: take head='linear' or 'mlp'.")
         if conformal is not None and not 0 < conformal < 1:
             raise ValueError(f'conformal must lie between 0 and 1, not {conformal}.')
         self.conformal = conformal
-        self.receive(
-            model,
-            weights,
-            features,
-            head,
-            freeze,
-            image_weights,
-            search_trials,
-            download,
-        )
-        super().__init__()
+        super().__init__(*args, **kwargs)
+        if quantiles is not None and self.is_closed_form:
+            raise ValueError("quantiles need head='linear' or 'mlp', not 'ridge'.")
 
     def configure_models(self) -> None:
-        """Leave the model to :meth:`setup`, which knows the data."""
+        """Leave the model to :meth:`setup`, where the data are known."""
         super().configure_models()
         self.target_names: tuple[str, ...] = ()
         self.units: tuple[str, ...] = ()
@@ -185,7 +140,7 @@ class LocationRegression(LocationTask):
         return len(self.target_names) * len(self.quantiles or (0.5,))
 
     def learn_targets(self, dataset: Any) -> None:
-        """Learn names, units and transform of the targets of a dataset.
+        """Read names, units and transform of the targets of a dataset.
 
         Args:
             dataset: The dataset.
@@ -195,7 +150,7 @@ class LocationRegression(LocationTask):
         """
         if getattr(dataset, 'task', 'regression') != 'regression':
             raise ValueError(
-                'The targets are classes. Take LocationClassification, or pass '
+                'The targets are classes. Use LocationClassification, or pass '
                 "task='regression' to the dataset."
             )
         names = getattr(dataset, 'target_names', None)
@@ -210,16 +165,18 @@ class LocationRegression(LocationTask):
         self.target_transform = target_transform
 
     def fit_targets(self, labels: Tensor) -> None:
-        """Learn the scale of the labels of training rows.
+        """Compute mean and standard deviation of the labels of training rows.
 
         Args:
             labels: Labels of shape ``(N, t)``.
 
         Raises:
-            ValueError: If a target is missing in all of them, or there is nothing to
+            ValueError: If a target is missing in all rows, or there are no points to
                 calibrate intervals on.
         """
-        if self.conformal is not None and 'val_dataset' not in self._parts():
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        has_val = getattr(datamodule, 'val_dataset', None) is not None
+        if self.conformal is not None and not has_val:
             raise ValueError('conformal needs points to validate on.')
         mean, std = [], []
         columns = _columns(labels).T
@@ -235,11 +192,6 @@ class LocationRegression(LocationTask):
         self.label_mean = torch.tensor(mean)
         self.label_std = torch.tensor(std)
         self.margin = torch.full((len(mean),), torch.nan)
-
-    def _parts(self) -> set[str]:
-        datamodule = getattr(self.trainer, 'datamodule', None)
-        names = ('train_dataset', 'val_dataset')
-        return {name for name in names if getattr(datamodule, name, None) is not None}
 
     def target_state(self) -> dict[str, Any]:
         """Return names, units and transform of the targets.
@@ -282,7 +234,7 @@ class LocationRegression(LocationTask):
         other = getattr(source, 'target_transform', None)
         if not isinstance(other, TargetTransform) or other == self.target_transform:
             return labels
-        # Another split has standardised by other rows.
+        # The labels of other data are standardised by other rows.
         return self.target_transform(other.inverse(labels))
 
     # Outputs ----------------------------------------------------------------------------
@@ -294,7 +246,7 @@ class LocationRegression(LocationTask):
 
         Args:
             train: Standardised inputs and labels to train on.
-            val: Those to choose the penalty on.
+            val: Inputs and labels to choose the penalty on.
 
         Returns:
             The model, of standardised labels.
@@ -309,7 +261,7 @@ class LocationRegression(LocationTask):
         return (labels - mean) / std
 
     def quantile_outputs(self, outputs: Tensor) -> Tensor:
-        """Bring the outputs of the head into the order of quantiles.
+        """Sort the outputs of the head, so that quantiles do not cross.
 
         Args:
             outputs: Outputs of shape ``(N, t * q)``.
@@ -335,12 +287,10 @@ class LocationRegression(LocationTask):
         quantiles = self.quantile_outputs(outputs)
         if self.quantiles is not None:
             return pinball_loss(quantiles, target, self.quantiles)
-        known = ~target.isnan()
-        error = torch.where(known, quantiles[..., 0] - target.nan_to_num(), 0)
-        return error.square().sum() / known.sum().clamp(min=1)
+        return masked_mse(quantiles[..., 0], target)
 
     def calibrate(self, kept: Mapping[str, Tensor]) -> None:
-        """Find how wide intervals must be.
+        """Compute the width of intervals from the validation rows.
 
         Args:
             kept: Outputs and labels of the validation rows.
@@ -364,7 +314,7 @@ class LocationRegression(LocationTask):
 
         Returns:
             ``'prediction'`` of shape ``(N, t)`` in the units of the targets, with
-            ``'lower'`` and ``'upper'`` if intervals were asked for.
+            ``'lower'`` and ``'upper'`` if there are intervals.
         """
         quantiles = self.quantile_outputs(outputs)
         middle = (self.quantiles or (0.5,)).index(0.5)
@@ -372,7 +322,7 @@ class LocationRegression(LocationTask):
         if self.quantiles is not None or self.conformal is not None:
             margin = self.margin.to(outputs.device) if self.conformal else 0.0
             lower, upper = quantiles[..., 0] - margin, quantiles[..., -1] + margin
-            # A negative margin must not turn an interval over.
+            # With a negative margin, the bounds must not cross.
             parts |= {
                 'lower': torch.minimum(lower, parts['prediction']),
                 'upper': torch.maximum(upper, parts['prediction']),
@@ -388,33 +338,24 @@ class LocationRegression(LocationTask):
         """Free the memory of the features, and warn if intervals have no width."""
         super().on_fit_end()
         if self._lacks_margin():
-            rank_zero_warn(self._no_margin())
+            rank_zero_warn(NO_MARGIN.format(self.conformal))
 
-    def on_validation_start(self) -> None:
-        """Refuse to validate what was not trained, has other targets or no widths."""
-        super().on_validation_start()
-        if self.trainer.state.fn == 'validate':
+    def check_targets(self, split: str) -> None:
+        """Check that intervals have a width, and that the data have the same targets.
+
+        Args:
+            split: Part of the data: 'val' or 'test'.
+        """
+        super().check_targets(split)
+        if self.trainer.state.fn != 'fit':
             self._check_margin()
-
-    def on_test_start(self) -> None:
-        """Refuse to test what was not trained, has other targets or no widths."""
-        super().on_test_start()
-        self._check_margin()
 
     def _check_margin(self) -> None:
         if self._lacks_margin():
-            raise ValueError(self._no_margin())
+            raise ValueError(NO_MARGIN.format(self.conformal))
 
     def _lacks_margin(self) -> bool:
         return self.conformal is not None and bool(self.margin.isnan().any())
-
-    def _no_margin(self) -> str:
-        return (
-            f'Intervals that hold {self.conformal:.0%} have no width: it is found on the '
-            'validation points after each epoch that validates, and none did, or all it '
-            'found was NaN. Fit again with a lower check_val_every_n_epoch and with '
-            'limit_val_batches above 0, or load the checkpoint with conformal=None.'
-        )
 
     def predict_step(self, batch: Sample, batch_idx: int) -> dict[str, Any]:
         """Predict at points.
@@ -425,11 +366,11 @@ class LocationRegression(LocationTask):
 
         Returns:
             ``'point'``, ``'prediction'`` of shape ``(N, t)`` in the units of the targets,
-            ``'lower'`` and ``'upper'`` if intervals were asked for, and the ``'row'`` of
+            ``'lower'`` and ``'upper'`` if there are intervals, and the ``'row'`` of
             each point if the batch has it.
 
         Raises:
-            ValueError: If intervals have no width, since nothing was validated.
+            ValueError: If intervals have no width, because no epoch validated.
         """
         self._check_margin()
         known = {name: batch[name] for name in ('row', 'point') if name in batch}
@@ -447,7 +388,7 @@ class LocationRegression(LocationTask):
             stage: Either 'val' or 'test'.
 
         Returns:
-            Metrics by name, each of a target where it is defined, and their mean; and
+            Metrics by name, for each target where they are defined and their mean, and
             rows of a table.
         """
         target = self.target_transform.inverse(kept['label'])
@@ -462,7 +403,7 @@ class LocationRegression(LocationTask):
             columns['baseline_r2'] = regression_scores(plain, target)['r2']
             if any(self.target_transform.is_log):
                 columns['baseline_log_r2'] = self._log_r2(plain, target)
-            self._explain_undefined(target, columns['r2'])
+            self._warn_undefined(target, columns['r2'])
         return self._named(columns), self._table_rows(columns)
 
     def _log_r2(self, preds: Tensor, target: Tensor) -> Tensor:
@@ -481,49 +422,35 @@ class LocationRegression(LocationTask):
                     named[f'{name}_{target}'] = float(value)
         return named
 
-    def _explain_undefined(self, target: Tensor, r2: Tensor) -> None:
+    def _warn_undefined(self, target: Tensor, r2: Tensor) -> None:
         for name, values, score in zip(self.target_names, target.T, r2, strict=True):
             known = values[~values.isnan()]
             if not len(known):
-                rank_zero_warn(f'{name!r} is missing in all rows to test on.')
+                rank_zero_warn(f'{name!r} is missing in all test rows.')
             elif score.isnan():
                 rank_zero_warn(
-                    f'R² of {name!r} is not defined: all {len(known)} rows to test on '
-                    f'have the same value, {float(known[0]):g}.'
+                    f'R² of {name!r} is undefined: all {len(known)} test rows have the '
+                    f'same value, {float(known[0]):g}.'
                 )
         if self.conformal is not None and self.margin.isinf().any():
             rank_zero_warn(
-                f'There were too few validation points for intervals that hold '
+                f'There are too few validation points for intervals that contain '
                 f'{self.conformal:.0%}, so they are infinite.'
             )
 
     def _table_rows(self, columns: Mapping[str, Tensor]) -> list[list[str]]:
-        titles = {
-            'r2': 'R²',
-            'baseline_r2': 'R² by coordinates',
-            'log_r2': 'R² of logarithms',
-            'baseline_log_r2': 'the same by coordinates',
-            'rmse': 'RMSE',
-            'mae': 'MAE',
-            'coverage': f'in intervals of {self._nominal():.0%}',
-        }
-        shown = [name for name in titles if name in columns]
-        rows = [['', *(titles[name] for name in shown)]]
-        for number, (target, unit) in enumerate(
-            zip(self.target_names, self.units, strict=True)
-        ):
-            texts = [_text(name, columns[name][number]) for name in shown]
-            rows.append([with_unit(target, unit), *texts])
+        shown = [name for name in TITLES if name in columns]
+        nominal = self.conformal or 0.0
+        if self.conformal is None and self.quantiles is not None:
+            nominal = self.quantiles[-1] - self.quantiles[0]
+        titles = [TITLES[name].format(nominal) for name in shown]
+        texts = {name: [_text(name, float(v)) for v in columns[name]] for name in shown}
+        names = map(with_unit, self.target_names, self.units)
+        rows = [['', *titles], *map(list, zip(names, *texts.values(), strict=True))]
         if len(self.target_names) > 1:
             means = self._named(columns)
-            texts = [_text(n, torch.tensor(means.get(n, torch.nan))) for n in shown]
-            rows.append(['mean', *texts])
+            rows.append(['mean', *(_text(n, means.get(n, math.nan)) for n in shown)])
         return rows
-
-    def _nominal(self) -> float:
-        if self.conformal is not None:
-            return self.conformal
-        return 0.0 if self.quantiles is None else self.quantiles[-1] - self.quantiles[0]
 
     def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
         """Compute predictions minus values.
@@ -536,10 +463,7 @@ class LocationRegression(LocationTask):
         """
         target = self.target_transform.inverse(kept['label'])
         error = self.values(kept['output'])['prediction'] - target
-        names = [
-            with_unit(name, unit)
-            for name, unit in zip(self.target_names, self.units, strict=True)
-        ]
+        names = map(with_unit, self.target_names, self.units)
         return list(zip(names, error.T, strict=True))
 
 
@@ -558,10 +482,9 @@ def _coverage(values: Mapping[str, Tensor], target: Tensor) -> Tensor:
     return torch.stack(shares)
 
 
-def _text(name: str, value: Tensor) -> str:
-    if value.isnan():
-        return UNDEFINED
-    number = cast(float, value.item())
+def _text(name: str, value: float) -> str:
+    if math.isnan(value):
+        return '-'
     if name == 'coverage':
-        return f'{number:.1%}'
-    return f'{number:.3f}' if 'r2' in name else f'{number:,.4g}'
+        return f'{value:.1%}'
+    return f'{value:.3f}' if 'r2' in name else f'{value:,.4g}'

@@ -24,13 +24,7 @@ CONTROL = 'Control: '
 FILES = ('bank', 'text_embeddings')
 
 # Arguments of the model that say what encoders begin with, and what stays.
-BEGINNINGS = (
-    'image_tower',
-    'image_weights',
-    'location_weights',
-    'freeze_backbone',
-    'freeze_location_encoder',
-)
+BEGINNINGS = ('image_tower', 'image_weights', 'location_weights')
 
 # Files, banks and weights that not every machine has.
 NEEDS = (*FILES, 'image_weights', 'location_weights')
@@ -72,21 +66,21 @@ class Arm:
     def can_be_chosen(self) -> bool:
         """Whether the alignment uses concepts, and it is not there as a control."""
         own = self.arguments('model')
-        taught = own.get('reading') in ('projections', 'both')
-        used = own['divergence_weight'] or taught or self.compares_concepts
+        taught = own.get('supervision') in ('projections', 'both')
+        used = own['loss']['divergence_weight'] or taught or self.compares_concepts
         return bool(used) and not self.is_control
 
     @property
     def is_plain(self) -> bool:
         """Whether embeddings alone are compared, and concepts play no part."""
         own = self.arguments('model')
-        alone = own['align'] == 'x' and own.get('reading') is None
-        return bool(alone and not own['divergence_weight'])
+        alone = own['align'] == 'x' and own.get('supervision') is None
+        return bool(alone and not own['loss']['divergence_weight'])
 
     @property
     def has_heads(self) -> bool:
         """Whether maps teach it beside the comparison."""
-        return self.arguments('model').get('reading') == 'heads'
+        return self.arguments('model').get('supervision') == 'heads'
 
     @property
     def label_weights(self) -> tuple[float, ...]:
@@ -95,17 +89,19 @@ class Arm:
         Of an arm that is taught in two ways, that of one and that of both.
         """
         own = self.arguments('model')
-        reading = own.get('reading')
-        if reading is None:
+        supervision = own.get('supervision')
+        if supervision is None:
             return ()
-        weight = float(own['label_weight'])
-        return (weight, 2 * weight) if reading == 'both' else (weight,)
+        weight = float(own['loss']['label_weight'])
+        return (weight, 2 * weight) if supervision == 'both' else (weight,)
 
     @property
     def beginning(self) -> tuple[Any, ...]:
         """What its encoders begin with, and what of them stays."""
         own = self.arguments('model')
-        return tuple(own.get(name) for name in BEGINNINGS)
+        encoders = ('backbone', 'location_encoder')
+        frozen = [part for part in own['freeze'] if part in encoders]
+        return *(own.get(name) for name in BEGINNINGS), *frozen
 
     def is_taught_as_much_as(self, other: 'Arm') -> bool:
         """Tell whether maps teach as much, or one share of it, at the same points.
@@ -122,7 +118,7 @@ class Arm:
     def needs(self) -> set[str]:
         """Files of the study and weights that it begins with."""
         arguments = self.arguments('model')
-        return {arguments[name] for name in NEEDS if name in arguments}
+        return {arguments[name] for name in NEEDS if arguments.get(name)}
 
 
 def _texts() -> dict[str, str]:

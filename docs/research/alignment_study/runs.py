@@ -212,7 +212,7 @@ def run_arm(
     start = time.perf_counter()
     task, curve = train(arm, seed, settings, folder, keep=keep)
     trained = time.perf_counter()
-    metrics = measure(task.model.cpu(), task.cpu().reading, exam)
+    metrics = measure(task.model.cpu(), task.cpu().supervision, exam)
     run = Run(
         arm.name,
         seed,

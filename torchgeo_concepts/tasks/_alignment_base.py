@@ -1,0 +1,333 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Model, labels, optimizer and checkpoints of ConceptAlignment."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import StepLR
+from torchgeo.tasks import BaseTask
+
+from ..concepts.bank import ConceptBank
+from ..datasets import CachedFeatures
+from ..evaluate.metrics import ConceptEntropy
+from ..layers.named_banks import read_bank
+from ..models.alignment import AlignedEmbeddings, ConceptBasis, ImageLocationAlignment
+from ..models.blueprints import build_encoder, encoder_blueprint, named_encoder
+from ..models.concept_earth import ConceptScale
+from ..models.concept_geoclip import ConceptGeoCLIP
+from ..models.concept_supervision import ConceptSupervision
+from ..models.geoclip import geoclip_logit_scale
+from ..models.image_location import ImageLocationModel
+from ..models.image_towers import ImageTower
+from ..models.location_model import freeze_unused
+from ..models.tower_loading import load_image_tower
+from ..utils.modes import evaluating
+from ._schedules import cosine_schedule
+from .alignment_options import LossOptions, OptimizerOptions
+from .losses import ConceptDivergence, InfoNCE, PointQueue, masked_mse
+
+
+class AlignmentTask(BaseTask):
+    """Builds, freezes, saves and loads the model of ConceptAlignment."""
+
+    loss_options: LossOptions
+    optimizer_options: OptimizerOptions
+    weights: dict[str, str | None]
+    bank_source: str | None
+    text_embeddings: str | None
+    download: bool
+    features_made_by: str | None
+    val_entropy: ConceptEntropy
+
+    # Building ---------------------------------------------------------------------------
+
+    def configure_models(self) -> None:
+        """Initialize the model."""
+        hparams = self.hparams
+        kwargs = dict(hparams['location_kwargs'] or {})
+        encoder, self._blueprint = named_encoder(
+            hparams['location_encoder'],
+            hparams['location_weights'],
+            truncate_dim=kwargs.pop('truncate_dim', None),
+            model_kwargs=kwargs,
+            download=self.download,
+        )
+        if isinstance(encoder, ConceptGeoCLIP):
+            encoder = encoder.encoder
+            self._blueprint = encoder_blueprint(encoder)
+        dim = _count_features(encoder)
+        bank, unit = read_bank(self.bank_source), hparams['unit']
+        tower = self._load_tower(dim, self.weights['backbone'], self.weights['head'])
+        if self.text_embeddings is None:
+            basis = ConceptBasis.random(bank, dim, unit)
+        else:
+            directions = _read_directions(self.text_embeddings)
+            basis = ConceptBasis(bank, directions, 'text embeddings', unit)
+        self._assemble(tower, encoder, basis)
+        self.queue = PointQueue(
+            self.loss_options.queue_size, self.loss_options.queue_noise_km
+        )
+
+    def _load_tower(
+        self, dim: int, weights: str | None, head_weights: str | None
+    ) -> ImageTower:
+        return load_image_tower(
+            self.hparams['image_tower'],
+            weights,
+            head_weights=head_weights,
+            embed_dim=dim,
+            frozen='backbone' in self.hparams['freeze'],
+            download=self.download,
+        )
+
+    def _assemble(
+        self, tower: ImageTower, encoder: nn.Module, basis: ConceptBasis
+    ) -> None:
+        kind = self.hparams['supervision']
+        alignment = ImageLocationAlignment(
+            basis, self.hparams['image_projection'], self.hparams['align']
+        )
+        self.model = ImageLocationModel(tower, encoder, alignment)
+        self.supervision: ConceptSupervision | None = None
+        if kind is not None:
+            dim, num_concepts = basis.initial.shape
+            self.supervision = ConceptSupervision(num_concepts, dim, kind)
+        # Bank of the labels in batches, and which of its columns each concept has.
+        self._labelled: ConceptBank | None = None
+        self._columns: Tensor | None = None
+
+    def configure_losses(self) -> None:
+        """Initialize the losses."""
+        options = self.loss_options
+        scale = options.logit_scale
+        if isinstance(scale, str):
+            scale = geoclip_logit_scale(scale, download=self.download).item()
+        self.contrast = InfoNCE(scale, symmetric=options.symmetric)
+        self.divergence = ConceptDivergence(options.divergence, options.sigma)
+        self._freeze()
+
+    @property
+    def bank(self) -> ConceptBank:
+        """The concepts."""
+        return self.model.alignment.basis.bank
+
+    @property
+    def _uses_concepts(self) -> bool:
+        return (
+            self.hparams['align'] != 'x'
+            or bool(self.loss_options.divergence_weight)
+            or self.hparams['supervision'] in ('projections', 'both')
+        )
+
+    def _freeze(self) -> None:
+        """Freeze parts by request, and parts without a gradient.
+
+        Distributed training would wait for the gradients of the latter.
+        """
+        self.train()
+        alignment, freeze = self.model.alignment, self.hparams['freeze']
+        if 'location_encoder' not in freeze:
+            freeze_unused(self.model.encoder, 'x')
+        parts: dict[str, nn.Module | nn.Parameter] = {
+            'head': self.model.tower.head,
+            'location_encoder': self.model.encoder,
+            'basis': alignment.basis,
+            'logit_scale': self.contrast.logit_scale,
+        }
+        frozen = [part for name, part in parts.items() if name in freeze]
+        if not self._uses_concepts:
+            frozen.append(alignment.image_mlp)
+            if not self.loss_options.drift_weight:
+                frozen.append(alignment.basis)
+        for part in frozen:
+            part.requires_grad_(False)
+            if isinstance(part, nn.Module):
+                part.eval()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Initialize the optimizer and learning rate scheduler.
+
+        Returns:
+            AdamW, and the decay of its learning rate.
+        """
+        options = self.optimizer_options
+        optimizer = AdamW(
+            [p for p in self.parameters() if p.requires_grad],
+            options.lr,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+        if options.schedule == 'epochs':
+            return [optimizer], [StepLR(optimizer, step_size=1, gamma=options.gamma)]
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = cosine_schedule(optimizer, total, options.warmup_steps)
+        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]
+
+    def setup(self, stage: str) -> None:
+        """Find the labels of the concepts, and reject features of another backbone.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            ValueError: If another backbone made cached features, or the dataset has
+                labels for none of the concepts.
+        """
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        labelled = None if self.supervision is None else _labelled_part(datamodule)
+        if labelled is not None:
+            self._find_labels(labelled.bank)
+            # Validation keeps the scale of the training data.
+            if stage == 'fit':
+                self._set_scale(labelled.scale())
+        for name in ('train_source', 'val_source', 'test_source', 'predict_source'):
+            source = getattr(datamodule, name, None)
+            if isinstance(source, CachedFeatures):
+                source.check_tower(self.model.tower)
+                self._check_features(source.made_by)
+
+    def _check_features(self, made_by: str | None) -> None:
+        """Check that all features were made by one backbone."""
+        if None not in (made_by, self.features_made_by) and (
+            made_by != self.features_made_by
+        ):
+            raise ValueError(
+                'The cached features were made by another backbone than the features '
+                'that this model is trained on.'
+            )
+        self.features_made_by = self.features_made_by or made_by
+
+    # Labels from maps -------------------------------------------------------------------
+
+    def _find_labels(self, labelled: ConceptBank) -> None:
+        """Find the concepts of the bank among those of the labels."""
+        where = {concept: column for column, concept in enumerate(labelled.ids)}
+        columns = [where.get(concept, len(labelled)) for concept in self.bank.ids]
+        if min(columns) == len(labelled):
+            raise ValueError(
+                f'The dataset has labels for {len(labelled)} concepts, but for none of '
+                f"the {len(columns)} concepts of the bank. Use bank='layers'."
+            )
+        self._labelled, self._columns = labelled, torch.tensor(columns)
+
+    def _in_bank_order(self, values: Tensor, missing: float = torch.nan) -> Tensor:
+        """Select the column of each concept; *missing* for those without labels."""
+        if self._columns is None:
+            return values
+        padded = F.pad(values, (0, 1), value=missing)
+        return padded[..., self._columns.to(values.device)]
+
+    def _set_scale(self, scale: ConceptScale) -> None:
+        """Standardise labels by those of the training data."""
+        if self.supervision is not None:
+            self.supervision.set_scale(
+                self._in_bank_order(torch.tensor(scale.mean), 0.0),
+                self._in_bank_order(torch.tensor(scale.std), 1.0),
+            )
+            if self.supervision.has_projections:
+                self.model.alignment.basis.source = 'learned from layers'
+
+    def _label_loss(
+        self,
+        aligned: AlignedEmbeddings,
+        labels: Tensor | None,
+        maps: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Compute the squared error of the estimates of standardised labels.
+
+        The first locations are those of the images, the last those of *maps*.
+        """
+        supervision = self.supervision
+        if supervision is None or labels is None:
+            raise ValueError(
+                f'supervision={self.hparams["supervision"]!r} needs batches with labels '
+                "of 'concepts', such as those of BlueMarbleDataModule, or of "
+                'ImagePointsDataModule with concepts=True.'
+            )
+        target = truth = supervision.standardise(self._in_bank_order(labels))
+        if maps is not None:
+            further = supervision.standardise(self._in_bank_order(maps[1]))
+            truth = torch.cat((target, further))
+        total = torch.zeros((), device=target.device)
+        for image, location in supervision(aligned):
+            places = location[: len(labels)]
+            if maps is not None:
+                places = torch.cat((places, location[-len(maps[1]) :]))
+            total = total + (masked_mse(image, target) + masked_mse(places, truth)) / 2
+        return total
+
+    # Checkpoints ------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save how to build the model, and the random state, with the weights.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        checkpoint['location_encoder'] = self._blueprint
+        checkpoint['bank'] = self.bank.to_json()
+        checkpoint['basis_source'] = self.model.alignment.basis.source
+        checkpoint['random_state'] = torch.get_rng_state()
+        checkpoint['features_made_by'] = self.features_made_by
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Build the model of a checkpoint, whose weights are loaded next.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
+        bank = ConceptBank.from_json(checkpoint['bank'])
+        blueprint = checkpoint['location_encoder']
+        self._random_state = checkpoint['random_state']
+        # Data modules are set up before checkpoints are read, or after.
+        self._check_features(checkpoint['features_made_by'])
+        if (bank, blueprint) != (self.bank, self._blueprint):
+            labelled, self._blueprint = self._labelled, blueprint
+            initial = checkpoint['state_dict']['model.alignment.basis.initial'].T
+            source, unit = checkpoint['basis_source'], self.hparams['unit']
+            tower = self.model.tower
+            if initial.shape[1] != len(self.model.alignment.basis.initial):
+                tower = self._load_tower(initial.shape[1], None, None)
+            basis = ConceptBasis(bank, initial, source, unit)
+            self._assemble(tower, build_encoder(blueprint), basis)
+            self.val_entropy = ConceptEntropy(len(bank))
+            if labelled is not None:
+                self._find_labels(labelled)
+            self._freeze()
+        self.model.alignment.basis.source = checkpoint['basis_source']
+
+
+def _labelled_part(datamodule: Any) -> Any:
+    """Return the part of a data module that has labels of concepts, or None."""
+    names = 'map_labels', 'train_dataset', 'val_dataset'
+    parts = (getattr(datamodule, name, None) for name in names)
+    return next((p for p in parts if getattr(p, 'bank', None) is not None), None)
+
+
+@torch.no_grad()
+def _count_features(encoder: nn.Module) -> int:
+    """Count the features of an embedding."""
+    try:
+        with evaluating(encoder):
+            return int(encoder(torch.zeros(1, 2)).shape[-1])
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f'{type(encoder).__name__} is not a location encoder: {error}'
+        ) from error
+
+
+def _read_directions(file: str) -> Tensor:
+    if not Path(file).is_file():
+        raise FileNotFoundError(f'No file {file} with text embeddings.')
+    tensors = load_file(file)
+    if 'directions' not in tensors:
+        raise ValueError(f'{file} has {sorted(tensors)}, but no directions.')
+    return F.normalize(tensors['directions'].float(), dim=1)

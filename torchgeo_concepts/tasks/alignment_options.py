@@ -1,0 +1,120 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Options of ConceptAlignment, grouped by subject."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from ..utils.names import near_matches
+from .losses import DivergenceKind
+
+Schedule = Literal['epochs', 'cosine']
+Contrasted = Literal['each', 'mean']
+FrozenPart = Literal['backbone', 'head', 'location_encoder', 'basis', 'logit_scale']
+
+
+def check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
+    """Validate an argument with a fixed set of choices.
+
+    Args:
+        argument: Name of the argument.
+        value: Its value.
+        choices: Allowed values.
+
+    Raises:
+        ValueError: If the value is not among the choices.
+    """
+    if value not in choices:
+        raise ValueError(f'{argument} must be one of {choices}, not {value!r}.')
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Parts of the loss and their weights.
+
+    Args:
+        divergence: Divergence between the concept projections of images and locations.
+        divergence_weight: Weight of the divergence, lambda in the paper, which uses 1.
+            0 omits it.
+        sigma: Width of the kernel of the divergence.
+        drift_weight: Weight of the penalty on concept directions that move away from
+            their start, and so from the meaning of their names.
+        label_weight: Weight of the error of each kind of supervision.
+        symmetric: Contrast locations with images as well as images with locations.
+        contrasted: With ``align='both'``, contrast embeddings and concepts separately
+            (``'each'``), or contrast the mean of their similarities (``'mean'``), which
+            ranks the gallery.
+        logit_scale: Natural logarithm of the initial factor of similarities, or weights
+            that contain it, ``GeoCLIPLogitScale_Weights.MP16``.
+        queue_size: Number of points of earlier batches to use as further negatives.
+        queue_noise_km: Standard deviation of their displacement in kilometres.
+    """
+
+    divergence: DivergenceKind = 'paper'
+    divergence_weight: float = 0.0
+    sigma: float = 1.0
+    drift_weight: float = 0.0
+    label_weight: float = 1.0
+    symmetric: bool = False
+    contrasted: Contrasted = 'each'
+    logit_scale: float | str = 2.6593
+    queue_size: int = 4096
+    queue_noise_km: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Validate options with a fixed set of choices."""
+        check_choice('contrasted', self.contrasted, get_args(Contrasted))
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """AdamW and its learning rate. The defaults are those of GeoCLIP.
+
+    Args:
+        lr: Learning rate.
+        weight_decay: Weight decay.
+        schedule: ``'epochs'`` multiplies the learning rate by *gamma* after each epoch,
+            ``'cosine'`` decreases it along a cosine over all steps.
+        gamma: Factor of the learning rate after each epoch.
+        warmup_steps: Steps until the learning rate of ``'cosine'`` is reached.
+    """
+
+    lr: float = 3e-5
+    weight_decay: float = 1e-6
+    schedule: Schedule = 'epochs'
+    gamma: float = 0.87
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate options with a fixed set of choices."""
+        check_choice('schedule', self.schedule, get_args(Schedule))
+
+
+DEFAULT_LOSS, DEFAULT_OPTIMIZER = LossOptions(), OptimizerOptions()
+
+
+def as_options[Options: (LossOptions, OptimizerOptions)](
+    kind: type[Options], values: Options | Mapping[str, Any]
+) -> Options:
+    """Build options from values by name, as Python code and checkpoints give them.
+
+    Args:
+        kind: Class of the options.
+        values: Options, or values by name.
+
+    Returns:
+        The options.
+
+    Raises:
+        ValueError: If there is no option of a name; the message lists near matches.
+    """
+    if isinstance(values, kind):
+        return values
+    known = [field.name for field in fields(kind)]
+    for name in values:
+        if name not in known:
+            hint = near_matches(name, known)
+            raise ValueError(f'{kind.__name__} has no option {name!r}. {hint}')
+    return kind(**values)
