@@ -338,8 +338,6 @@ class TestLoss:
         torch.testing.assert_close(parts['loss'], expected)
         without = F.cross_entropy(logits[:, :6], torch.arange(6))
         assert parts['loss'] > without + 1e-3
-        # Validation compares the points of the batch alone.
-        assert model.eval().losses(self.IMAGES, self.POINTS)['loss'] < without + 0.5
 
     @pytest.mark.parametrize('weight', [0.5, 3.0])
     def test_divergence_weight(self, photos: Path, weight: float) -> None:

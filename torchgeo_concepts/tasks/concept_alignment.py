@@ -333,7 +333,8 @@ class ConceptAlignment(AlignmentTask):
         """Search the gallery for all images, and log the metrics."""
         _, _, points, found = self.search.run(self.model, self.device)
         self.val_metrics.update(found, points)
-        self.log_dict(self.val_metrics)
+        self.log_dict(self.val_metrics.compute())
+        self.val_metrics.reset()
         self.log('val_concept_entropy', self.val_entropy)
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
