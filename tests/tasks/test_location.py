@@ -900,7 +900,7 @@ trainer:
   enable_model_summary: false
   log_every_n_steps: 1
   callbacks:
-  - class_path: torchgeo_concepts.tasks.prediction_writer.PredictionWriter
+  - class_path: torchgeo_concepts.tasks.PredictionWriter
     init_args: {{output: {folder / 'predicted.parquet'}}}
 """)
         return str(folder / 'task.yaml')

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 from torchgeo_concepts.tasks.losses import (
-    ConceptDivergence,
     DivergenceKind,
     InfoNCE,
     PointQueue,
@@ -194,11 +193,6 @@ class TestConceptDivergence:
         # Where a point meets itself, too.
         [gradient] = torch.autograd.grad(concept_divergence(u, u, kind), u)
         assert gradient.isfinite().all()
-
-    def test_module(self) -> None:
-        u, v = torch.randn(2, 6, 3)
-        module = ConceptDivergence('mmd', 0.5)
-        assert module(u, v) == concept_divergence(u, v, 'mmd', 0.5)
 
     def test_unknown_kind(self) -> None:
         with pytest.raises(ValueError, match="'kl'"):

@@ -95,7 +95,7 @@ def test_two_processes_fit_and_predict_as_one(tmp_path: Path) -> None:
     written = {}
     for processes in (1, 2):
         output = tmp_path / f'predicted_{processes}.parquet'
-        writer = 'torchgeo_concepts.tasks.prediction_writer.PredictionWriter'
+        writer = 'torchgeo_concepts.tasks.PredictionWriter'
         run(
             'predict',
             config,

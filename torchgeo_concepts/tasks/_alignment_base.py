@@ -32,7 +32,7 @@ from ..models.tower_loading import load_image_tower
 from ..utils.modes import evaluating
 from ._schedules import cosine_schedule
 from .alignment_options import LossOptions, OptimizerOptions
-from .losses import ConceptDivergence, InfoNCE, PointQueue, masked_mse
+from .losses import InfoNCE, PointQueue, masked_mse
 
 
 class AlignmentTask(BaseTask):
@@ -111,7 +111,6 @@ class AlignmentTask(BaseTask):
         if isinstance(scale, str):
             scale = geoclip_logit_scale(scale, download=self.download).item()
         self.contrast = InfoNCE(scale, symmetric=options.symmetric)
-        self.divergence = ConceptDivergence(options.divergence, options.sigma)
         self._freeze()
 
     @property

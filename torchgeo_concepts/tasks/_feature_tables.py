@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What a frozen encoder says of the rows of a dataset, computed once."""
+"""Features of the rows of a dataset, computed once by a frozen encoder."""
 
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..datasets.point_table import PointTable
 
-# Rows computed at a time, if the data module has no batches of its own.
+# Number of rows in a batch, if the data module does not set it.
 BATCH_ROWS = 1024
 
 
@@ -47,10 +47,10 @@ class FeatureTable:
 
         Args:
             dataset: The dataset.
-            inputs: Computes those of a batch.
-            limit: Most rows to take, at random. All of them if None.
-            datamodule: Where batches have the size, and as many workers as are to load
-                them, unless the dataset is in memory already.
+            inputs: Function that computes the inputs of a batch.
+            limit: Maximum number of rows, sampled at random. None for all rows.
+            datamodule: Gives the size of batches and the number of workers, unless the
+                dataset is in memory already.
 
         Returns:
             The table.
@@ -81,10 +81,10 @@ class FeatureTable:
         )
 
     def lookup(self, rows: Tensor) -> Tensor:
-        """Return the inputs of some rows.
+        """Return the inputs of the given rows.
 
         Args:
-            rows: Numbers of the rows, all of which the table has.
+            rows: Numbers of the rows; all must be in the table.
 
         Returns:
             Inputs of shape ``(len(rows), d)``.
@@ -93,7 +93,7 @@ class FeatureTable:
 
 
 def whole_dataset(dataset: Any) -> Any:
-    """Return the dataset that knows its targets, of which a part may be given."""
+    """Return the dataset that a subset was taken from, which has the target names."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return dataset
@@ -117,7 +117,7 @@ def _batches(
             num_workers=getattr(datamodule, 'num_workers', None) or 0,
         )
         return
-    # Its tensors at once, which samples one by one would take seconds for.
+    # Slices of tensors, since loading sample by sample would take seconds.
     columns = {'point': dataset.points, 'label': dataset.labels, 'row': dataset.rows}
     if dataset.extra_names:
         columns['extra'] = dataset.extra

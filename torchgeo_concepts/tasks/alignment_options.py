@@ -66,6 +66,7 @@ class LossOptions:
     def __post_init__(self) -> None:
         """Validate options with a fixed set of choices."""
         check_choice('contrasted', self.contrasted, get_args(Contrasted))
+        check_choice('divergence', self.divergence, get_args(DivergenceKind))
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from .alignment_options import (
     as_options,
     check_choice,
 )
+from .losses import concept_divergence
 
 # Columns of the table that a test prints.
 ACCURACIES = {
@@ -230,7 +231,9 @@ class ConceptAlignment(AlignmentTask):
         parts = {'contrast': torch.stack(contrasts).mean()}
         if options.divergence_weight:
             z_location = aligned.z_location[:number]
-            parts['divergence'] = self.divergence(aligned.z_image, z_location)
+            parts['divergence'] = concept_divergence(
+                aligned.z_image, z_location, options.divergence, options.sigma
+            )
         if options.drift_weight:
             parts['drift'] = alignment.basis.drift_penalty()
         if self.supervision is not None:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Losses that align images with locations, and both in concept space."""
+"""Losses of embeddings and concepts."""
 
 from typing import Literal, get_args
 
@@ -24,7 +24,7 @@ def info_nce(
     negatives: Tensor | None = None,
     symmetric: bool = False,
 ) -> Tensor:
-    r"""Contrast each query's own key with all other keys.
+    r"""Contrast the key of each query with all other keys.
 
     .. math::
         -\frac{1}{N} \sum_i \log \frac{\exp(s \, q_i \cdot k_i)}
@@ -43,31 +43,21 @@ def info_nce(
         scale: Factor of the similarities, the inverse of a temperature.
         negatives: Further keys of shape ``(M, d)`` that belong to no query.
         symmetric: Average with the loss in the other direction, where each key looks
-            for its query. The further keys take no part in that.
+            for its query. The further keys are not used there.
 
     Returns:
         The loss, a scalar.
     """
     query, key = _in_full(query), _in_full(key)
-    negatives = negatives if negatives is None else _in_full(negatives)
     with torch.autocast(query.device.type, enabled=False):
-        return _info_nce(query, key, scale, negatives, symmetric)
-
-
-def _info_nce(
-    query: Tensor,
-    key: Tensor,
-    scale: Tensor | float,
-    negatives: Tensor | None,
-    symmetric: bool,
-) -> Tensor:
-    keys = gather(key)
-    target = torch.arange(len(query), device=query.device) + global_rank() * len(query)
-    candidates = keys if negatives is None else torch.cat((keys, negatives))
-    loss = F.cross_entropy(scale * query @ candidates.T, target)
-    if symmetric:
-        back = F.cross_entropy(scale * key @ gather(query).T, target)
-        loss = (loss + back) / 2
+        own, rank, keys = len(query), global_rank(), gather(key)
+        target = torch.arange(own, device=query.device) + rank * own
+        if negatives is not None:
+            keys = torch.cat((keys, _in_full(negatives)))
+        loss = F.cross_entropy(scale * query @ keys.T, target)
+        if symmetric:
+            back = F.cross_entropy(scale * key @ gather(query).T, target)
+            loss = (loss + back) / 2
     return loss
 
 
@@ -103,7 +93,7 @@ class InfoNCE(nn.Module):
     def scale(self) -> Tensor:
         """Factor of the similarities."""
         scale = self.logit_scale.exp()
-        # The gradient is that without the bound, so that training finds the way back.
+        # The gradient ignores the bound, so that training can return from it.
         return scale + (scale.clamp(max=self.max_scale) - scale).detach()
 
     def forward(
@@ -126,8 +116,8 @@ class PointQueue(nn.Module):
     """Points of earlier batches, for use as further negatives.
 
     The queue starts empty and keeps the latest points of the batches of all processes.
-    Points are displaced by Gaussian noise whenever they are used, so that the queue
-    does not teach the same few places to be wrong.
+    Points are displaced by Gaussian noise whenever they are used, so that negatives are
+    not always the same few places.
 
     If you use this queue in your research, please cite the following paper:
 
@@ -141,7 +131,8 @@ class PointQueue(nn.Module):
         """Initialize a new PointQueue instance.
 
         Args:
-            size: Most points to keep; more are more negatives and more work. May be 0.
+            size: Maximum number of points; more give more negatives and take more time.
+                May be 0.
             noise_km: Standard deviation of the displacement to the east and to the
                 north, in kilometres.
         """
@@ -157,13 +148,13 @@ class PointQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, points: Tensor) -> None:
-        """Add the points of a batch; the oldest make room.
+        """Add the points of a batch, and remove the oldest.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         """
         points = check_points(points).to(self.points)
-        # Samples are dealt out to processes in turn: this is the order before that.
+        # Samplers assign samples to processes in turn. Restore the original order.
         everywhere = gather(points).view(-1, len(points), 2).transpose(0, 1)
         everywhere = everywhere.reshape(-1, 2)
         latest = everywhere[len(everywhere) - min(self.size, len(everywhere)) :]
@@ -187,7 +178,7 @@ class PointQueue(nn.Module):
         # The same in each process, and again when training resumes.
         generator = torch.Generator().manual_seed(int(self.pushed))
         noise = torch.randn(unit.shape, generator=generator).to(unit)
-        # In space, where poles and antimeridian are places like any other.
+        # In three dimensions, where poles and antimeridian need no special case.
         noise *= self.noise_km / EARTH_RADIUS_KM
         x, y, z = F.normalize(unit + noise, dim=1).unbind(dim=1)
         moved = torch.stack((torch.atan2(y, x), torch.asin(z.clamp(-1, 1))), dim=1)
@@ -200,7 +191,7 @@ def concept_divergence(
     kind: DivergenceKind = 'paper',
     sigma: float = 1.0,
 ) -> Tensor:
-    r"""Tell how the concept projections of images differ from those of their locations.
+    r"""Compute the divergence between concept projections of images and locations.
 
     With the Gaussian kernel :math:`K(a, b) = \exp(-|a - b|^2 / 2 \sigma^2)`:
 
@@ -216,10 +207,10 @@ def concept_divergence(
         K(u_i, u_j) + K(v_i, v_j) - 2 K(u_i, v_j)
 
     The logarithm of the kernel is a squared distance, so the first, Eq. 6 of the paper,
-    is :math:`|\bar u - \bar v|^2 / \sigma^2`: it sees the means alone. The other two are
-    zero only if the distributions are the same.
+    is :math:`|\bar u - \bar v|^2 / \sigma^2`: it depends on the means only. The other two
+    are zero only if the distributions are the same.
 
-    In data-parallel training, the batches of all processes make one.
+    In data-parallel training, the batches of all processes are used together.
 
     If you use this loss in your research, please cite the following paper:
 
@@ -228,9 +219,9 @@ def concept_divergence(
     Args:
         z_image: Projections of images, of shape ``(N, k)``.
         z_location: Projections of their locations, of shape ``(N, k)``.
-        kind: Which divergence.
-        sigma: Width of the kernel. Distances far below it count little, those far
-            above it all alike.
+        kind: Divergence to compute.
+        sigma: Width of the kernel. Much smaller distances have little effect; much
+            larger ones all have the same effect.
 
     Returns:
         The divergence, a scalar, 0 at best.
@@ -256,50 +247,14 @@ def concept_divergence(
 
 
 def _in_full(vectors: Tensor) -> Tensor:
-    """Leave half precision, whose differences of near numbers are noise."""
+    """Convert half precision, which is too coarse for small differences, to float32."""
     half = vectors.dtype in (torch.float16, torch.bfloat16)
     return vectors.float() if half else vectors
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    # Not torch.cdist, whose gradient at distance 0 is that of a root.
+    # Not torch.cdist, whose gradient at distance 0 is undefined.
     return (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
-
-
-class ConceptDivergence(nn.Module):
-    """Divergence between the concept projections of images and of their locations.
-
-    If you use this loss in your research, please cite the following paper:
-
-    * https://doi.org/10.48550/arXiv.2509.01910
-    """
-
-    def __init__(self, kind: DivergenceKind = 'paper', sigma: float = 1.0) -> None:
-        """Initialize a new ConceptDivergence instance.
-
-        Args:
-            kind: Which divergence, see :func:`concept_divergence`.
-            sigma: Width of the kernel.
-        """
-        super().__init__()
-        if kind not in get_args(DivergenceKind):
-            raise ValueError(
-                f'kind must be one of {get_args(DivergenceKind)}, not {kind!r}.'
-            )
-        self.kind = kind
-        self.sigma = sigma
-
-    def forward(self, z_image: Tensor, z_location: Tensor) -> Tensor:
-        """Forward pass.
-
-        Args:
-            z_image: Projections of images, of shape ``(N, k)``.
-            z_location: Projections of their locations, of shape ``(N, k)``.
-
-        Returns:
-            The divergence, a scalar.
-        """
-        return concept_divergence(z_image, z_location, self.kind, self.sigma)
 
 
 def masked_mse(
@@ -311,7 +266,7 @@ def masked_mse(
         prediction: Predictions of any shape.
         target: Targets of the same shape, NaN where unknown.
         weight: Weights of the errors, of a shape that broadcasts to theirs. By default,
-            all count alike.
+            all have the same weight.
 
     Returns:
         The loss, a scalar; 0 if nothing is known.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Callbacks of Lightning."""
+"""Callback that writes predictions to a file."""
 
 import json
 import shutil
@@ -23,50 +23,50 @@ from ..io.geoparquet import METADATA_KEY, point_geometry, point_metadata
 from ..utils.files import atomic_path, check_writable
 from ..utils.version import VERSION
 
-# Rows that are kept in memory, by a process and when all are put in order.
+# Maximum number of rows in memory, in a process and when files are merged.
 SHARD_ROWS, MERGE_ROWS = 65_536, 1_048_576
 
-# Columns that the table itself has.
+# Columns that are always written.
 OWN_COLUMNS = ('row', 'geometry')
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what ``torchgeo predict`` predicts to a GeoParquet file.
+    """Writes the predictions of ``torchgeo predict`` to a GeoParquet file.
 
     .. code-block:: yaml
 
        trainer:
          callbacks:
-           - class_path: torchgeo_concepts.tasks.prediction_writer.PredictionWriter
+           - class_path: torchgeo_concepts.tasks.PredictionWriter
              init_args: {output: predictions.parquet}
 
-    Each process writes a file of its own beside the output. At the end they become one,
-    in which each row is once and in the order of the table, however many processes there
-    are. The output appears when it is complete. Pass ``--return_predictions=false`` to
-    keep predictions of many points out of memory.
+    Each process writes a file beside the output. At the end, these are merged into one
+    file, with each row once and in the order of the table, for any number of processes.
+    The output appears when it is complete. Pass ``--return_predictions=false`` to keep
+    predictions of many points out of memory.
 
     Columns are the ``row`` of the point in its table, the predictions, and the
     ``geometry``. Predictions of several numbers are named by the targets of the task,
     with ``_lower`` and ``_upper`` for the bounds of intervals, and with a further ``_``
-    if that is the name of another target.
+    if another target has that name.
     """
 
     def __init__(self, output: str = 'predictions.parquet') -> None:
         """Initialize a new PredictionWriter instance.
 
         Args:
-            output: The file, ending in .parquet or .geoparquet. One that is there is
-                replaced. All processes must see the same folder.
+            output: The file, ending in .parquet or .geoparquet. An existing file is
+                replaced. All processes must share the folder.
 
         Raises:
-            ValueError: If it has another ending.
+            ValueError: If the file has another ending.
         """
         super().__init__('batch')
         self.output = Path(output)
         if self.output.suffix.lower() not in ('.parquet', '.geoparquet'):
             raise ValueError(
-                f'Predictions are GeoParquet: {output} must end in .parquet or '
-                '.geoparquet.'
+                f'{output} must end in .parquet or .geoparquet, since predictions are '
+                'written as GeoParquet.'
             )
         self._pending: list[pa.Table] = []
         self._writer: pq.ParquetWriter | None = None
@@ -77,7 +77,7 @@ class PredictionWriter(BasePredictionWriter):
         return output.with_name(f'.{output.name}.shards')
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Fail before any work is done if the output cannot be written.
+        """Check that the output can be written, before any work is done.
 
         Args:
             trainer: The trainer.
@@ -85,21 +85,21 @@ class PredictionWriter(BasePredictionWriter):
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            OSError: If there is no such folder, or no permission to write to it.
+            OSError: If the folder does not exist or is not writable.
         """
         super().setup(trainer, pl_module, stage)
         if stage == 'predict':
             check_writable(self.output)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make room for the files of all processes.
+        """Create the folder for the files of all processes.
 
         Args:
             trainer: The trainer.
             pl_module: The task.
         """
         if trainer.is_global_zero:
-            # What a run that was killed left behind is no part of this one.
+            # Remove the files of an earlier run that was killed.
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir()
         trainer.strategy.barrier()
@@ -120,16 +120,16 @@ class PredictionWriter(BasePredictionWriter):
             trainer: The trainer.
             pl_module: The task.
             prediction: Tensors and lists by name, or a tensor.
-            batch_indices: Numbers of the samples in their dataset.
-            batch: The batch, with its ``'point'``, and its ``'row'`` if samples know it.
+            batch_indices: Indices of the samples in their dataset.
+            batch: The batch, with its ``'point'``, and its ``'row'`` if there is one.
             batch_idx: Number of the batch.
             dataloader_idx: Number of the loader.
 
         Raises:
-            ValueError: If there are several loaders, or no points or rows are known.
+            ValueError: If there are several loaders, or points or rows are missing.
         """
         if dataloader_idx:
-            raise ValueError('PredictionWriter writes predictions of one loader only.')
+            raise ValueError('PredictionWriter takes predictions of one loader only.')
         found = prediction if isinstance(prediction, Mapping) else {
             'prediction': prediction
         }  # fmt: skip
@@ -163,7 +163,7 @@ class PredictionWriter(BasePredictionWriter):
         self._writer.write_table(table.cast(self._writer.schema))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Make one file of those of all processes.
+        """Merge the files of all processes.
 
         Args:
             trainer: The trainer.
@@ -180,7 +180,7 @@ class PredictionWriter(BasePredictionWriter):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Leave nothing behind.
+        """Remove all files.
 
         Args:
             trainer: The trainer.
@@ -199,7 +199,7 @@ class PredictionWriter(BasePredictionWriter):
 
 
 def _columns(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, pa.Array]:
-    """Make columns of predictions, one for each number of a point."""
+    """Make one column for each value that is predicted at a point."""
     columns: dict[str, pa.Array] = {}
 
     def add(name: str, values: Any) -> None:
@@ -230,14 +230,14 @@ def _column_name(key: str, place: int, number: int, names: Sequence[str]) -> str
     if key == 'prediction' and name not in OWN_COLUMNS:
         return name
     name = f'{name}_{key}'
-    # Whatever comes first, a target has its own name.
+    # A target keeps its own name, whichever comes first.
     while name in names:
         name += '_'
     return name
 
 
 def _merge(shards: Sequence[Path], output: Path) -> None:
-    """Put the rows of files in order, and leave out those that are there already."""
+    """Write the rows of all files in order, each row once."""
     source = ds.dataset(list(shards))
     rows = np.unique(source.to_table(columns=['row'])['row'].to_numpy())
     with (
@@ -245,11 +245,11 @@ def _merge(shards: Sequence[Path], output: Path) -> None:
         pq.ParquetWriter(temporary, source.schema, compression='zstd') as writer,
     ):
         for start in range(0, len(rows), MERGE_ROWS):
-            some = rows[start : start + MERGE_ROWS]
+            block = rows[start : start + MERGE_ROWS]
             row = ds.field('row')
             table = source.to_table(
-                filter=(row >= int(some[0])) & (row <= int(some[-1]))
+                filter=(row >= int(block[0])) & (row <= int(block[-1]))
             )
-            # Samplers repeat rows to give all processes as many.
+            # Samplers repeat rows, so that all processes have the same number.
             first = np.unique(table['row'].to_numpy(), return_index=True)[1]
             writer.write_table(table.take(first))
