@@ -68,6 +68,7 @@ class Waves(nn.Module):
         self.layer = nn.Linear(4, width)
         self.unused = nn.Linear(4, 2)
         self.dropout = nn.Dropout(0.5)
+        self.bank = ConceptBank(list(ConceptBank.default())[:2])
         with torch.no_grad():
             self.layer.weight.copy_(2 * torch.randn(width, 4, generator=generator))
             self.layer.bias.copy_(torch.randn(width, generator=generator))
