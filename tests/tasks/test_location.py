@@ -749,7 +749,7 @@ class TestImages:
     def test_features_of_images(self, head: Any, tmp_path: Path) -> None:
         task = LocationRegression(
             'geoclip_location',
-            'random',
+            None,
             SMALL,
             image_model='features/3',
             head=head,
