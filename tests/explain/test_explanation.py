@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.explain import Contrast, Explanation, Parts
+from torchgeo_concepts.explain import Contrast, Explanation
 
-PARTS = Parts(10.0, 'average point', -0.5, 2.0, 3, 0.25)
+PARTS = 10.0, 'average point', -0.5, 2.0, 3, 0.25
 
 
 @pytest.fixture
 def explanation(bank: ConceptBank) -> Explanation:
     values = (1.0, -3.0, 0.0, 2.0, 0.5)
-    return Explanation('warmth at A', '°C', bank, values, 10.25, PARTS)
+    return Explanation('warmth at A', '°C', bank, values, 10.25, *PARTS)
 
 
 class TestExplanation:
@@ -33,10 +33,8 @@ class TestExplanation:
     def test_shares_are_of_the_sizes_of_all_numbers(
         self, explanation: Explanation
     ) -> None:
-        assert explanation.named_share == pytest.approx(6.5 / 8.5)
         assert explanation.unnamed_share == pytest.approx(2 / 8.5)
         nothing = Explanation('a', '', explanation.bank, (0.0,) * 5, 0.0)
-        assert math.isnan(nothing.named_share)
         assert math.isnan(nothing.unnamed_share)
 
     @pytest.mark.parametrize('number', [1, 2, 3, 8])
@@ -44,7 +42,7 @@ class TestExplanation:
         rows = explanation.rows(number)
         assert math.fsum(value for _, value in rows) == pytest.approx(10.25)
         assert list(rows[0]) == ['average point', 10]
-        assert rows[-2:] == [('3 unnamed numbers', -0.5), ('gap: not explained', 0.25)]
+        assert rows[-2:] == [('3 unnamed features', -0.5), ('gap: not explained', 0.25)]
         others = [name for name, _ in rows if name.endswith('more concepts')]
         # One concept alone is named in the room that "1 more concepts" would have.
         assert others == {1: ['3 more concepts'], 2: ['2 more concepts']}.get(
@@ -81,13 +79,13 @@ class TestExplanation:
             explanation['c9']
 
     def test_parts_that_do_not_add_up(self, explanation: Explanation) -> None:
-        with pytest.raises(ValueError, match='add up to 10.25, the score is 10.3'):
+        with pytest.raises(ValueError, match='sum to 10.25, but the score is 10.3'):
             replace(explanation, score=10.3)
-        with pytest.raises(ValueError, match='add up to nan'):
-            replace(explanation, parts=Parts(math.nan))
+        with pytest.raises(ValueError, match='sum to nan'):
+            replace(explanation, base=math.nan)
 
     def test_contributions_of_another_bank(self, explanation: Explanation) -> None:
-        with pytest.raises(ValueError, match='5 concepts needs as many contributions'):
+        with pytest.raises(ValueError, match='Expected 5 contributions, .* got 1'):
             replace(explanation, contributions=(10.5,))
 
 
@@ -95,8 +93,8 @@ class TestContrast:
     @pytest.fixture
     def other(self, explanation: Explanation) -> Explanation:
         values = (1.0, 1.0, 1.0, 1.0, 1.0)
-        parts = Parts(10.0, 'average point', 1.0, 1.0, 3)
-        return Explanation('warmth at B', '°C', explanation.bank, values, 16.0, parts)
+        parts = 10.0, 'average point', 1.0, 1.0, 3
+        return Explanation('warmth at B', '°C', explanation.bank, values, 16.0, *parts)
 
     def test_differences_sum_to_that_of_the_scores(
         self, explanation: Explanation, other: Explanation
@@ -107,7 +105,7 @@ class TestContrast:
         assert difference.total == pytest.approx(-5.75)
         assert list(difference.contributions) == [0, -4, -1, 1, -0.5]
         assert difference.unnamed == -1.5
-        # The base is the same, so it tells nothing.
+        # Both have the same base, which explains nothing.
         assert 'base' not in set(difference.to_frame()['part'])
         assert [each.score for each in contrast.differences] == [-5.75, 0]
 
@@ -115,26 +113,27 @@ class TestContrast:
         self, explanation: Explanation, other: Explanation
     ) -> None:
         difference = Contrast((explanation, other)).difference()
-        assert math.isnan(difference.parts.unnamed_size)
-        assert math.isnan(difference.named_share)
+        assert math.isnan(difference.unnamed_size)
         assert math.isnan(difference.unnamed_share)
         lines = str(difference).splitlines()
-        assert '  3 unnamed numbers' in [line[:19] for line in lines]
+        assert '  3 unnamed features' in [line[:20] for line in lines]
         assert lines[-1].split() == ['=', 'score', '-5.750']
 
     def test_size_of_what_is_unnamed_in_one_alone(
         self, explanation: Explanation, other: Explanation
     ) -> None:
-        named = replace(other, score=15.0, parts=Parts(10.0, 'average point'))
+        named = replace(
+            other, score=15.0, unnamed=0.0, unnamed_size=0.0, unnamed_count=0
+        )
         difference = Contrast((explanation, named)).difference()
         assert difference.unnamed_share == pytest.approx(2 / 8.5)
         assert str(difference).endswith('24%')
-        assert Contrast((named, named)).difference().parts.unnamed_size == 0
+        assert Contrast((named, named)).difference().unnamed_size == 0
 
     def test_bases_that_differ(
         self, explanation: Explanation, other: Explanation
     ) -> None:
-        moved = replace(other, score=17.0, parts=replace(other.parts, base=11.0))
+        moved = replace(other, score=17.0, base=11.0)
         difference = Contrast((explanation, moved)).difference()
         assert difference.rows()[0] == ('difference of the bases', -1)
         assert difference.total == pytest.approx(-6.75)
@@ -157,10 +156,10 @@ class TestContrast:
     ) -> None:
         with pytest.raises(ValueError, match='at least two'):
             Contrast((explanation,))
-        with pytest.raises(ValueError, match="in '°C' and 'K'"):
+        with pytest.raises(ValueError, match="units, '°C' and 'K'"):
             Contrast((explanation, replace(other, unit='K')))
         bank = ConceptBank(list(explanation.bank)[::-1])
-        with pytest.raises(ValueError, match='not of the same bank'):
+        with pytest.raises(ValueError, match='have different banks'):
             Contrast((explanation, replace(other, bank=bank)))
-        with pytest.raises(ValueError, match='other must be 1 to 1, not 2'):
+        with pytest.raises(ValueError, match='other must be from 1 to 1, not 2'):
             Contrast((explanation, other)).difference(2)

@@ -33,13 +33,9 @@ from torchgeo_concepts.datamodules import PointTableDataModule
 from torchgeo_concepts.datasets import PointTable
 from torchgeo_concepts.embed.location_features import LocationFeatures
 from torchgeo_concepts.evaluate.probes import LinearFit, fit_ridge
-from torchgeo_concepts.explain import (
-    LinearHead,
-    NetworkHead,
-    concept_head,
-    contributions,
-    explain,
-)
+from torchgeo_concepts.explain import concept_head, contributions, explain
+from torchgeo_concepts.explain.heads import LinearHead
+from torchgeo_concepts.explain.networks import NetworkHead
 from torchgeo_concepts.models import coordinate_features, features
 from torchgeo_concepts.models.concept_earth import ConceptEarth
 from torchgeo_concepts.tasks import LocationClassification, LocationRegression
@@ -84,7 +80,7 @@ class TestPipelines:
         nested = pipeline(encoder, 'z', make_pipeline(StandardScaler(), Ridge()))
         place = pd.DataFrame({'lon': [8.5], 'lat': [47.4]})
         first, second = explain(flat, place), explain(nested, place)
-        assert second.parts.base_name == 'average point'
+        assert second.base_name == 'average point'
         assert second.base == pytest.approx(first.base)
         assert second.contributions == pytest.approx(first.contributions)
         assert explain(flat, place.iloc[0]).score == pytest.approx(first.score)
@@ -115,7 +111,7 @@ class TestPipelines:
         head = concept_head(model, 'temperature', '°C')
         text = str(explain(head, (10.0, 24.0), name='Sahara'))
         assert text.startswith('temperature at Sahara')
-        for words in ('°C', 'average point', '8 unnamed numbers', 'without a name'):
+        for words in ('°C', 'average point', '8 unnamed features', 'without a name'):
             assert words in text
         assert explain(model, (10.0, 24.0)).title == 'prediction at (10.00, 24.00)'
 
@@ -160,16 +156,16 @@ class TestPipelines:
         apart = contributions(head, POINTS, target='warm', against='Cold')
         np.testing.assert_allclose(apart.score, 2 * warm.score, atol=1e-4)
         assert apart.unit == '°C'
-        with pytest.raises(ValueError, match=r"targets \['warm', 'cold'\]. Name one"):
+        with pytest.raises(ValueError, match=r"targets \['warm', 'cold'\]; name one"):
             contributions(head, POINTS)
         with pytest.raises(ValueError, match="No target 'warn'. Did you mean 'warm'"):
             contributions(head, POINTS, target='warn')
         head = concept_head(model, ['warm', 'cold'], ['°C', 'K'])
-        with pytest.raises(ValueError, match="'cold' has another unit"):
+        with pytest.raises(ValueError, match="'cold' and the target have different units"):
             contributions(head, POINTS, target='warm', against='cold')
-        with pytest.raises(ValueError, match='has 2 outputs, but 1 names'):
+        with pytest.raises(ValueError, match='Expected 2 names, .* got 1'):
             concept_head(model, 'warm')
-        with pytest.raises(ValueError, match='has 2 outputs, but 1 units'):
+        with pytest.raises(ValueError, match='Expected 2 units, .* got 1'):
             concept_head(model, units='°C')
 
 
@@ -344,7 +340,7 @@ class TestTasks:
             people.score, expected[:, 1].log1p(), atol=1e-4, rtol=0
         )
         assert people.unit == 'ln(1 + people)'
-        with pytest.raises(ValueError, match='another unit'):
+        with pytest.raises(ValueError, match='different units'):
             contributions(task, POINTS, target='warm', against='people')
 
     @pytest.mark.parametrize('quantiles', [None, (0.1, 0.5, 0.9)])
@@ -388,7 +384,7 @@ class TestTasks:
         with pytest.raises(ValueError, match='LocationRegression has not been trained'):
             explain(LocationRegression(encoder, features='z'), (0.0, 0.0))
         task = LocationRegression(encoder, features='x', head='ridge')
-        with pytest.raises(ValueError, match="takes features 'x', of which no number"):
+        with pytest.raises(ValueError, match="takes features 'x', which no concept names"):
             explain(trained(task, 'warm'), (0.0, 0.0))
         task = LocationRegression(encoder, features='z', head='ridge')
         trained(task, 'warm', extra=['people'])
@@ -442,7 +438,7 @@ class TestErrors:
     @pytest.mark.parametrize('kind', ['x', 'coordinates'])
     def test_features_without_names(self, encoder: ConceptEarth, kind: str) -> None:
         model = pipeline(encoder, kind, Ridge())
-        with pytest.raises(ValueError, match=f"features '{kind}', of which no number"):
+        with pytest.raises(ValueError, match=f"features '{kind}', which no concept names"):
             explain(model, (10.0, 24.0))
 
     def test_other_pipelines(self, encoder: ConceptEarth) -> None:
@@ -456,20 +452,20 @@ class TestErrors:
         unfitted = make_pipeline(LocationFeatures(encoder, features='z'), Ridge())
         with pytest.raises(NotFittedError):
             explain(unfitted, (10.0, 24.0))
-        with pytest.raises(ValueError, match='No head can be read from a Ridge'):
+        with pytest.raises(ValueError, match='Cannot read a head from a Ridge'):
             concept_head(Ridge())
 
     def test_width(self, encoder: ConceptEarth) -> None:
         for width, kind, has in ((4, 'z', 5), (5, 'xz', 13)):
             fit = LinearFit(torch.ones(1, width), torch.zeros(1), (1.0,))
             with pytest.raises(
-                ValueError, match=f'takes {width} features, .* has {has}'
+                ValueError, match=f'takes {width} features, but .* has {has}'
             ):
                 concept_head(fit, encoder=encoder, features=kind)  # type: ignore[arg-type]
         fit = LinearFit(torch.ones(1, 5), torch.zeros(1), (1.0,))
-        with pytest.raises(ValueError, match='mean has 3 and std 5'):
+        with pytest.raises(ValueError, match='mean has 3 and std has 5'):
             concept_head(fit, encoder=encoder, mean=torch.zeros(3))
-        with pytest.raises(ValueError, match='does not say whose features'):
+        with pytest.raises(ValueError, match='does not name its encoder'):
             concept_head(fit)
         with pytest.raises(ValueError, match="takes features 'y'"):
             concept_head(fit, encoder=encoder, features='y')  # type: ignore[arg-type]
@@ -477,9 +473,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('network', 'message'),
         [
-            (nn.Sequential(nn.Linear(7, 2)), 'takes 7 features, .* has 5 of .z.'),
-            (nn.Conv2d(3, 2, 1), r'cannot take features of shape \(N, 5\)'),
-            (nn.Sequential(nn.Linear(5, 2).double()), r'\(N, 5\): .* as float32'),
+            (nn.Sequential(nn.Linear(7, 2)), r'\(N, 5\) in float32.* takes 7 features'),
+            (nn.Conv2d(3, 2, 1), 'takes other features'),
+            (nn.Sequential(nn.Linear(5, 2).double()), r'shape \(N, 5\) in float32'),
             (nn.Flatten(0), r'not \(10,\) for \(2, 5\)'),
             (nn.Unflatten(1, (5, 1)), r'not \(2, 5, 1\) for \(2, 5\)'),
         ],
@@ -491,14 +487,14 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             concept_head(network, encoder=encoder)
 
-    def test_banks(self, encoder: ConceptEarth) -> None:
-        two = ConceptBank(Concept(name, name, 'a') for name in ('sun', 'rain'))
+    def test_encoder_without_bank(self, encoder: ConceptEarth) -> None:
         model = pipeline(Plain(), 'z', Ridge())
-        with pytest.raises(ValueError, match='Plain has no bank'):
+        with pytest.raises(ValueError, match='Plain has no concept scores'):
             explain(model, (10.0, 24.0))
-        assert explain(model, (10.0, 24.0), bank=two)['sun'] != 0
-        with pytest.raises(ValueError, match='has 2 concept scores, the bank 5'):
-            explain(model, (10.0, 24.0), bank=encoder.bank)
-        head = concept_head(pipeline(encoder, 'z', Ridge()))
-        with pytest.raises(ValueError, match='bank has 2 concepts, that of .* 5'):
-            explain(head, (10.0, 24.0), bank=two)
+        own = Plain()
+        own.bank = ConceptBank(Concept(name, name, 'a') for name in ('sun', 'rain'))  # type: ignore[assignment]
+        model = pipeline(own, 'z', Ridge())
+        assert explain(model, (10.0, 24.0))['sun'] != 0
+        own.bank = encoder.bank  # type: ignore[assignment]
+        with pytest.raises(ValueError, match='has 2 concept scores, but 5 concepts'):
+            explain(model, (10.0, 24.0))

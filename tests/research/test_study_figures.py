@@ -85,7 +85,7 @@ def test_contributions_sum_to_the_difference(
         similarity = (model.embed_points(places) @ image.T)[:, 0]
     expected = float(similarity[0] - similarity[1])
     assert difference.score == pytest.approx(expected, abs=1e-5)
-    total = sum(difference.contributions) + difference.parts.unnamed
+    total = sum(difference.contributions) + difference.unnamed
     assert total == pytest.approx(difference.score, abs=1e-5)
     assert case.kilometres[0] < 200 < case.kilometres[1]
 

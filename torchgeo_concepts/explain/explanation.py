@@ -1,18 +1,20 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Scores as sums of what concepts contribute, and contrasts of two of them."""
+"""Scores as sums of contributions of concepts, one score or many."""
 
 import math
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from ..concepts.bank import ConceptBank
+from ..plot.bars import draw_bars, number_format, signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,53 +29,36 @@ TOLERANCE = 1e-5
 # Columns of the tables.
 NAME, NUMBER = 44, 11
 
+# Inches of a figure; at half the width of a page, letters still have 6 points.
+WIDTH, ROW_HEIGHT, MARGIN = 5.6, 0.32, 2.0
 
-@dataclass(frozen=True)
-class Parts:
-    """What a score is made of besides the contributions of concepts.
+# Characters to a line of a title.
+TITLE_WIDTH = 60
 
-    Attributes:
-        base: What is there before any contribution: the score of the point that
-            contributions are relative to, or the intercept.
-        base_name: What to call it. Empty if there is none.
-        unnamed: What numbers that no concept names add, all together.
-        unnamed_size: Sum of the absolute contributions of these numbers, NaN if it is
-            not known.
-        unnamed_count: How many there are.
-        gap: What integrated gradients leave unexplained; 0 where a model is linear.
-    """
-
-    base: float = 0.0
-    base_name: str = ''
-    unnamed: float = 0.0
-    unnamed_size: float = 0.0
-    unnamed_count: int = 0
-    gap: float = 0.0
-
-    def rows(self) -> Iterator[tuple[str, str, float]]:
-        """Yield kind, name and value of each part that there is."""
-        if self.base_name:
-            yield 'base', self.base_name, self.base
-        if self.unnamed_count:
-            yield 'unnamed', f'{self.unnamed_count} unnamed numbers', self.unnamed
-        if self.gap:
-            yield 'gap', 'gap: not explained', self.gap
+type Rows = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One score, and what it is the sum of.
+    """One score as a sum.
 
     The score is the base, plus the contributions of all concepts, plus what unnamed
-    numbers add, plus the gap.
+    features add, plus the gap.
 
     Attributes:
-        title: What the score is, and of what.
-        unit: Its unit, empty if it has none.
+        title: Name of the score, and of the point or pair that it belongs to.
+        unit: Unit of the score, empty if it has none.
         bank: The concepts.
-        contributions: What each of them adds to the score, in the order of the bank.
+        contributions: Contribution of each concept, in the order of the bank.
         score: The score.
-        parts: What else it is made of.
+        base: Score before any contribution: that of the point that contributions are
+            relative to, or the intercept.
+        base_name: Name of the base, empty if there is none.
+        unnamed: Contribution of all features that no concept names.
+        unnamed_size: Sum of the absolute contributions of these features, NaN if it is
+            not known.
+        unnamed_count: Number of these features.
+        gap: Error of integrated gradients; 0 for a linear model.
     """
 
     title: str
@@ -81,43 +66,34 @@ class Explanation:
     bank: ConceptBank = field(repr=False)
     contributions: tuple[float, ...] = field(repr=False)
     score: float
-    parts: Parts = Parts()
+    base: float = 0.0
+    base_name: str = ''
+    unnamed: float = 0.0
+    unnamed_size: float = 0.0
+    unnamed_count: int = 0
+    gap: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check that the parts are as many as they should be, and add up.
+        """Check the number of contributions and their sum.
 
         Raises:
-            ValueError: If they do not.
+            ValueError: If there is not one contribution for each concept, or the parts
+                do not sum to the score.
         """
         if len(self.contributions) != len(self.bank):
             raise ValueError(
-                f'A bank of {len(self.bank)} concepts needs as many contributions, not '
-                f'{len(self.contributions)}.'
+                f'Expected {len(self.bank)} contributions, one for each concept of the '
+                f'bank, got {len(self.contributions)}.'
             )
-        size = self.named_size + self.parts.unnamed_size + abs(self.parts.base)
-        # What a difference was made of has been checked, and its size is not known.
-        is_known = not math.isnan(self.parts.unnamed_size)
+        # The parts of a difference were checked before, and their size is not known.
+        is_known = not math.isnan(self.unnamed_size)
+        size = self.named_size + self.unnamed_size + abs(self.base)
         limit = TOLERANCE * max(1.0, size) if is_known else math.inf
         if not abs(self.total - self.score) <= limit:
             raise ValueError(
-                f'The parts of {self.title!r} add up to {self.total:.6g}, the score is '
+                f'The parts of {self.title!r} sum to {self.total:.6g}, but the score is '
                 f'{self.score:.6g}.'
             )
-
-    @property
-    def base(self) -> float:
-        """What is there before any contribution."""
-        return self.parts.base
-
-    @property
-    def unnamed(self) -> float:
-        """What numbers that no concept names add, 0 where there are none."""
-        return self.parts.unnamed
-
-    @property
-    def gap(self) -> float:
-        """What integrated gradients leave unexplained, 0 where a model is linear."""
-        return self.parts.gap
 
     @property
     def named(self) -> float:
@@ -126,30 +102,23 @@ class Explanation:
 
     @property
     def named_size(self) -> float:
-        """Sum of their absolute values."""
+        """Sum of the absolute contributions of all concepts."""
         return math.fsum(map(abs, self.contributions))
 
     @property
     def total(self) -> float:
         """Sum of all parts, which is the score."""
-        parts = self.parts
-        return math.fsum((*self.contributions, parts.base, parts.unnamed, parts.gap))
-
-    @property
-    def named_share(self) -> float:
-        """How much of what moves the score has a name.
-
-        The sum of the absolute contributions of concepts, divided by that of concepts
-        and of unnamed numbers, each number by itself. Base and gap do not count. NaN if
-        nothing contributes, or if the size of unnamed numbers is not known.
-        """
-        size = self.named_size + self.parts.unnamed_size
-        return self.named_size / size if size else math.nan
+        return math.fsum((*self.contributions, self.base, self.unnamed, self.gap))
 
     @property
     def unnamed_share(self) -> float:
-        """How much of what moves the score has no name: 1 - :attr:`named_share`."""
-        return 1 - self.named_share
+        """Share of unnamed features in the absolute contributions of all features.
+
+        Base and gap do not count. NaN if nothing contributes, or if the size of the
+        unnamed features is not known.
+        """
+        size = self.named_size + self.unnamed_size
+        return self.unnamed_size / size if size else math.nan
 
     def __getitem__(self, concept: str) -> float:
         """Return the contribution of a concept.
@@ -162,11 +131,11 @@ class Explanation:
         """
         return self.contributions[self.bank.index(concept)]
 
-    def top(self, number: int = SHOWN) -> list[tuple[str, float]]:
-        """Return names and contributions of concepts, that of the largest size first.
+    def top(self, number: int = SHOWN) -> Rows:
+        """Return names and contributions of concepts, the largest size first.
 
         Args:
-            number: How many concepts; those that add nothing are left out.
+            number: Number of concepts; those that add nothing are left out.
         """
         order = np.argsort(-np.abs(self.contributions), kind='stable')[:number]
         return [
@@ -175,63 +144,92 @@ class Explanation:
             if self.contributions[place]
         ]
 
-    def added(self, number: int = SHOWN) -> list[tuple[str, float]]:
-        """Return what is added to the base: concepts, most as one, and the rest.
+    def _rest(self) -> list[tuple[str, str, float]]:
+        """Return part, name and value of whatever is no concept."""
+        rest = []
+        if self.base_name:
+            rest.append(('base', self.base_name, self.base))
+        if self.unnamed_count:
+            name = f'{self.unnamed_count} unnamed features'
+            rest.append(('unnamed', name, self.unnamed))
+        if self.gap:
+            rest.append(('gap', 'gap: not explained', self.gap))
+        return rest
+
+    def added(self, number: int = SHOWN) -> Rows:
+        """Return names and values of what is added to the base.
 
         Args:
-            number: How many concepts have their names.
+            number: Number of concepts that have a row of their own.
 
         Returns:
-            Names and values: concepts, all others, unnamed numbers, the gap.
+            Concepts, the sum of all others, unnamed features, the gap.
         """
         used = self.top(len(self.bank))
         # A single other concept has as much room as the line that stands for it.
         shown = used[: number if len(used) > number + 1 else None]
-        others = [value for _, value in used[len(shown) :]]
         rows = list(shown)
-        if others:
+        if others := [value for _, value in used[len(shown) :]]:
             rows.append((f'{len(others)} more concepts', math.fsum(others)))
-        return rows + [
-            (name, value) for part, name, value in self.parts.rows() if part != 'base'
-        ]
+        rest = self._rest()
+        return rows + [(name, value) for part, name, value in rest if part != 'base']
 
-    def rows(self, number: int = SHOWN) -> list[tuple[str, float]]:
-        """Return what the score is the sum of: the base, and what is added to it.
+    def rows(self, number: int = SHOWN) -> Rows:
+        """Return names and values of the base and of what is added to it.
 
         Args:
-            number: How many concepts have their names.
+            number: Number of concepts that have a row of their own.
         """
-        name = self.parts.base_name
+        name = self.base_name
         return ([(name, self.base)] if name else []) + self.added(number)
 
+    def bar_rows(self, number: int = SHOWN) -> tuple[Rows, Rows]:
+        """Return names and values of the bars of a figure.
+
+        Args:
+            number: Number of concepts that have a bar of their own.
+
+        Returns:
+            The largest contributions; and their sum, that of all other concepts, the
+            other parts but the base, and the sum of all these.
+        """
+        shown = self.top(number)
+        named = sum(value for _, value in shown)
+        others = sum(1 for value in self.contributions if value) - len(shown)
+        rows = [(f'the {len(shown)} above', named)]
+        if others:
+            rows.append((f'{others} more concepts', self.named - named))
+        rows += [(name, value) for part, name, value in self._rest() if part != 'base']
+        return shown, [*rows, ('sum', sum(value for _, value in rows))]
+
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each part, concepts by size; contributions sum to the score.
+        """Return a row for each part, the largest concepts first.
 
         Returns:
             A table with the columns ``part`` (base, concept, unnamed or gap), ``name``
-            and ``contribution``.
+            and ``contribution``, which sums to the score.
         """
         order = np.argsort(-np.abs(self.contributions), kind='stable').tolist()
         concepts = [
-            ('concept', self.bank.names[place], self.contributions[place])
-            for place in order
+            ('concept', self.bank.names[n], self.contributions[n]) for n in order
         ]
-        rows = [*concepts, *self.parts.rows()]
+        rows = [*concepts, *self._rest()]
         return pd.DataFrame(rows, columns=['part', 'name', 'contribution'])
 
     def __str__(self) -> str:
         """Return the largest parts as a table."""
-        form = number_format([value for _, value in self.rows()] + [self.score])
+        rows = self.rows()
+        form = number_format([value for _, value in rows] + [self.score])
         # A long title has a line of its own.
         is_long = len(self.title) > NAME
         lines = [self.title] if is_long else []
         lines.append(f'{"" if is_long else self.title:<{NAME}}{self.unit:>{NUMBER}}')
-        for place, (name, value) in enumerate(self.rows()):
-            is_base = place == 0 and bool(self.parts.base_name)
+        for place, (name, value) in enumerate(rows):
+            is_base = place == 0 and bool(self.base_name)
             text = f'{value:{form}}' if is_base else f'{value:+{form}}'
             lines.append(_line(name, text))
         lines.append(_line('= score', f'{self.score:{form}}'))
-        if self.parts.unnamed_count and not math.isnan(self.unnamed_share):
+        if self.unnamed_count and not math.isnan(self.unnamed_share):
             lines.append(_line('share without a name', f'{self.unnamed_share:.0%}'))
         return '\n'.join(map(str.rstrip, lines))
 
@@ -239,152 +237,124 @@ class Explanation:
         """Draw the largest parts as bars.
 
         Args:
-            number: How many concepts have bars of their own.
+            number: Number of concepts that have a bar of their own.
 
         Returns:
-            The figure.
+            A figure with a bar for each of the largest contributions above, and below, on
+            a scale of their own, bars for their sum, for all other concepts, for unnamed
+            features and for the sum of all. The title has the base and the score.
         """
-        from .bars import plot_explanation
+        form = number_format([self.base, self.score])
+        title = f'{self.title}: {self.score:{form}} {self.unit}'.rstrip()
+        if self.base_name:
+            added = signed(self.score - self.base, form)
+            title += f'\n= {self.base_name} {self.base:{form}} {added}'
+        return plot_parts(self, number, 'contribution', title)
 
-        return plot_explanation(self, number)
 
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """Scores of many points, and the contribution of each concept to each of them.
 
-@dataclass(frozen=True)
-class Contrast:
-    """Why one of several has a higher score than the others.
+    Each score is its base, plus the contributions of all concepts, plus what unnamed
+    features add, plus the gap.
 
     Attributes:
-        explanations: Explanations of all, the one that is compared with all others
-            first.
+        bank: The concepts.
+        values: Contribution of each concept, of shape ``(N, k)`` in float64.
+        score: The scores, of shape ``(N,)``.
+        base: Scores before any contribution, of shape ``(N,)``.
+        unnamed: Contribution of all features that no concept names, of shape ``(N,)``.
+        unnamed_size: Sum of their absolute contributions, of shape ``(N,)``.
+        gap: Error of integrated gradients, of shape ``(N,)``; 0 for a linear model.
+        unnamed_count: Number of unnamed features.
+        base_name: Name of the base, empty if there is none.
+        titles: Name of each score, and of the point or pair that it belongs to.
+        unit: Unit of the scores.
     """
 
-    explanations: tuple[Explanation, ...]
+    bank: ConceptBank
+    values: Tensor
+    score: Tensor
+    base: Tensor
+    unnamed: Tensor
+    unnamed_size: Tensor
+    gap: Tensor
+    unnamed_count: int
+    base_name: str
+    titles: tuple[str, ...]
+    unit: str
 
-    def __post_init__(self) -> None:
-        """Check that the explanations can be compared.
+    def __len__(self) -> int:
+        """Return the number of scores."""
+        return len(self.score)
 
-        Raises:
-            ValueError: If there are less than two, or they differ in bank or unit.
-        """
-        if len(self.explanations) < 2:
-            raise ValueError('A contrast needs at least two explanations.')
-        for first, second in pairwise(self.explanations):
-            if first.bank != second.bank:
-                raise ValueError('The explanations are not of the same bank.')
-            if first.unit != second.unit:
-                raise ValueError(
-                    f'The explanations are in {first.unit!r} and {second.unit!r}.'
-                )
-
-    def difference(self, other: int = 1) -> Explanation:
-        """Return how much more each concept adds to the first score than to another.
+    def __getitem__(self, row: int) -> Explanation:
+        """Return the explanation of one score.
 
         Args:
-            other: Which of the explanations to compare the first with.
-
-        Returns:
-            An explanation of the difference of the scores, which is the sum of the
-            differences of all parts. Unnamed numbers are known only as sums, so that
-            their size in a difference is NaN, as are the shares with and without a
-            name, unless one of both has nothing unnamed.
-
-        Raises:
-            ValueError: If there is no such explanation.
+            row: Its number.
         """
-        if not 1 <= other < len(self.explanations):
-            raise ValueError(
-                f'other must be 1 to {len(self.explanations) - 1}, not {other}.'
-            )
-        first, second = self.explanations[0], self.explanations[other]
-        pairs = zip(first.contributions, second.contributions, strict=True)
-        one, two = first.parts, second.parts
-        sizes = one.unnamed_size, two.unnamed_size
-        parts = Parts(
-            one.base - two.base,
-            # What both begin with tells nothing.
-            'difference of the bases' if one.base != two.base else '',
-            one.unnamed - two.unnamed,
-            sum(sizes) if 0 in sizes else math.nan,
-            max(one.unnamed_count, two.unnamed_count),
-            one.gap - two.gap,
-        )
         return Explanation(
-            f'{first.title}, rather than {second.title}',
-            first.unit,
-            first.bank,
-            tuple(mine - theirs for mine, theirs in pairs),
-            first.score - second.score,
-            parts,
+            self.titles[row],
+            self.unit,
+            self.bank,
+            tuple(self.values[row].tolist()),
+            float(self.score[row]),
+            float(self.base[row]),
+            self.base_name,
+            float(self.unnamed[row]),
+            float(self.unnamed_size[row]),
+            self.unnamed_count,
+            float(self.gap[row]),
         )
 
-    @property
-    def differences(self) -> tuple[Explanation, ...]:
-        """The differences of the first with each of the others."""
-        return tuple(map(self.difference, range(1, len(self.explanations))))
+    def __iter__(self) -> Iterator[Explanation]:
+        """Iterate over the explanations."""
+        return map(self.__getitem__, range(len(self)))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each part and each other explanation.
+        """Return a row for each score, with its parts and a column for each concept.
 
         Returns:
-            A table with the columns ``other`` (its number), ``part``, ``name``,
-            ``first``, ``second`` and ``difference``, concepts by size of the
-            difference.
+            A table with the columns ``title``, ``score``, ``base``, ``unnamed``, ``gap``
+            and the ids of the concepts. All columns after the score sum to it.
         """
-        return pd.concat(
-            [self._pair(other) for other in range(1, len(self.explanations))],
-            ignore_index=True,
-        )
-
-    def _pair(self, other: int) -> pd.DataFrame:
-        keys = ['part', 'name']
-        first, second = (
-            self.explanations[number].to_frame().set_index(keys)['contribution']
-            for number in (0, other)
-        )
-        frame = pd.DataFrame({'first': first, 'second': second}).fillna(0.0)
-        frame['difference'] = frame['first'] - frame['second']
-        order = frame['difference'].abs().sort_values(ascending=False, kind='stable')
-        frame = frame.loc[order.index].reset_index()
-        frame.insert(0, 'other', other)
-        return frame
-
-    def __str__(self) -> str:
-        """Return the scores, and the differences as tables."""
-        form = number_format([each.score for each in self.explanations])
-        lines = [
-            f'{each.title:<{NAME}}{each.score:>{NUMBER}{form}}'
-            for each in self.explanations
-        ]
-        return '\n'.join([*lines, *(f'\n{each}' for each in self.differences)])
-
-    def plot(self, number: int = SHOWN, other: int = 1) -> 'Figure':
-        """Draw the largest differences as bars.
-
-        Args:
-            number: How many concepts have bars of their own.
-            other: Which of the explanations to compare the first with.
-
-        Returns:
-            The figure.
-        """
-        from .bars import plot_contrast
-
-        return plot_contrast(self, number, other)
-
-
-def number_format(values: Sequence[float], digits: int = 4) -> str:
-    """Return a format in which the largest of some values has so many digits.
-
-    Args:
-        values: The values.
-        digits: How many digits.
-    """
-    largest = max(map(abs, values), default=0.0)
-    if largest >= 1e9:
-        return f'.{digits - 1}e'
-    decimals = digits - 1 - math.floor(math.log10(largest)) if largest > 0 else 2
-    return f'.{min(max(decimals, 0), 6)}f'
+        parts = ('score', 'base', 'unnamed', 'gap')
+        first = pd.DataFrame({name: getattr(self, name).numpy() for name in parts})
+        first.insert(0, 'title', list(self.titles))
+        concepts = pd.DataFrame(self.values.numpy(), columns=list(self.bank.ids))
+        return pd.concat([first, concepts], axis=1)
 
 
 def _line(name: str, value: str) -> str:
     return f'  {name:<{NAME - 2}}{value:>{NUMBER}}'
+
+
+def plot_parts(
+    explanation: Explanation, number: int, what: str, title: str
+) -> 'Figure':
+    """Draw the parts of a score as bars.
+
+    Args:
+        explanation: The explanation.
+        number: Number of concepts that have a bar of their own.
+        what: Name of the values.
+        title: Title of the figure.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib.figure import Figure
+
+    shown, together = explanation.bar_rows(number)
+    heights = [max(1, len(shown)), len(together)]
+    size = (WIDTH, MARGIN + ROW_HEIGHT * sum(heights))
+    figure = Figure(figsize=size, dpi=200, layout='constrained')
+    upper, lower = figure.subplots(2, 1, height_ratios=heights)
+    label = f'{what} [{explanation.unit or 1}]'
+    draw_bars(upper, shown, label)
+    draw_bars(lower, together, f'{label}, together', has_sum=True)
+    lines = [textwrap.fill(line, TITLE_WIDTH) for line in title.splitlines()]
+    figure.suptitle('\n'.join(lines), fontsize=11, x=0.02, ha='left')
+    return figure

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Heads that predict from concept scores, and what each feature adds to predictions."""
+"""Heads that predict from concept scores, and the contribution of each feature."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,51 +14,47 @@ from torch import Tensor, nn
 from ..concepts.bank import ConceptBank
 from ..embed.points import embed_points
 from ..geo.points import PointsLike, as_points
+from ..models.protocols import GroundedEncoder, check_encoder
 from ..utils.names import near_matches, normalise
 
 HeadFeatures = Literal['z', 'xz']
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """Where a head takes its features from.
+class ScoreSource:
+    """Features of a head: concept scores of an encoder, or embedding and scores.
 
     Attributes:
-        encoder: Location encoder with concept scores.
-        bank: Its concepts.
+        encoder: A location encoder with concept scores.
         features: ``'z'`` for the scores, ``'xz'`` for embedding and scores side by side.
     """
 
     encoder: nn.Module
-    bank: ConceptBank
     features: HeadFeatures
 
-    @classmethod
-    def of(cls, encoder: nn.Module | None, bank: ConceptBank | None, kind: str) -> Self:
-        """Check that features have names.
-
-        Args:
-            encoder: The encoder.
-            bank: Names of its concepts. By default the bank that it has.
-            kind: What the head takes of it.
+    def __post_init__(self) -> None:
+        """Check that concepts name the features.
 
         Raises:
-            ValueError: If no feature names a concept, or the bank is not that of the
-                encoder.
+            ValueError: If the features have no scores, the encoder has none, or their
+                number is not that of its bank.
         """
-        if kind not in get_args(HeadFeatures) or encoder is None:
+        if self.features not in get_args(HeadFeatures):
             raise ValueError(
-                f'The head takes features {kind!r}, of which no number has the name of a '
-                "concept. Fit one on features='z' or 'xz'."
+                f'The head takes features {self.features!r}, which no concept names; fit '
+                "a head on features='z' or 'xz'."
             )
-        bank = bank_of(encoder, bank)
-        number = _embed(encoder, torch.zeros(1, 2), 'z').shape[1]
-        if number != len(bank):
+        number = _embed(self.encoder, torch.zeros(1, 2), 'z').shape[1]
+        if number != len(self.bank):
             raise ValueError(
-                f'{type(encoder).__name__} has {number} concept scores, the bank '
-                f'{len(bank)} concepts.'
+                f'{type(self.encoder).__name__} has {number} concept scores, but '
+                f'{len(self.bank)} concepts in its bank.'
             )
-        return cls(encoder, bank, 'z' if kind == 'z' else 'xz')
+
+    @property
+    def bank(self) -> ConceptBank:
+        """The concepts of the encoder."""
+        return check_encoder(self.encoder, GroundedEncoder).bank
 
     @property
     def width(self) -> int:
@@ -80,48 +76,44 @@ class Source:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a head predicts.
+    """Names and units of the outputs of a head.
 
     Attributes:
         names: Names of the targets or classes.
         units: Unit of each, empty for classes.
-        is_class: They are log-odds of classes, up to a number common to all.
+        is_class: The outputs are log-odds of classes, up to a constant common to all.
     """
 
     names: tuple[str, ...]
     units: tuple[str, ...]
     is_class: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        names: Sequence[str] | None,
-        units: Sequence[str] | None,
-        known: Sequence[str],
-        is_class: bool = False,
-    ) -> Self:
-        """Name outputs.
-
-        Args:
-            names: Names of the outputs. By default those that are known.
-            units: Unit of each. None by default.
-            known: Names that the model has for them.
-            is_class: They are log-odds of classes.
-
-        Raises:
-            ValueError: If there are not as many names or units as outputs.
-        """
-        for what, given in (('names', names), ('units', units)):
-            if given is not None and len(given) != len(known):
-                raise ValueError(
-                    f'The model has {len(known)} outputs, but {len(given)} {what}.'
-                )
-        blank = ('',) * len(known)
-        return cls(tuple(names or known), tuple(units or blank), is_class)
-
     def __len__(self) -> int:
         """Return the number of outputs."""
         return len(self.names)
+
+    def renamed(
+        self, names: Sequence[str] | None, units: Sequence[str] | None
+    ) -> 'Outputs':
+        """Return the outputs with other names or units.
+
+        Args:
+            names: Names of the outputs. By default those that they have.
+            units: Unit of each. By default those that they have.
+
+        Raises:
+            ValueError: If there is not one name or unit for each output.
+        """
+        for what, given in (('names', names), ('units', units)):
+            if given is not None and len(given) != len(self):
+                raise ValueError(
+                    f'Expected {len(self)} {what}, one for each output, got {len(given)}.'
+                )
+        return Outputs(
+            self.names if names is None else tuple(names),
+            self.units if units is None else tuple(units),
+            self.is_class,
+        )
 
     def index(self, name: object) -> int:
         """Return the number of an output.
@@ -146,38 +138,38 @@ class ConceptHead(ABC):
     """Predicts from the concept scores of an encoder, or from embedding and scores.
 
     Attributes:
-        source: Where its features come from.
-        outputs: What it predicts.
+        source: Encoder and features.
+        outputs: Names and units of the outputs.
         reference: Features of shape ``(d,)`` that contributions are relative to.
-        base_name: What to call the prediction for these.
+        base_name: Name of the prediction for the reference.
     """
 
-    source: Source
+    source: ScoreSource
     outputs: Outputs
     reference: Tensor
     base_name: str
 
     def __post_init__(self) -> None:
-        """Check that the encoder has the features that the head takes.
+        """Check the number of features.
 
         Raises:
-            ValueError: If it has another number.
+            ValueError: If it is not that of the encoder.
         """
         width, number = self.source.width, len(self.reference)
         if number != width:
             raise ValueError(
-                f'The head takes {number} features, '
-                f'{type(self.source.encoder).__name__} has {width} of '
-                f'{self.source.features!r}.'
+                f'The head takes {number} features, but '
+                f'{type(self.source.encoder).__name__} has {width} for '
+                f'features={self.source.features!r}.'
             )
 
     @abstractmethod
     def predict(self, inputs: Tensor) -> Tensor:
-        """Predict all outputs from features of shape ``(N, d)``."""
+        """Predict all outputs, of shape ``(N, t)``, from features of shape ``(N, d)``."""
 
     @abstractmethod
     def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
-        """Tell what each feature adds to a weighted sum of the outputs.
+        """Compute what each feature adds to a weighted sum of the outputs.
 
         Args:
             inputs: Features of shape ``(N, d)``.
@@ -191,7 +183,7 @@ class ConceptHead(ABC):
         """Return the head with contributions relative to the average of points.
 
         Args:
-            points: A reference set of points.
+            points: The reference points.
 
         Raises:
             ValueError: If there are none.
@@ -199,19 +191,17 @@ class ConceptHead(ABC):
         tensor = as_points(points)
         if not len(tensor):
             raise ValueError('The reference has no points.')
-        return replace(
-            self,
-            reference=self.source.inputs(tensor).mean(dim=0),
-            base_name='average of the reference',
-        )
+        reference = self.source.inputs(tensor).mean(dim=0)
+        name = 'average of the reference'
+        return replace(self, reference=reference, base_name=name)
 
 
 @dataclass(frozen=True, eq=False)
 class LinearHead(ConceptHead):
-    """A head that is linear, so that contributions are exact.
+    """A linear head, whose contributions are exact.
 
     Attributes:
-        weight: Weights of shape ``(t, d)``, of features as the encoder has them.
+        weight: Weights of shape ``(t, d)``, for features without any scaling.
         bias: Intercepts of shape ``(t,)``.
     """
 
@@ -219,18 +209,11 @@ class LinearHead(ConceptHead):
     bias: Tensor
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Predict all outputs.
-
-        Args:
-            inputs: Features of shape ``(N, d)``.
-
-        Returns:
-            Predictions of shape ``(N, t)``.
-        """
+        """Predict all outputs, of shape ``(N, t)``, from features of shape ``(N, d)``."""
         return inputs @ self.weight.T + self.bias
 
     def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
-        """Tell what each feature adds to a weighted sum of the outputs.
+        """Compute what each feature adds to a weighted sum of the outputs.
 
         Args:
             inputs: Features of shape ``(N, d)``.
@@ -243,39 +226,8 @@ class LinearHead(ConceptHead):
         return (inputs - self.reference) * (chosen @ self.weight)
 
 
-def bank_of(encoder: nn.Module, bank: ConceptBank | None = None) -> ConceptBank:
-    """Return the bank that names the concepts of an encoder.
-
-    Args:
-        encoder: The encoder.
-        bank: The bank that it should be. Needed if the encoder has none.
-
-    Raises:
-        ValueError: If there is no bank, or the encoder has another.
-    """
-    own: ConceptBank | None = getattr(encoder, 'bank', None)
-    name = type(encoder).__name__
-    if bank is None and own is None:
-        raise ValueError(
-            f'{name} has no bank, so nothing names its concepts. Pass bank=.'
-        )
-    if bank is None or own is None:
-        return bank or own or ConceptBank([])
-    if len(bank) != len(own):
-        raise ValueError(
-            f'The bank has {len(bank)} concepts, that of {name} {len(own)}.'
-        )
-    for place, (given, known) in enumerate(zip(bank.names, own.names, strict=True)):
-        if given != known:
-            raise ValueError(
-                f'Concept {place}, counted from 0, is {given!r} in the bank, and '
-                f'{known!r} in that of {name}.'
-            )
-    return own
-
-
 def device_of(module: nn.Module) -> Literal['cpu', 'cuda']:
-    """Return where a module computes.
+    """Return the kind of device that a module is on.
 
     Args:
         module: The module.

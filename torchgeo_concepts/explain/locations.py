@@ -1,12 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Why an image was located at one place rather than at another."""
+"""Explanations of where an image was located."""
 
 from ..geo.points import PointsLike
 from ..retrieval.geolocator import Geolocator, ImageLike
+from .contrast import Contrast
 from .contributions import contributions
-from .explanation import Contrast
 
 
 def explain_location(
@@ -15,11 +15,11 @@ def explain_location(
     top_k: int = 2,
     points: PointsLike | None = None,
 ) -> Contrast:
-    """Explain why an image was taken at the best place rather than at another.
+    """Explain why an image was located at one place rather than at another.
 
-    Similarities are computed anew, so they differ from those of
+    Similarities are computed again, so they differ from those of
     :meth:`~torchgeo_concepts.retrieval.geolocator.Geolocator.predict` by the rounding of
-    the vectors that the gallery keeps.
+    the vectors in the gallery.
 
     Args:
         geolocator: Model and gallery.
@@ -33,8 +33,8 @@ def explain_location(
         of contributions sum to the differences of similarities.
 
     Raises:
-        ValueError: If the gallery compares embeddings alone, which no concept names,
-            there is more than one image, or there are less than two places.
+        ValueError: If the gallery compares embeddings alone, which no concept names, or
+            if there is more than one image or fewer than two places.
     """
     prepared = geolocator.prepare(image)
     if len(prepared) != 1:

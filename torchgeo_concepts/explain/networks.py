@@ -16,24 +16,23 @@ from .heads import ConceptHead, device_of
 # Rows whose steps are computed together, few enough to stay in the cache of a processor.
 ROWS = 64
 
-# Points along the line that leave next to no gap of smooth networks.
+# Points along the line, which leave almost no gap for smooth networks.
 STEPS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkHead(ConceptHead):
-    """A head that is no linear model.
+    """A head that is not linear.
 
     Contributions are integrated gradients (https://arxiv.org/abs/1703.01365) along the
     straight line from the reference. They sum to the difference of the predictions but
     for a gap, which shrinks with more steps and is part of each explanation.
 
     Attributes:
-        network: What predicts.
-        outputs_of: Turns features as the encoder has them into predictions by the
-            network, and lets gradients through.
+        network: The network.
+        outputs_of: Differentiable function from unscaled features to predictions.
         steps: Number of points along the line. More take longer and leave a smaller gap;
-            ``dataclasses.replace`` makes a head of others.
+            ``dataclasses.replace`` makes a head with another number.
     """
 
     network: nn.Module
@@ -41,19 +40,12 @@ class NetworkHead(ConceptHead):
     steps: int = STEPS
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Predict all outputs.
-
-        Args:
-            inputs: Features of shape ``(N, d)``.
-
-        Returns:
-            Predictions of shape ``(N, t)``.
-        """
+        """Predict all outputs, of shape ``(N, t)``, from features of shape ``(N, d)``."""
         with torch.no_grad(), evaluating(self.network):
             return self._outputs(inputs).double().cpu()
 
     def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
-        """Tell what each feature adds to a weighted sum of the outputs.
+        """Compute what each feature adds to a weighted sum of the outputs.
 
         Args:
             inputs: Features of shape ``(N, d)``.
@@ -69,12 +61,12 @@ class NetworkHead(ConceptHead):
         chosen = chosen.expand(len(inputs), -1)
         parts = [inputs[:0]]
         with evaluating(self.network):
-            for some, weights in zip(
+            for rows, weights in zip(
                 inputs.split(ROWS), chosen.split(ROWS), strict=True
             ):
                 parts.append(
                     gradients.attribute(
-                        some.float(),
+                        rows.float(),
                         self.reference[None].float(),
                         additional_forward_args=(weights,),
                         n_steps=self.steps,
@@ -95,7 +87,7 @@ def _captum() -> Any:
         from captum import attr
     except ImportError as error:
         raise ImportError(
-            'Networks are explained by captum. Install it with '
+            'Explanations of networks need captum; install it with '
             "'pip install torchgeo-concepts[explain]'."
         ) from error
     return attr

@@ -14,7 +14,7 @@ from scipy.stats import binned_statistic_2d
 from torch import Tensor
 
 from torchgeo_concepts.datamodules.blue_marble import MEAN, STD
-from torchgeo_concepts.explain.bars import bar_rows, draw_bars
+from torchgeo_concepts.plot.bars import draw_bars
 from torchgeo_concepts.plot.maps import CLASS_COLOURS
 from torchgeo_concepts.plot.point_maps import draw_coast
 from torchgeo_concepts.utils.files import atomic_path
@@ -144,7 +144,7 @@ def plot_case(case: Case) -> 'Figure':
     """
     from matplotlib.figure import Figure
 
-    shown, together = bar_rows(case.contrast.difference(), BARS)
+    shown, together = case.contrast.difference().bar_rows(BARS)
     heights = [max(1, len(shown)), len(together)]
     below = 1.6 + ROW_HEIGHT * sum(heights)
     figure = Figure((WIDTH, sum(ABOVE) + below), layout='constrained')

@@ -2,21 +2,20 @@
 # Licensed under the MIT License.
 
 import io
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
-from torchgeo_concepts.explain import Contrast, Explanation, Parts
-
-NO_PARTS = Parts()
+from torchgeo_concepts.explain import Contrast, Explanation
 
 
-def explanation(values: tuple[float, ...], parts: Parts = NO_PARTS) -> Explanation:
+def explanation(values: tuple[float, ...], **parts: Any) -> Explanation:
     names = [f'a concept of some length, {n}' for n in range(len(values))]
     bank = ConceptBank(Concept(f'c{n}', name, 'a') for n, name in enumerate(names))
-    score = sum(values) + parts.base + parts.unnamed + parts.gap
-    return Explanation('warmth at a place', '°C', bank, values, score, parts)
+    score = sum(values) + sum(parts.get(n, 0) for n in ('base', 'unnamed', 'gap'))
+    return Explanation('warmth at a place', '°C', bank, values, score, **parts)
 
 
 def lengths(figure: Figure) -> list[list[float]]:
@@ -34,8 +33,9 @@ def texts(figure: Figure) -> list[str]:
 
 class TestExplanation:
     def test_bars_are_contributions_and_their_sums(self) -> None:
-        parts = Parts(10.0, 'average point', 0.5, 2.0, 3, 0.25)
-        figure = explanation((1.0, -3.0, 2.0, 0.5, 0.0), parts).plot(2)
+        parts = {'base': 10.0, 'base_name': 'average point', 'gap': 0.25}
+        parts |= {'unnamed': 0.5, 'unnamed_size': 2.0, 'unnamed_count': 3}
+        figure = explanation((1.0, -3.0, 2.0, 0.5, 0.0), **parts).plot(2)
         upper, lower = lengths(figure)
         assert upper == [-3, 2]
         assert lower == pytest.approx([-1, 1.5, 0.5, 0.25, 1.25])
@@ -44,7 +44,7 @@ class TestExplanation:
             'a concept of some length, 2',
             'the 2 above',
             '2 more concepts',
-            '3 unnamed numbers',
+            '3 unnamed features',
             'gap: not explained',
             'sum',
         ]

@@ -1,0 +1,140 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Contrasts of the explanation of one score with those of others."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..plot.bars import number_format
+from .explanation import NAME, NUMBER, SHOWN, Explanation, plot_parts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One explanation compared with others.
+
+    Attributes:
+        explanations: The explanations; the first is compared with each of the others.
+    """
+
+    explanations: tuple[Explanation, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the explanations can be compared.
+
+        Raises:
+            ValueError: If there are fewer than two, or they differ in bank or unit.
+        """
+        if len(self.explanations) < 2:
+            raise ValueError('A contrast needs at least two explanations.')
+        for first, second in pairwise(self.explanations):
+            if first.bank != second.bank:
+                raise ValueError('The explanations have different banks.')
+            if first.unit != second.unit:
+                raise ValueError(
+                    f'The explanations have different units, {first.unit!r} and '
+                    f'{second.unit!r}.'
+                )
+
+    def difference(self, other: int = 1) -> Explanation:
+        """Explain the difference between the first score and another.
+
+        Args:
+            other: Number of the explanation to compare the first with.
+
+        Returns:
+            An explanation of the difference of the scores, by the differences of all
+            parts. Only the sum of unnamed features is known, so their size and share
+            are NaN unless one of the two has no unnamed features.
+
+        Raises:
+            ValueError: If there is no such explanation.
+        """
+        if not 1 <= other < len(self.explanations):
+            raise ValueError(
+                f'other must be from 1 to {len(self.explanations) - 1}, not {other}.'
+            )
+        first, second = self.explanations[0], self.explanations[other]
+        pairs = zip(first.contributions, second.contributions, strict=True)
+        sizes = first.unnamed_size, second.unnamed_size
+        return Explanation(
+            f'{first.title}, rather than {second.title}',
+            first.unit,
+            first.bank,
+            tuple(mine - theirs for mine, theirs in pairs),
+            first.score - second.score,
+            first.base - second.base,
+            # A base that both share explains nothing.
+            'difference of the bases' if first.base != second.base else '',
+            first.unnamed - second.unnamed,
+            sum(sizes) if 0 in sizes else math.nan,
+            max(first.unnamed_count, second.unnamed_count),
+            first.gap - second.gap,
+        )
+
+    @property
+    def differences(self) -> tuple[Explanation, ...]:
+        """Explanations of the differences to each of the others."""
+        return tuple(map(self.difference, range(1, len(self.explanations))))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each part and each other explanation.
+
+        Returns:
+            A table with the columns ``other`` (its number), ``part``, ``name``,
+            ``first``, ``second`` and ``difference``, concepts by size of the
+            difference.
+        """
+        return pd.concat(
+            [self._pair(other) for other in range(1, len(self.explanations))],
+            ignore_index=True,
+        )
+
+    def _pair(self, other: int) -> pd.DataFrame:
+        keys = ['part', 'name']
+        first, second = (
+            self.explanations[number].to_frame().set_index(keys)['contribution']
+            for number in (0, other)
+        )
+        frame = pd.DataFrame({'first': first, 'second': second}).fillna(0.0)
+        frame['difference'] = frame['first'] - frame['second']
+        order = frame['difference'].abs().sort_values(ascending=False, kind='stable')
+        frame = frame.loc[order.index].reset_index()
+        frame.insert(0, 'other', other)
+        return frame
+
+    def __str__(self) -> str:
+        """Return the scores, and the differences as tables."""
+        form = number_format([each.score for each in self.explanations])
+        lines = [
+            f'{each.title:<{NAME}}{each.score:>{NUMBER}{form}}'
+            for each in self.explanations
+        ]
+        return '\n'.join([*lines, *(f'\n{each}' for each in self.differences)])
+
+    def plot(self, number: int = SHOWN, other: int = 1) -> 'Figure':
+        """Draw the largest differences as bars.
+
+        Args:
+            number: Number of concepts that have a bar of their own.
+            other: Number of the explanation to compare the first with.
+
+        Returns:
+            The figure.
+        """
+        first, second = self.explanations[0], self.explanations[other]
+        form = number_format([first.score, second.score])
+        title = (
+            f'{first.title}: {first.score:{form}}\n'
+            f'rather than {second.title}: {second.score:{form}}'
+        )
+        difference = self.difference(other)
+        return plot_parts(difference, number, 'difference of contributions', title)

@@ -1,0 +1,153 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Searches of a gallery before and after concepts are set to other values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..concepts.bank import ConceptBank
+from ..evaluate.metrics import geodesic_km
+from ..plot.bars import LESS, MORE
+from ..plot.point_maps import point_map
+from ..retrieval.gallery import Gallery
+from ..retrieval.geolocator import Locations
+from .interventions import intervene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# Concepts that a title names.
+FEW = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Reranked:
+    """Candidates of a gallery before and after an intervention.
+
+    Attributes:
+        values: Value of each concept that was set.
+        before: The best candidates before.
+        after: The best candidates after.
+        rank_of_first: Rank that the first candidate before has after, of shape ``(N,)``.
+    """
+
+    values: Mapping[str, float]
+    before: Locations
+    after: Locations
+    rank_of_first: Tensor
+
+    @property
+    def moved_km(self) -> Tensor:
+        """Distances between the first candidates before and after, of shape ``(N,)``."""
+        return geodesic_km(self.before.points[:, 0], self.after.points[:, 0])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each query and candidate, before and after."""
+        parts = {'before': self.before.to_frame(), 'after': self.after.to_frame()}
+        frame = pd.concat(parts, names=['concepts', None]).reset_index(level=0)
+        return frame.rename(columns={'image': 'query'}).reset_index(drop=True)
+
+    def __str__(self) -> str:
+        """Return the first candidates before and after."""
+        lines = [f'With {_described(self.values)}, the first candidates are']
+        pairs = zip(
+            self.before.points[:, 0].tolist(),
+            self.after.points[:, 0].tolist(),
+            self.moved_km.tolist(),
+            self.rank_of_first.tolist(),
+            strict=True,
+        )
+        for query, (old, new, km, rank) in enumerate(pairs):
+            lines.append(
+                f'  query {query}: ({old[0]:.2f}, {old[1]:.2f}) -> ({new[0]:.2f}, '
+                f'{new[1]:.2f}), {km:,.0f} km away; the old one has rank {rank:,}'
+            )
+        return '\n'.join(lines)
+
+    def plot(self, query: int = 0) -> 'Figure':
+        """Draw the candidates of a query before and after on a map.
+
+        Args:
+            query: Number of the query, counted from 0.
+
+        Returns:
+            The figure.
+        """
+        old, new = self.before.points[query], self.after.points[query]
+        figure, axes = point_map(torch.cat((old, new)))
+        for points, label, marker, colour in (
+            (old, 'before', 'o', LESS),
+            (new, 'after', '^', MORE),
+        ):
+            lon, lat = points.T.tolist()
+            axes.scatter(
+                lon,
+                lat,
+                s=45,
+                marker=marker,
+                color=colour,
+                alpha=0.8,
+                label=f'best {len(points)} {label}',
+                edgecolors='white',
+                linewidths=0.5,
+            )
+        axes.set_title(f'With {_described(self.values)}')
+        axes.legend(loc='best')
+        return figure
+
+
+def _described(values: Mapping[str, float]) -> str:
+    if len(values) > FEW:
+        return f'{len(values)} concepts set'
+    return ', '.join(f'{name} at {value:.3g}' for name, value in values.items())
+
+
+def rerank(
+    gallery: Gallery,
+    projections: Tensor,
+    values: Mapping[str, float],
+    bank: ConceptBank,
+    top_k: int = 5,
+    scale: float = 100.0,
+) -> Reranked:
+    """Search a gallery with projections as they are, and with some concepts set.
+
+    Args:
+        gallery: A gallery in space ``'z'``.
+        projections: Projections of images or of points, of shape ``(N, k)``.
+        values: Value of each concept to set, on the scale of the projections.
+        bank: The concepts, in the order of the projections.
+        top_k: Number of candidates for each query.
+        scale: Factor of the similarities in the probabilities.
+
+    Returns:
+        The best candidates before and after.
+
+    Raises:
+        ValueError: As :func:`intervene` does, or if the gallery is not in space ``'z'`` or
+            not of this bank.
+    """
+    if gallery.space != 'z':
+        raise ValueError(
+            f'The gallery is in space {gallery.space!r}, whose features no concept names; '
+            "build one with space='z'."
+        )
+    if gallery.vectors.shape[1] != len(bank):
+        raise ValueError(
+            f'The gallery has vectors of {gallery.vectors.shape[1]} features, but the '
+            f'bank has {len(bank)} concepts.'
+        )
+    changed = intervene(projections, values, bank)
+    before, after = (
+        Locations(*gallery.search_probable(queries, scale, top_k))
+        for queries in (projections, changed)
+    )
+    ranks = gallery.ranks(changed, before.points[:, 0])
+    return Reranked(dict(values), before, after, ranks)

@@ -1,0 +1,359 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Search for a few concepts that change a prediction."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..concepts.bank import ConceptBank
+from ..models.concept_earth import ConceptEarth
+from ..plot.bars import LESS, MORE
+from ._goals import Head, make_goal
+from ._scores import check_bank, check_scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# Halvings of a step, which leave less of it than float32 resolves.
+HALVINGS = 24
+
+# Characters of a name in a table, and columns of a table of steps.
+NAME, MOVED = 44, ('before', 'after', 'cost')
+
+
+@dataclass(frozen=True)
+class ConceptStep:
+    """One concept that was moved.
+
+    Attributes:
+        concept: Name of the concept.
+        before: Score before.
+        after: Score after.
+        reachable: Lowest and highest score that it could be moved to.
+        cost: Distance that it was moved, in standard deviations of the reference.
+        outcome: Outcome once this concept is moved too.
+        values: Probabilities or quantities before and after, if there is an encoder.
+        unit: Their unit, empty for probabilities.
+    """
+
+    concept: str
+    before: float
+    after: float
+    reachable: tuple[float, float]
+    cost: float
+    outcome: float
+    values: tuple[float, float] | None = None
+    unit: str = ''
+
+
+@dataclass(frozen=True, eq=False)
+class SmallestChange:
+    """A small set of concepts that changes a prediction as wanted.
+
+    Attributes:
+        goal: The wanted change, in words.
+        reached: True if the goal was reached.
+        outcome_name: Name of the outcome, which measures the goal.
+        start: Outcome before any change.
+        steps: The concepts in the order in which they were moved.
+        scores: The scores with all of them moved, of shape ``(k,)``.
+        allowed: Number of concepts that could have been moved.
+    """
+
+    goal: str
+    reached: bool
+    outcome_name: str
+    start: float
+    steps: tuple[ConceptStep, ...]
+    scores: Tensor
+    allowed: int
+
+    @property
+    def cost(self) -> float:
+        """Sum of the costs of all steps, in standard deviations."""
+        return sum(step.cost for step in self.steps)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each concept that was moved, in order."""
+        rows = []
+        for step in self.steps:
+            row = {name: getattr(step, name) for name in ('concept', *MOVED)}
+            row[self.outcome_name] = step.outcome
+            if step.values is not None:
+                row |= {
+                    'value before': step.values[0],
+                    'value after': step.values[1],
+                    'unit': step.unit or 'probability',
+                }
+            rows.append(row)
+        columns = ['concept', *MOVED, self.outcome_name]
+        return pd.DataFrame(rows, columns=None if rows else columns)
+
+    @property
+    def _verdict(self) -> str:
+        return f'{self.goal}: {"reached" if self.reached else "not reached"}'
+
+    def __str__(self) -> str:
+        """Return goal, steps and cost in words."""
+        lines = [
+            self._verdict,
+            f'{"":<{NAME}}{"from":>9}{"to":>9}{"cost":>7}  {self.outcome_name}',
+            f'{"  as it is":<{NAME + 25}}  {_short(self.start)}',
+        ]
+        lines += [
+            f'  {step.concept:<{NAME - 2}}{step.before:>9.2f}{step.after:>9.2f}'
+            f'{step.cost:>7.2f}  {_short(step.outcome)}{_in_units(step)}'
+            for step in self.steps
+        ]
+        lines.append(
+            f'{len(self.steps)} of {self.allowed} concepts, moved by {self.cost:.2f} '
+            'standard deviations in all'
+        )
+        if not self.reached:
+            lines.append(
+                'The search found no set of concepts that reaches the goal. Allow more '
+                'concepts, wider quantiles, or a smaller change.'
+            )
+        return '\n'.join(lines)
+
+    def plot(self) -> 'Figure':
+        """Draw the move of each concept, and the outcome after it.
+
+        Returns:
+            The figure.
+        """
+        from matplotlib import pyplot as plt
+
+        figure, (moves, outcome) = plt.subplots(
+            1,
+            2,
+            sharey=True,
+            figsize=(8, 1.6 + 0.42 * (len(self.steps) + 1)),
+            width_ratios=(3, 2),
+            layout='constrained',
+        )
+        arrow = {'arrowstyle': '->', 'color': MORE, 'lw': 2}
+        for row, step in enumerate(self.steps, start=1):
+            moves.plot(step.reachable, (row, row), color='0.85', linewidth=8, zorder=1)
+            moves.annotate('', (step.after, row), (step.before, row), arrowprops=arrow)
+            moves.plot(step.before, row, 'o', color=LESS, zorder=3)
+        outcomes = [self.start, *(step.outcome for step in self.steps)]
+        outcome.plot(outcomes, range(len(outcomes)), 'o-', color=LESS)
+        shift = {'xytext': (8, 6), 'textcoords': 'offset points', 'fontsize': 9}
+        for row, value in enumerate(outcomes):
+            outcome.annotate(_short(value), (value, row), **shift)
+        names = ['as it is', *(step.concept for step in self.steps)]
+        moves.set_yticks(range(len(names)), names)
+        moves.set_ylim(len(names) - 0.5, -0.6)
+        moves.set_xlabel('score; grey: scores that it could be moved to')
+        outcome.set_xlabel(self.outcome_name)
+        outcome.margins(x=0.25)
+        for axes in (moves, outcome):
+            axes.spines[['top', 'right']].set_visible(False)
+        cost = f'{self.cost:.1f} standard deviations in all'
+        figure.suptitle(f'{self._verdict}, {cost}', fontsize=11)
+        return figure
+
+
+def _short(value: float) -> str:
+    # What is reached is often a hair above 0.
+    return f'{round(value, 4):.4g}'
+
+
+def _in_units(step: ConceptStep) -> str:
+    if step.values is None:
+        return ''
+    before, after = (f'{value:,.3g}' for value in step.values)
+    unit = {'': ' probability', '1': ''}.get(step.unit, f' {step.unit}')
+    return f'  ({before} -> {after}{unit})'
+
+
+def smallest_change(
+    scores: Tensor,
+    head: Head,
+    bank: ConceptBank,
+    reference: Tensor,
+    *,
+    by: float | None = None,
+    to: str | int | None = None,
+    classes: Sequence[str] | None = None,
+    concepts: Collection[str] | str | None = None,
+    quantiles: tuple[float, float] = (0.05, 0.95),
+    most: int = 10,
+    unit: str = '',
+    encoder: ConceptEarth | None = None,
+) -> SmallestChange:
+    """Search for a small set of concepts that changes a prediction as wanted.
+
+    In each step all concepts that were not moved yet are tried, each at either end of
+    its range, and the one that brings the goal nearest is moved there. Once a step can
+    reach the goal, the cheapest of those that do is taken, and moved no farther than
+    necessary. There may be a smaller set that the search does not find.
+
+    Args:
+        scores: Scores of one place, of shape ``(k,)`` or ``(1, k)``.
+        head: Function from scores of shape ``(N, k)`` to predictions of shape ``(N,)`` or
+            ``(N, 1)``, or to a score of each class, of shape ``(N, C)``, the highest of
+            which is the prediction.
+        bank: The concepts, in the order of the scores.
+        reference: Scores of other places, of shape ``(M, k)``, which set the range and
+            the standard deviation of each concept.
+        by: Wanted change of the prediction, up or down. For heads with one output.
+        to: Wanted class, by number or name. By default, any other class.
+        classes: Names of the classes.
+        concepts: Names of the concepts that may be moved, or one name. By default, all.
+        quantiles: Quantiles of the reference between which each concept may be moved.
+        most: Maximum number of concepts to move.
+        unit: Unit of the outputs of the head, for texts and axes.
+        encoder: The encoder that made the scores. If given, moves are also shown as
+            probabilities and quantities in their units.
+
+    Returns:
+        The concepts and their cost, whether or not the goal is reached.
+
+    Raises:
+        ValueError: If a concept or class is unknown (with near matches), the goal is
+            invalid or met already, the prediction for the place is not finite, or scores,
+            reference, bank, head and encoder do not match.
+    """
+    place = scores[None] if scores.ndim == 1 else scores
+    check_scores(place, bank)
+    check_scores(reference, bank, 'reference scores')
+    if len(place) != 1 or len(reference) < 2:
+        raise ValueError(
+            'Expected the scores of one place and a reference of at least two, got '
+            f'{len(place)} and {len(reference)}.'
+        )
+    if encoder is not None:
+        check_bank(bank, encoder)
+    if not 0 <= quantiles[0] < quantiles[1] <= 1:
+        raise ValueError(f'quantiles must ascend from 0 to 1, not {quantiles}.')
+    if most < 1:
+        raise ValueError(f'most must be at least 1, not {most}.')
+    with torch.no_grad():
+        goal = make_goal(head, place, by, to, classes, unit)
+        search = _Search(place[0], reference, goal.lead, quantiles)
+        if concepts is not None:
+            names = [concepts] if isinstance(concepts, str) else concepts
+            allowed = {bank.index(name) for name in names}
+            search.free = [number for number in search.free if number in allowed]
+        number = len(search.free)
+        moves: list[tuple[int, float]] = []
+        while not search.reached and len(moves) < most and search.free:
+            move = search.step()
+            if move is None:
+                break
+            moves.append((move, goal.outcome(search.current[None]).item()))
+        steps = tuple(
+            _describe(search, place[0], bank, encoder, *move) for move in moves
+        )
+        start = goal.outcome(place).item()
+    return SmallestChange(
+        goal.text,
+        search.reached,
+        goal.outcome_name,
+        start,
+        steps,
+        search.current,
+        number,
+    )
+
+
+def _describe(
+    search: '_Search',
+    place: Tensor,
+    bank: ConceptBank,
+    encoder: ConceptEarth | None,
+    number: int,
+    outcome: float,
+) -> ConceptStep:
+    before, after = place[number].item(), search.current[number].item()
+    values = None
+    if encoder is not None:
+        both = torch.stack((place, search.current)).to(encoder.mean)
+        first, second = encoder.calibrate(both)[:, number].tolist()
+        values = first, second
+    return ConceptStep(
+        bank[number].name,
+        before,
+        after,
+        (search.low[number].item(), search.high[number].item()),
+        abs(after - before) / search.std[number].item(),
+        outcome,
+        values,
+        bank[number].unit if encoder is not None else '',
+    )
+
+
+class _Search:
+    """Greedy search, concept by concept, for scores with a lead above 0."""
+
+    def __init__(
+        self,
+        place: Tensor,
+        reference: Tensor,
+        lead: Head,
+        quantiles: tuple[float, float],
+    ) -> None:
+        ends = np.quantile(reference.detach().cpu().double().numpy(), quantiles, axis=0)
+        self.current = place.detach().clone()
+        self.low, self.high = torch.from_numpy(ends).to(self.current)
+        self.std = reference.std(dim=0, correction=0).to(self.current)
+        self.lead = lead
+        # A concept that never varies cannot be moved.
+        self.free: list[int] = (self.std > 0).nonzero().flatten().tolist()
+        self.reached = False
+
+    def step(self) -> int | None:
+        """Move one concept, and return its number, or None if no move helps."""
+        free = torch.tensor(self.free, device=self.current.device)
+        number, ends = free.repeat(2), torch.cat((self.low[free], self.high[free]))
+        lead = self.lead(self._trials(number, ends))
+        # A head may not be defined everywhere, and NaN would be the highest of all.
+        lead = lead.masked_fill(lead.isnan(), -torch.inf)
+        now = self.lead(self.current[None])[0]
+        if lead.max() <= now:
+            return None
+        reaching = (lead > 0).nonzero().flatten()
+        if len(reaching):
+            number, ends = (
+                number[reaching],
+                self._nearest(number[reaching], ends[reaching]),
+            )
+            best = self._costs(number, ends).argmin()
+            self.reached = True
+        else:
+            best = lead.argmax()
+        chosen = int(number[best])
+        self.current[chosen] = ends[best]
+        self.free.remove(chosen)
+        return chosen
+
+    def _trials(self, number: Tensor, ends: Tensor) -> Tensor:
+        """Return the scores after each of the moves."""
+        trials = self.current.repeat(len(number), 1)
+        trials[torch.arange(len(number), device=number.device), number] = ends
+        return trials
+
+    def _costs(self, number: Tensor, ends: Tensor) -> Tensor:
+        return (ends - self.current[number]).abs() / self.std[number]
+
+    def _nearest(self, number: Tensor, far: Tensor) -> Tensor:
+        """Return the nearest score at which each move reaches the goal."""
+        near = self.current[number]
+        for _ in range(HALVINGS):
+            middle = (near + far) / 2
+            reaches = self.lead(self._trials(number, middle)) > 0
+            near, far = (
+                torch.where(reaches, near, middle),
+                torch.where(reaches, middle, far),
+            )
+        return far
