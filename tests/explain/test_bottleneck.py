@@ -148,16 +148,19 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('changes', 'message'),
         [
-            ({'z': torch.zeros(300, 4)}, 'do not belong together'),
-            ({'target': torch.zeros(299)}, '300 rows of scores need as many targets'),
-            ({'x': torch.zeros(299, 8)}, 'need as many targets'),
+            ({'z': torch.zeros(300, 4)}, 'expected shape'),
+            ({'target': torch.zeros(299)}, 'Expected 300 targets'),
+            ({'x': torch.zeros(299, 8)}, 'Expected 300 targets'),
             (
                 {'x': _with_hole(7)},
                 'Row 7 of the embeddings, counted from 0, is not fin',
             ),
-            ({'target': torch.zeros(300)}, 'the same everywhere'),
-            ({'target': torch.full((300,), np.nan)}, 'Row 0, counted from 0, has no v'),
-            ({'classes': ['A', 'B']}, 'has no number of one of 2 classes but'),
+            ({'target': torch.zeros(300)}, 'target is constant'),
+            (
+                {'target': torch.full((300,), np.nan)},
+                'Row 0 of the target, counted from 0, is not a finite',
+            ),
+            ({'classes': ['A', 'B']}, 'is not one of 2 classes'),
             ({'block_degrees': 500}, 'too few blocks for 5 folds'),
         ],
     )
@@ -171,9 +174,7 @@ class TestErrors:
         z, points, x = made_up()
         y = z[:, 0].clone()
         y[block_folds(points)[3]] = 2.5
-        with pytest.raises(
-            ValueError, match='fold 3, counted from 0, has the value 2.5'
-        ):
+        with pytest.raises(ValueError, match='fold 3, counted from 0, are 2.5'):
             concept_bottleneck(z, y, points, bank, x)
         # Of classes, a fold may well have a single one.
         names = ['A', 'B']

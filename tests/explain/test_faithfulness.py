@@ -4,18 +4,21 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from sklearn.metrics import r2_score
 from torch import Tensor
 
 from torchgeo_concepts.datasets import CityClimate
 from torchgeo_concepts.evaluate.probes import LinearFit
-from torchgeo_concepts.explain import concept_curves, fit_head
+from torchgeo_concepts.explain import concept_curves, fit_head, plot_concept_curves
+from torchgeo_concepts.explain.faithfulness import ConceptCurve
 from torchgeo_concepts.geo.splits import block_folds
 from torchgeo_concepts.models import concept_earth
 
 type Data = tuple[Tensor, Tensor, Tensor]
 
 SEEDS = (0, 1)
+SHARE = np.linspace(0, 1, 3)
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +45,7 @@ class TestCurves:
         head, mean, std = fit_head(z, y, points)
         scaled = (z.double() - mean) / std
         whole = r2_score(y, scaled @ head.weight[0] + head.bias[0])
-        curves = concept_curves(head, scaled, y, points, seeds=SEEDS, samples=20)
+        curves = concept_curves(head, scaled, y, points, seeds=SEEDS, num_samples=20)
         assert [(c.order, c.change) for c in curves] == [
             ('contribution', 'deletion'),
             ('contribution', 'insertion'),
@@ -62,7 +65,7 @@ class TestCurves:
         weight[0, 4], weight[0, 7] = 3, -2
         head = LinearFit(weight, torch.zeros(1, dtype=torch.float64), (1.0,))
         deletion, insertion, *_ = concept_curves(
-            head, z, y, points, steps=13, seeds=SEEDS, samples=20
+            head, z, y, points, steps=13, seeds=SEEDS, num_samples=20
         )
         parts = (z.double() * weight[0])[:, [4, 7]]
         largest = parts.gather(1, parts.abs().argmax(dim=1, keepdim=True))[:, 0]
@@ -76,7 +79,7 @@ class TestCurves:
         head, mean, std = fit_head(z[train], y[train], points[train])
         scaled = (z[test].double() - mean) / std
         by_size, grown, chance, grown_by_chance = concept_curves(
-            head, scaled, y[test], points[test], seeds=SEEDS, samples=50
+            head, scaled, y[test], points[test], seeds=SEEDS, num_samples=50
         )
         assert by_size.high < chance.low
         assert grown.low > grown_by_chance.high
@@ -84,11 +87,31 @@ class TestCurves:
     def test_head_of_other_concepts(self, data: Data) -> None:
         z, y, points = data
         head, *_ = fit_head(z[:, :5], y, points)
-        with pytest.raises(ValueError, match=r'shape \(1, 5\), but there are 12'):
+        with pytest.raises(ValueError, match=r'shape \(1, 12\), .* got \(1, 5\)'):
             concept_curves(head, z, y, points)
 
 
 def test_rows_that_differ(data: Data) -> None:
     z, y, points = data
-    with pytest.raises(ValueError, match='600 rows of scores, 599 values and 600'):
+    with pytest.raises(ValueError, match='got 600, 599 and 600'):
         fit_head(z, y[1:], points)
+
+
+def test_a_panel_for_each_change() -> None:
+    curves = [
+        ConceptCurve('deletion', 'contribution', SHARE, 1 - SHARE, 0.5, 0.4, 0.6),
+        ConceptCurve('deletion', 'random', SHARE, SHARE * 0, 0.0, 0.0, 0.1),
+        ConceptCurve('insertion', 'random', SHARE, SHARE, 0.5, 0.3, 0.7),
+    ]
+    figure = plot_concept_curves(curves)
+    first, second = figure.axes
+    assert [line.get_ydata()[0] for line in first.lines] == [1, 0]  # type: ignore[index]
+    assert [line.get_label() for line in second.lines] == [
+        'at random: area 0.50 (0.30 to 0.70)'
+    ]
+    plt.close(figure)
+
+
+def test_no_curves() -> None:
+    with pytest.raises(ValueError, match='no curves to draw'):
+        plot_concept_curves([])

@@ -12,8 +12,9 @@ from scipy.stats import mannwhitneyu
 from torch import nn
 
 from torchgeo_concepts.concepts import ConceptBank
-from torchgeo_concepts.explain import GroupComparison, compare_groups
-from torchgeo_concepts.explain.groups import cliffs_delta
+from torchgeo_concepts.explain import compare_groups
+from torchgeo_concepts.explain.cliffs_delta import cliffs_delta
+from torchgeo_concepts.explain.groups import GroupComparison
 from torchgeo_concepts.models import (
     ConceptBasis,
     ConceptEarth,
@@ -22,7 +23,7 @@ from torchgeo_concepts.models import (
     concept_earth,
 )
 
-COARSE: dict[str, Any] = {'spacing_km': 150, 'block_km': 500, 'draws': 200}
+COARSE: dict[str, Any] = {'spacing_km': 150, 'block_km': 500, 'num_samples': 200}
 
 # Meant to cross the antimeridian, and says the opposite.
 FIJI = shapely.Polygon([(177, -19), (-179, -19), (-179, -16), (177, -16)])
@@ -93,11 +94,11 @@ class TestRegions:
         assert comparison.names == ('China', 'Japan')
         text = str(comparison)
         assert 'A, China: ' in text
-        assert 'whole blocks of 500 km' in text
+        assert 'blocks of 500 km' in text
 
     def test_few_blocks(self, comparison: GroupComparison) -> None:
         assert comparison.num_blocks[1] < 10 <= comparison.num_blocks[0]
-        assert 'they are too narrow, if anything' in str(comparison)
+        assert 'they may be too narrow' in str(comparison)
 
     def test_figure(self, comparison: GroupComparison) -> None:
         figure = comparison.plot(3)
@@ -162,7 +163,7 @@ def test_one_block_has_no_interval(encoder: ConceptEarth) -> None:
     found = compare_groups(encoder, a, 'Japan', **COARSE)
     assert np.isnan(found.interval).all()
     assert np.isfinite(found.effect).all()
-    assert 'No interval can be had: group A lies in one block of 500 km' in str(found)
+    assert 'There is no interval: group A lies in one block of 500 km' in str(found)
     figure = found.plot()
     assert 'no intervals' in figure.axes[0].get_title()
     plt.close(figure)
@@ -173,7 +174,7 @@ class TestErrors:
         ('a', 'b', 'message'),
         [
             ('Chnia', 'Japan', "'Chnia' is no continent.*Did you mean 'China'"),
-            (shapely.box(-40, 30, -35, 35), 'Japan', 'a Polygon has no point of the'),
+            (shapely.box(-40, 30, -35, 35), 'Japan', 'a Polygon has none of the'),
             # A ring around the pole, which is a line in longitude and latitude.
             (
                 'POLYGON ((0 80, 120 80, 240 80, 0 80))',
@@ -183,14 +184,14 @@ class TestErrors:
             (shapely.Polygon(), 'Japan', 'The region is empty'),
             (FIJI, 'Japan', 'has an edge over 356 degrees'),
             (FIJI.wkt, 'Japan', 'has an edge over 356 degrees'),
-            ('Monaco', 'Japan', 'A small region needs a smaller spacing_km'),
+            ('Monaco', 'Japan', 'Use a smaller spacing_km'),
             ('Asia', 'Japan', r'Asia and Japan overlap: \d+ points are in both'),
             ('Japan', torch.tensor([[138.0, 36.0]]), 'overlap: 1 points'),
             (torch.tensor([[138.0, 36.0]]), 'Japan', 'overlap: 1 points'),
             (torch.ones(2, 2), torch.ones(1, 2), 'overlap: 1 points'),
-            (torch.ones(2, 2), None, 'Points leave no rest'),
+            (torch.ones(2, 2), None, 'Points have no complement'),
             (torch.ones(2, 2) * 95, 'Japan', 'Row 0 is no point on Earth'),
-            (torch.empty(0, 2), 'Japan', 'group A has no point'),
+            (torch.empty(0, 2), 'Japan', 'group A has none of'),
         ],
     )
     def test_groups(self, encoder: ConceptEarth, a: Any, b: Any, message: str) -> None:
@@ -200,11 +201,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'level': 0.0}, 'level must be'),
-            ({'draws': 5}, '5 draws are too few'),
+            ({'confidence': 0.0}, 'confidence must be'),
+            ({'num_samples': 5}, '5 resamples are too few'),
             ({'most_points': 1}, 'most_points must be at least 2'),
             ({'kind': 'logits'}, "kind must be one of .* not 'logits'"),
-            ({'bank': ConceptBank([])}, 'an encoder has its own'),
+            ({'bank': ConceptBank([])}, 'not with an encoder'),
             ({'block_km': 0}, 'side of a block must be positive'),
         ],
     )
@@ -213,18 +214,18 @@ class TestErrors:
             compare_groups(encoder, 'China', 'Japan', **{**COARSE, **options})
 
     def test_encoders(self, small_encoder: GeoCLIPLocation, bank: ConceptBank) -> None:
-        with pytest.raises(ValueError, match='Linear has no concepts to compare'):
+        with pytest.raises(ValueError, match='Linear has no projection'):
             compare_groups(nn.Linear(2, 2), 'China', 'Japan')
         geoclip = ConceptGeoCLIP(small_encoder, ConceptBasis.random(bank, 6))
-        with pytest.raises(ValueError, match='ConceptGeoCLIP has no scores'):
+        with pytest.raises(ValueError, match='ConceptGeoCLIP has no concept scores'):
             compare_groups(geoclip, 'China', 'Japan', kind='scores')
 
     def test_scores(self, bank: ConceptBank) -> None:
         scores, points = torch.zeros(4, 5), torch.tensor([[138.0, 36]] * 4)
         mask = torch.tensor([True, True, False, False])
         bad: list[tuple[Any, str]] = [
-            ({'points': points}, 'Scores need points= and bank='),
-            ({'points': points, 'bank': bank[:2]}, 'do not belong together'),
+            ({'points': points}, 'Pass the points= and the bank='),
+            ({'points': points, 'bank': bank[:2]}, 'expected shape'),
             ({'points': points[:2], 'bank': bank}, '4 rows of scores for 2 points'),
         ]
         for options, message in bad:
@@ -235,7 +236,7 @@ class TestErrors:
             ('France', None, 'France has none of the 4 points'),
             ('Japan', None, 'all others has none of the 4 points'),
             (mask, mask, 'group A and group B overlap: 2 points'),
-            (torch.tensor([0, 1]), None, r'boolean tensor of shape \(4,\)'),
+            (torch.tensor([0, 1]), None, r'boolean mask of shape \(4,\)'),
         ]
         for a, b, message in groups:
             with pytest.raises(ValueError, match=message):

@@ -161,7 +161,9 @@ class TestPipelines:
         with pytest.raises(ValueError, match="No target 'warn'. Did you mean 'warm'"):
             contributions(head, POINTS, target='warn')
         head = concept_head(model, ['warm', 'cold'], ['°C', 'K'])
-        with pytest.raises(ValueError, match="'cold' and the target have different units"):
+        with pytest.raises(
+            ValueError, match="'cold' and the target have different units"
+        ):
             contributions(head, POINTS, target='warm', against='cold')
         with pytest.raises(ValueError, match='Expected 2 names, .* got 1'):
             concept_head(model, 'warm')
@@ -384,7 +386,9 @@ class TestTasks:
         with pytest.raises(ValueError, match='LocationRegression has not been trained'):
             explain(LocationRegression(encoder, features='z'), (0.0, 0.0))
         task = LocationRegression(encoder, features='x', head='ridge')
-        with pytest.raises(ValueError, match="takes features 'x', which no concept names"):
+        with pytest.raises(
+            ValueError, match="takes features 'x', which no concept names"
+        ):
             explain(trained(task, 'warm'), (0.0, 0.0))
         task = LocationRegression(encoder, features='z', head='ridge')
         trained(task, 'warm', extra=['people'])
@@ -438,7 +442,9 @@ class TestErrors:
     @pytest.mark.parametrize('kind', ['x', 'coordinates'])
     def test_features_without_names(self, encoder: ConceptEarth, kind: str) -> None:
         model = pipeline(encoder, kind, Ridge())
-        with pytest.raises(ValueError, match=f"features '{kind}', which no concept names"):
+        with pytest.raises(
+            ValueError, match=f"features '{kind}', which no concept names"
+        ):
             explain(model, (10.0, 24.0))
 
     def test_other_pipelines(self, encoder: ConceptEarth) -> None:

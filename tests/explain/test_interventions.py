@@ -90,7 +90,10 @@ class TestIntervene:
         ('values', 'message'),
         [
             ({'elevatoin': 1.0}, "No concept 'elevatoin'. Did you mean 'elevation'"),
-            ({'elevation': 1.0, 'Elevation': 2.0}, "'elevation' names 'elevation', which is set twice"),
+            (
+                {'elevation': 1.0, 'Elevation': 2.0},
+                "'elevation' names 'elevation', which is set twice",
+            ),
             ({'elevation': np.nan}, "'elevation' cannot be nan"),
             ({'cropland': 1.2}, 'from 0 to 1, not 1.2'),
             ({'population density': -3.0}, 'at least 0, not -3'),
@@ -106,7 +109,9 @@ class TestIntervene:
         self, encoder: ConceptEarth, scores: Tensor
     ) -> None:
         other = encoder.bank[:5]
-        with pytest.raises(ValueError, match=r'The scores have shape .* has 5 concepts'):
+        with pytest.raises(
+            ValueError, match=r'The scores have shape .* has 5 concepts'
+        ):
             intervene(scores, {}, other)
         name = other[0].name
         with pytest.raises(ValueError, match='The encoder has another bank'):

@@ -207,7 +207,10 @@ class TestSmallestChange:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'by': 1.0}, 'by= is for heads with one output, but this one has 3 classes'),
+            (
+                {'by': 1.0},
+                'by= is for heads with one output, but this one has 3 classes',
+            ),
             ({'to': 'Bb', 'classes': ['Aa', 'Bbb', 'Cc']}, "'Bb'. Did you mean 'Bbb'"),
             ({'to': 7}, 'No class 7; the classes have numbers 0 to 2'),
             ({'to': 'A', 'classes': ['A', 'B', 'C']}, "predicts 'A' already"),
@@ -230,7 +233,9 @@ class TestSmallestChange:
         self, encoder: ConceptEarth, bank: ConceptBank, reference: Tensor
     ) -> None:
         head = plain([1.0] * 5)
-        with pytest.raises(ValueError, match='scores have shape .* bank has 5 concepts'):
+        with pytest.raises(
+            ValueError, match='scores have shape .* bank has 5 concepts'
+        ):
             smallest_change(torch.zeros(4), head, bank, reference, by=1)
         with pytest.raises(ValueError, match='the reference scores have shape'):
             smallest_change(torch.zeros(5), head, bank, reference[:, :3], by=1)

@@ -48,9 +48,9 @@ class TestComponents:
     def test_what_cannot_be_drawn(self, embedding: Tensor) -> None:
         with pytest.raises(ValueError, match='59 values for 60 embeddings'):
             plot_components(embedding, torch.zeros(59))
-        with pytest.raises(ValueError, match='60 classes are more than .* apart, 40'):
+        with pytest.raises(ValueError, match='distinguish 40 classes, got 60'):
             plot_components(embedding, [str(n) for n in range(60)])
-        with pytest.raises(ValueError, match=r'not \(60, 1\)'):
+        with pytest.raises(ValueError, match=r'got \(60, 1\)'):
             plot_components(embedding[:, :1], torch.zeros(60))
 
 
@@ -68,7 +68,7 @@ class TestClusters:
         with pytest.raises(ValueError, match='59 points for 60 embeddings'):
             plot_clusters(embedding, torch.zeros(59, 2))
         for number in (1, 9):
-            with pytest.raises(ValueError, match=f'2 to 8 clusters, not {number}'):
+            with pytest.raises(ValueError, match=f'2 to 8 clusters, got {number}'):
                 plot_clusters(embedding, torch.zeros(60, 2), number)
 
 
@@ -95,5 +95,5 @@ class TestGap:
         plt.close(figure)
 
     def test_no_pairs(self) -> None:
-        with pytest.raises(ValueError, match=r'not \(3, 4\) and \(2, 4\)'):
+        with pytest.raises(ValueError, match=r'got \(3, 4\) and \(2, 4\)'):
             plot_modality_gap(torch.ones(3, 4), torch.ones(2, 4))

@@ -165,18 +165,14 @@ class TestExplain:
         # The gallery keeps vectors in 16 bits.
         scores = [first.score, second.score, third.score]
         assert scores == pytest.approx(found.similarity[0].tolist(), abs=2e-3)
-        for other, difference in zip(
-            (second, third), contrast.differences, strict=True
-        ):
+        for number, other in ((1, second), (2, third)):
+            difference = contrast.difference(number)
             total = sum(difference.contributions) + difference.unnamed
             assert total == pytest.approx(first.score - other.score, abs=1e-5)
             assert difference.score == first.score - other.score
             assert (difference.unnamed != 0) == (align == 'both')
-        frame = contrast.to_frame()
-        named = frame[frame['part'] == 'concept']
-        assert named['name'].value_counts().to_dict() == dict.fromkeys(
-            model.alignment.basis.bank.names, 2
-        )
+            names = difference.to_frame()['name']
+            assert set(model.alignment.basis.bank.names) <= set(names)
         assert 'rather than' in str(contrast)
         assert len(contrast.plot().axes) == 2
 

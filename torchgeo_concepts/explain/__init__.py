@@ -3,13 +3,13 @@
 
 """Explain predictions and similarities by named concepts."""
 
-from .bottleneck import Bottleneck, concept_bottleneck
+from .bottleneck import Bottleneck
+from .bottleneck_fit import concept_bottleneck
 from .contrast import Contrast
 from .contributions import contributions, explain
-from .curves import plot_concept_curves
 from .error_bins import activation_by_error
 from .explanation import Contributions, Explanation
-from .faithfulness import concept_curves, fit_head
+from .faithfulness import concept_curves, fit_head, plot_concept_curves
 from .flows import concept_flows, plot_concept_flows
 from .groups import compare_groups
 from .head_reading import concept_head

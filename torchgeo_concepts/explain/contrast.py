@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from ..plot.bars import number_format
 from .explanation import NAME, NUMBER, SHOWN, Explanation, plot_parts
 
@@ -80,37 +78,6 @@ class Contrast:
             first.gap - second.gap,
         )
 
-    @property
-    def differences(self) -> tuple[Explanation, ...]:
-        """Explanations of the differences to each of the others."""
-        return tuple(map(self.difference, range(1, len(self.explanations))))
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row for each part and each other explanation.
-
-        Returns:
-            A table with the columns ``other`` (its number), ``part``, ``name``,
-            ``first``, ``second`` and ``difference``, concepts by size of the
-            difference.
-        """
-        return pd.concat(
-            [self._pair(other) for other in range(1, len(self.explanations))],
-            ignore_index=True,
-        )
-
-    def _pair(self, other: int) -> pd.DataFrame:
-        keys = ['part', 'name']
-        first, second = (
-            self.explanations[number].to_frame().set_index(keys)['contribution']
-            for number in (0, other)
-        )
-        frame = pd.DataFrame({'first': first, 'second': second}).fillna(0.0)
-        frame['difference'] = frame['first'] - frame['second']
-        order = frame['difference'].abs().sort_values(ascending=False, kind='stable')
-        frame = frame.loc[order.index].reset_index()
-        frame.insert(0, 'other', other)
-        return frame
-
     def __str__(self) -> str:
         """Return the scores, and the differences as tables."""
         form = number_format([each.score for each in self.explanations])
@@ -118,7 +85,9 @@ class Contrast:
             f'{each.title:<{NAME}}{each.score:>{NUMBER}{form}}'
             for each in self.explanations
         ]
-        return '\n'.join([*lines, *(f'\n{each}' for each in self.differences)])
+        numbers = range(1, len(self.explanations))
+        lines += [f'\n{self.difference(number)}' for number in numbers]
+        return '\n'.join(lines)
 
     def plot(self, number: int = SHOWN, other: int = 1) -> 'Figure':
         """Draw the largest differences as bars.

@@ -32,12 +32,9 @@ def explain(
     *,
     other: PointLike | None = None,
     image: Tensor | None = None,
-    space: Align | None = None,
-    target: str | None = None,
-    against: str | None = None,
-    reference: PointsLike | None = None,
     name: str | None = None,
     other_name: str | None = None,
+    **options: Any,
 ) -> Explanation:
     """Explain the score of a point: a similarity, or a prediction.
 
@@ -50,12 +47,10 @@ def explain(
         other: The point to compare it with.
         image: A preprocessed image of shape ``(C, H, W)``, or its cached features, to
             compare it with.
-        space: As for :func:`contributions`.
-        target: Target or class whose prediction is explained.
-        against: Class that it is compared with.
-        reference: Points whose average the prediction is compared with.
         name: Name of the point. Its coordinates by default.
         other_name: Name of the other point, or of the image.
+        **options: *space*, *target*, *against* and *reference*, as for
+            :func:`contributions`.
 
     Returns:
         The explanation.
@@ -68,12 +63,9 @@ def explain(
         _one_point(point),
         others=None if other is None else _one_point(other),
         images=None if image is None else image[None],
-        space=space,
-        target=target,
-        against=against,
-        reference=reference,
         names=None if name is None else [name],
         other_names=None if other_name is None else [other_name],
+        **options,
     )
     return found[0]
 
@@ -162,13 +154,19 @@ def contributions(
             in_batches(model, encoder.project, some)
             for some in (tensor.float(), compared)
         )
-        parts = _products(first, second, is_unit), None
+        parts = _products(first, second, is_unit)
+        if parts.shape[1] != len(bank):
+            raise ValueError(
+                f'The projections have {parts.shape[1]} columns, but the bank has '
+                f'{len(bank)} concepts.'
+            )
     compared_names = _check_names(other_names, known)
     if len(compared_names) == 1:
         compared_names = compared_names * len(titles)
     pairs = zip(titles, compared_names, strict=True)
     pair_titles = [f'similarity of {one} to {other}' for one, other in pairs]
-    return _sum_similarities(bank, *parts, pair_titles)
+    zeros = torch.zeros(len(parts), dtype=torch.float64)
+    return _collect(bank, parts, parts.sum(dim=1), zeros, zeros, '', pair_titles, '')
 
 
 # Similarities ---------------------------------------------------------------------------
@@ -181,8 +179,8 @@ def _compare_with_images(
     compared: Tensor,
     are_points: bool,
     space: Align | None,
-) -> tuple[Tensor, Tensor | None]:
-    """Return contributions of concepts, and of embeddings in the space 'both'."""
+) -> Tensor:
+    """Return contributions of embeddings, in the space 'both', and of concepts."""
     alignment, device = model.alignment, next(model.parameters()).device
     space = space or alignment.align
     if space not in ('z', 'both'):
@@ -202,8 +200,8 @@ def _compare_with_images(
         z = alignment.basis(x.to(device))
     values = _products(z, z_other, alignment.basis.unit)
     if space == 'z':
-        return values, None
-    return values / 2, _products(x, x_other) / 2
+        return values
+    return torch.cat((_products(x, x_other), values), dim=1) / 2
 
 
 def _products(first: Tensor, second: Tensor, is_unit: bool = True) -> Tensor:
@@ -219,31 +217,6 @@ def _products(first: Tensor, second: Tensor, is_unit: bool = True) -> Tensor:
     return first * second
 
 
-def _sum_similarities(
-    bank: ConceptBank, values: Tensor, unnamed: Tensor | None, titles: Sequence[str]
-) -> Contributions:
-    if values.shape[1] != len(bank):
-        raise ValueError(
-            f'The projections have {values.shape[1]} columns, but the bank has '
-            f'{len(bank)} concepts.'
-        )
-    unnamed = values[:, :0] if unnamed is None else unnamed
-    zeros = torch.zeros(len(values), dtype=torch.float64)
-    return Contributions(
-        bank=bank,
-        values=values,
-        score=values.sum(dim=1) + unnamed.sum(dim=1),
-        base=zeros,
-        unnamed=unnamed.sum(dim=1),
-        unnamed_size=unnamed.abs().sum(dim=1),
-        gap=zeros,
-        unnamed_count=unnamed.shape[1],
-        base_name='',
-        titles=tuple(titles),
-        unit='',
-    )
-
-
 # Predictions ----------------------------------------------------------------------------
 
 
@@ -254,26 +227,18 @@ def _explain_predictions(
     against: str | None,
     titles: Sequence[str],
 ) -> Contributions:
-    bank, inputs = head.source.bank, head.source.inputs(points)
+    inputs = head.source.inputs(points)
     predicted = head.predict(inputs)
     chosen, what, unit = _choose(head, predicted, target, against)
     parts = head.attribute(inputs, chosen)
-    unnamed, values = parts.tensor_split([-len(bank)], dim=1)
     score = (predicted * chosen).sum(dim=1)
     base = (head.predict(head.reference[None]) * chosen).sum(dim=1).expand(len(score))
     is_exact = isinstance(head, LinearHead)
-    return Contributions(
-        bank=bank,
-        values=values,
-        score=score,
-        base=base,
-        unnamed=unnamed.sum(dim=1),
-        unnamed_size=unnamed.abs().sum(dim=1),
-        gap=torch.zeros_like(score) if is_exact else score - base - parts.sum(dim=1),
-        unnamed_count=unnamed.shape[1],
-        base_name=head.base_name,
-        titles=tuple(f'{w} at {title}' for w, title in zip(what, titles, strict=True)),
-        unit=unit,
+    gap = torch.zeros_like(score) if is_exact else score - base - parts.sum(dim=1)
+    pairs = zip(what, titles, strict=True)
+    names = [f'{output} at {title}' for output, title in pairs]
+    return _collect(
+        head.source.bank, parts, score, base, gap, head.base_name, names, unit
     )
 
 
@@ -322,6 +287,33 @@ def _unit_of(outputs: Outputs, rows: Tensor) -> str:
 
 
 # Names and arguments --------------------------------------------------------------------
+
+
+def _collect(
+    bank: ConceptBank,
+    parts: Tensor,
+    score: Tensor,
+    base: Tensor,
+    gap: Tensor,
+    base_name: str,
+    titles: Sequence[str],
+    unit: str,
+) -> Contributions:
+    """Collect contributions, in which those of concepts are the last columns."""
+    unnamed, values = parts.tensor_split([-len(bank)], dim=1)
+    return Contributions(
+        bank,
+        values,
+        score,
+        base,
+        unnamed.sum(dim=1),
+        unnamed.abs().sum(dim=1),
+        gap,
+        unnamed.shape[1],
+        base_name,
+        tuple(titles),
+        unit,
+    )
 
 
 def _coordinates(points: Tensor) -> list[str]:

@@ -1,12 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Whether concepts are more active where a model errs less."""
+"""Activation of concepts by the error of a model."""
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,11 @@ from torch import Tensor
 
 from ..evaluate.bootstrap import BlockBootstrap, check_bootstrap, intervals
 from ..geo.splits import block_numbers
+from ..plot.bars import LESS, draw_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
-Summary = Literal['mean', 'median']
 
 # The usual thresholds of geolocation: street, city, region, country and continent.
 ERROR_EDGES_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
@@ -31,53 +30,42 @@ class ActivationByError:
     """Activation of the strongest concepts, by bin of error.
 
     Attributes:
-        edges: Errors at which bins end; the last has no end.
-        unit: Their unit.
+        edges: Upper errors of the bins; the last bin has none.
+        unit: Unit of the errors.
         top: Number of concepts that count, the most active of each row.
-        summary: How these are brought into one number.
         number: Number of rows in each bin.
         activation: Median over the rows of a bin, NaN without any.
-        interval: Lower and upper ends of its interval, of shape ``(2, bins)``; NaN
-            without points, or where all rows of a bin lie in one block.
-        level: Share of the draws that the interval holds.
+        interval: Lower and upper ends of its confidence interval, of shape ``(2, bins)``;
+            NaN without points, or where all rows of a bin lie in one block.
+        confidence: Confidence level of the interval.
     """
 
     edges: tuple[float, ...]
     unit: str
     top: int
-    summary: Summary
     number: NDArray[np.int64]
     activation: NDArray[np.float64]
     interval: NDArray[np.float64]
-    level: float
+    confidence: float
 
     @property
     def bins(self) -> tuple[str, ...]:
-        """What each bin holds, such as ``'1 to 25 km'``."""
+        """Name of each bin, such as ``'1 to 25 km'``."""
         between = [f'{a:g} to {b:g}' for a, b in itertools.pairwise(self.edges)]
         names = f'up to {self.edges[0]:g}', *between, f'over {self.edges[-1]:g}'
         return tuple(f'{name} {self.unit}'.strip() for name in names)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each bin."""
-        return pd.DataFrame(
-            {
-                'error': self.bins,
-                'number': self.number,
-                'activation': self.activation,
-                'lower': self.interval[0],
-                'upper': self.interval[1],
-            }
-        )
-
-    @property
-    def title(self) -> str:
-        """What the numbers are."""
-        return f'median over rows of the {self.summary} of the {self.top} most active'
+        columns = {'error': self.bins, 'number': self.number}
+        columns |= {'activation': self.activation}
+        columns |= {'lower': self.interval[0], 'upper': self.interval[1]}
+        return pd.DataFrame(columns)
 
     def __str__(self) -> str:
         """Return the table."""
-        return f'{self.title}\n{self.to_frame().to_string(index=False)}'
+        title = f'median over rows of the median of the {self.top} most active'
+        return f'{title}\n{self.to_frame().to_string(index=False)}'
 
     def plot(self) -> 'Figure':
         """Draw the activation of each bin.
@@ -87,31 +75,20 @@ class ActivationByError:
         """
         from matplotlib import pyplot as plt
 
-        from ..plot.maps import CLASS_COLOURS
-
         figure, axes = plt.subplots(figsize=(8, 3.8), layout='constrained')
         places = np.arange(len(self.number))
-        ends = self.interval - self.activation
-        reach = np.stack((-ends[0], ends[1])).clip(min=0)
-        axes.errorbar(
-            places, self.activation, yerr=reach, fmt='o', color=CLASS_COLOURS[4],
-            markersize=8, capsize=4,
-        )  # fmt: skip
-        names = [
-            f'{name}\n({number:,})'
-            for name, number in zip(self.bins, self.number, strict=True)
-        ]
-        axes.set_xticks(places, names)
+        reach = ((self.interval - self.activation) * [[-1], [1]]).clip(min=0)
+        style = {'fmt': 'o', 'color': LESS, 'markersize': 8, 'capsize': 4}
+        axes.errorbar(places, self.activation, yerr=reach, **style)
+        pairs = zip(self.bins, self.number, strict=True)
+        axes.set_xticks(places, [f'{name}\n({number:,})' for name, number in pairs])
         axes.set_xlim(-0.5, len(places) - 0.5)
         axes.set_xlabel('error (number of rows)')
-        axes.set_ylabel(f'activation, {self.summary}\nof the top {self.top} concepts')
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.grid(axis='y', color='0.9')
-        axes.set_axisbelow(True)
+        axes.set_ylabel(f'activation, median\nof the top {self.top} concepts')
+        draw_grid(axes, 'y')
         has_interval = bool(np.isfinite(self.interval).any())
-        axes.set_title(
-            f'Medians with {self.level:.0%} intervals' if has_interval else 'Medians'
-        )
+        name = f'Medians with {self.confidence:.0%} intervals'
+        axes.set_title(name if has_interval else 'Medians')
         return figure
 
 
@@ -122,17 +99,16 @@ def activation_by_error(
     edges: Sequence[float] = ERROR_EDGES_KM,
     unit: str = 'km',
     top: int = 20,
-    summary: Summary = 'median',
     points: Tensor | None = None,
     block_km: float = 300,
-    level: float = 0.95,
-    draws: int = 1000,
+    confidence: float = 0.95,
+    num_samples: int = 1000,
     seed: int = 0,
 ) -> ActivationByError:
-    """Compare how active concepts are where errors are small and where they are large.
+    """Compare the activation of concepts where errors are small and where they are large.
 
-    It is what Table 3 of the paper shows of photos and the errors of their geolocation;
-    any other error of a prediction at points does as well.
+    Table 3 of the paper does so for photos and the errors of their geolocation; any
+    other error of predictions at points can be used as well.
 
     If you use this in your research, please cite the following paper:
 
@@ -140,87 +116,77 @@ def activation_by_error(
 
     Args:
         activations: Projections or scores of images or points, of shape ``(N, k)``.
-        errors: Errors of shape ``(N,)``, none below 0.
-        edges: Errors at which bins end, ascending; a last bin holds all above.
+        errors: Errors of shape ``(N,)``, all at least 0.
+        edges: Upper errors of the bins, ascending; a last bin holds all larger errors.
         unit: Unit of the errors.
-        top: Number of concepts that count, the most active of each row.
-        summary: ``'mean'`` or ``'median'`` of these.
-        points: Where the rows are, of shape ``(N, 2)``, for intervals.
-        block_km: Side of the blocks that the bootstrap draws.
-        level: Share of the draws that intervals hold.
-        draws: Number of draws.
-        seed: Seed of the draws.
+        top: Number of concepts that count, the most active of each row, by their median.
+        points: Points of the rows, of shape ``(N, 2)``, for confidence intervals.
+        block_km: Side of the blocks of the bootstrap.
+        confidence: Confidence level of the intervals.
+        num_samples: Number of bootstrap samples.
+        seed: Seed of the bootstrap samples.
 
     Returns:
         The activations by bin.
 
     Raises:
-        ValueError: If there are no rows, or not one error for each; one is negative or
-            not finite; edges do not ascend; or there are fewer concepts than *top*.
+        ValueError: If there is not one error for each row, an error is negative or not
+            finite, edges do not ascend, or there are fewer concepts than *top*.
     """
-    _check(activations, errors, edges, top, summary)
-    check_bootstrap(level, draws)
-    strongest = activations.double().topk(top, dim=1).values
-    # Of an even number the median is between the two in the middle.
-    value = (
-        strongest.mean(dim=1) if summary == 'mean' else strongest.quantile(0.5, dim=1)
-    )
-    rows = value.detach().cpu().numpy()
+    _check(activations, errors, edges, top)
+    check_bootstrap(confidence, num_samples)
+    if points is not None and len(points) != len(activations):
+        raise ValueError(
+            f'{len(activations)} rows of activations for {len(points)} points.'
+        )
+    strongest = activations.double().topk(top, dim=1).values.detach().cpu().numpy()
+    values = np.median(strongest, axis=1)
     bins = np.searchsorted(edges, errors.detach().cpu().double().numpy())
     number = np.bincount(bins, minlength=len(edges) + 1)
     medians = np.full(len(number), np.nan)
-    interval = np.full((2, len(number)), np.nan)
-    if points is not None and len(points) != len(rows):
-        raise ValueError(f'{len(rows)} rows of activations for {len(points)} points.')
+    ends = np.full((2, len(number)), np.nan)
     rng = np.random.default_rng(seed)
     for place in np.flatnonzero(number):
         chosen = bins == place
-        medians[place] = np.median(rows[chosen])
-        if points is not None:
-            blocks = block_numbers(points[chosen], km=block_km)
-            interval[:, place] = _interval(rows[chosen], blocks, level, draws, rng)
+        medians[place] = np.median(values[chosen])
+        if points is None:
+            continue
+        blocks = block_numbers(points[chosen], km=block_km)
+        if blocks.any():
+            samples = _bootstrap_medians(values[chosen], blocks, num_samples, rng)
+            ends[:, place] = intervals(samples, confidence)
     return ActivationByError(
-        tuple(map(float, edges)), unit, top, summary, number, medians, interval, level
+        tuple(map(float, edges)), unit, top, number, medians, ends, confidence
     )
 
 
-def _interval(
+def _bootstrap_medians(
     values: NDArray[np.float64],
     blocks: NDArray[np.int64],
-    level: float,
-    draws: int,
+    num_samples: int,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return the interval of a median, NaN if all values lie in one block."""
-    if not blocks.any():
-        return np.full(2, np.nan)
-    medians = BlockBootstrap(blocks, draws, rng).resample(
-        lambda times: float(np.median(np.repeat(values, times.astype(int)))),
-        np.ones(len(values)),
-    )
-    return intervals(medians[1:], level)
+    def median(times: NDArray[np.float64]) -> float:
+        return float(np.median(np.repeat(values, times.astype(int))))
+
+    bootstrap = BlockBootstrap(blocks, num_samples, rng)
+    return bootstrap.resample(median, np.ones(len(values)))[1:]
 
 
 def _check(
-    activations: Tensor,
-    errors: Tensor,
-    edges: Sequence[float],
-    top: int,
-    summary: Summary,
+    activations: Tensor, errors: Tensor, edges: Sequence[float], top: int
 ) -> None:
-    if activations.ndim != 2 or errors.shape != (len(activations),):
+    if activations.ndim != 2 or errors.shape != (len(activations),) or not len(errors):
         raise ValueError(
-            f'Activations have shape (N, k) and errors (N,), not '
-            f'{tuple(activations.shape)} and {tuple(errors.shape)}.'
+            'Expected activations of shape (N, k) and errors of shape (N,), N at least 1, '
+            f'got {tuple(activations.shape)} and {tuple(errors.shape)}.'
         )
-    if not len(activations):
-        raise ValueError('There are no rows of activations to sort by error.')
     bad = ~(errors.isfinite() & (errors >= 0) & activations.isfinite().all(dim=1))
     if bad.any():
         row = int(bad.nonzero()[0])
         raise ValueError(
-            f'Row {row}, counted from 0, has no error of 0 or more, which is '
-            f'{errors[row].item():g}, or an activation that is not finite.'
+            f'Row {row}, counted from 0, has the error {errors[row].item():g}, which must '
+            'be at least 0 and finite, or an activation that is not finite.'
         )
     if not edges or any(a >= b for a, b in itertools.pairwise(edges)):
         raise ValueError(f'edges must ascend, not {tuple(edges)}.')
@@ -228,8 +194,4 @@ def _check(
         raise ValueError(
             f'top must be from 1 to the number of concepts, {activations.shape[1]}, '
             f'not {top}.'
-        )
-    if summary not in get_args(Summary):
-        raise ValueError(
-            f'summary must be one of {get_args(Summary)}, not {summary!r}.'
         )

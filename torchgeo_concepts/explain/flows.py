@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Which concepts make up which regions, as bands that flow from the ones to the others."""
+"""Shares of concepts in regions, drawn as bands from concepts to regions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Parts of the height of a diagram between two of its blocks, and of its width that a
-# block takes.
+# Gap between two blocks and width of a block, relative to the diagram.
 GAP, BLOCK = 0.03, 0.04
 
 # Steps along the edge of a band.
 STEPS = 50
 
-# Share of a region that a band must have to be drawn.
+# Smallest share of a region whose band is drawn.
 LEAST = 0.005
 
 
@@ -39,27 +38,27 @@ def concept_flows(
     regions: Sequence[str],
     spacing_km: float = 100.0,
 ) -> NDArray[np.float64]:
-    """Compute which concept is strongest over which share of each region.
+    """Compute the share of each region in which each concept is strongest.
 
     Args:
         encoder: An encoder with concept scores.
-        concepts: Names, ids or aliases of classes that exclude each other, such as the
-            zones of a climate.
+        concepts: Names, ids or aliases of classes that exclude each other, such as
+            climate zones.
         regions: Names of countries or continents, or whatever
-            :func:`~torchgeo_concepts.geo.splits.in_region` takes.
-        spacing_km: Distance of the places on land that are counted.
+            :func:`~torchgeo_concepts.layers.region_split.in_region` takes.
+        spacing_km: Distance of the points on land that are counted.
 
     Returns:
         Shares of shape ``(concepts, regions)``; those of a region sum to 1.
 
     Raises:
         ValueError: If there are no concepts or no regions, one is unknown, or a region
-            has no place.
+            has no points.
     """
     if not len(concepts) or not len(regions):
         raise ValueError(
-            f'Name at least one concept and one region, not {len(concepts)} and '
-            f'{len(regions)}.'
+            'Expected at least one concept and one region, got '
+            f'{len(concepts)} and {len(regions)}.'
         )
     scores = ConceptScores(encoder, concepts, calibrated=True)
     points = land_lattice(spacing_km)
@@ -69,7 +68,7 @@ def concept_flows(
         inside = torch.from_numpy(in_region(points, region))
         if not inside.any():
             raise ValueError(
-                f'No place lies in {region!r}. Take a spacing_km below {spacing_km:g}.'
+                f'No point lies in {region!r}; use a spacing_km below {spacing_km:g}.'
             )
         counts = strongest[inside].bincount(minlength=len(concepts)).double()
         shares.append(counts / counts.sum())
@@ -79,29 +78,30 @@ def concept_flows(
 def plot_concept_flows(
     shares: NDArray[np.float64], concepts: Sequence[str], regions: Sequence[str]
 ) -> 'Figure':
-    """Draw how concepts flow into regions, in bands as wide as their shares.
+    """Draw shares of concepts in regions as bands between them.
 
     Args:
-        shares: What :func:`concept_flows` returns.
-        concepts: What to call the concepts.
-        regions: What to call the regions.
+        shares: Shares of shape ``(concepts, regions)``, from :func:`concept_flows`.
+        concepts: Names of the concepts.
+        regions: Names of the regions.
 
     Returns:
         The figure, with concepts on the left and regions on the right.
 
     Raises:
-        ValueError: If the shares are not those of as many concepts and regions.
+        ValueError: If the shares do not match concepts and regions, or there are too many
+            concepts to distinguish.
     """
     from matplotlib import pyplot as plt
 
     if shares.shape != (len(concepts), len(regions)):
         raise ValueError(
-            f'{len(concepts)} concepts and {len(regions)} regions need shares of shape '
-            f'{(len(concepts), len(regions))}, not {shares.shape}.'
+            f'Expected shares of shape {(len(concepts), len(regions))}, one for each '
+            f'concept and region, got {shares.shape}.'
         )
     if len(concepts) > len(CLASS_COLOURS):
         raise ValueError(
-            f'Colours tell {len(CLASS_COLOURS)} concepts apart, not {len(concepts)}.'
+            f'Colours distinguish {len(CLASS_COLOURS)} concepts, got {len(concepts)}.'
         )
     shown = np.where(shares < LEAST, 0, shares)
     used = shown.sum(axis=1) > 0
@@ -127,7 +127,7 @@ def plot_concept_flows(
 
 
 def _stacked(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return lower and upper ends of blocks of one height together, with gaps."""
+    """Return lower and upper ends of blocks that fill the height, with gaps."""
     scaled = sizes / sizes.sum() * (1 - GAP * (len(sizes) - 1))
     ends = np.cumsum(scaled + GAP) - GAP
     return np.column_stack((ends - scaled, ends))

@@ -1,11 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Which concepts tell one group of places from another."""
+"""Concepts that distinguish one group of places from another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,15 @@ from shapely.geometry.base import BaseGeometry
 from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
-from ..evaluate.bootstrap import BlockBootstrap, check_bootstrap, intervals
+from ..evaluate.bootstrap import check_bootstrap, intervals
 from ..geo.points import check_points
 from ..geo.splits import block_numbers
 from ..layers.region_split import Region, in_region
+from ..models.protocols import ConceptEncoder, GroundedEncoder, check_encoder
+from ..plot.bars import LESS, MORE, draw_grid
 from ..retrieval.candidates import land_lattice
-from ..utils.modes import evaluating
-from ._scores import check_scores
+from ._scores import check_scores, in_batches
+from .cliffs_delta import cliffs_delta
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,45 +34,34 @@ type Group = Region | Tensor
 
 ScoreKind = Literal['scores', 'projections']
 
-# Below this, draws of whole blocks say little of other draws.
+# With fewer blocks, intervals are too narrow.
 FEW_BLOCKS = 10
 
-# Letters of the name of a group, and of a concept in a table.
+# Characters of the name of a group, and of a concept in a table.
 MAX_SHOWN, NAME = 40, 46
 
 # Concepts that a text shows.
 SHOWN = 10
 
-# Points to encode at a time.
-BATCH = 8192
-
-# Where equal values go in a sorted list: before all of them, and after.
-SIDES: tuple[Literal['left'], Literal['right']] = ('left', 'right')
-
-EMPTY_HINT = (
-    'A small region needs a smaller spacing_km, and the sea points of your own; polygons '
-    'are flat in longitude and latitude, so that one around a pole must reach up to it.'
-)
-
 
 @dataclass(frozen=True, eq=False)
 class GroupComparison:
-    """Which concepts tell group A from group B.
+    """Effect of each concept between group A and group B.
 
     Attributes:
         bank: The concepts.
-        names: What the two groups are.
-        kind: What was compared, ``'scores'`` or ``'projections'``.
+        names: Names of the two groups.
+        kind: ``'scores'`` or ``'projections'``, whichever was compared.
         effect: Cliff's delta of each concept, of shape ``(k,)``: the share of pairs of
             places in which that of A has the higher score, less the share in which that
-            of B has. 1 if all of A are above all of B, 0 if neither stands out.
-        interval: Lower and upper ends of its interval, of shape ``(2, k)``; NaN if a
-            group lies in one block.
+            of B has. 1 if all of A are above all of B, 0 if neither is.
+        interval: Lower and upper ends of the confidence interval, of shape ``(2, k)``;
+            NaN if a group lies in one block.
         medians: Median score in each group, of shape ``(2, k)``.
         num_points: Number of points in each group.
         num_blocks: Number of blocks that they lie in.
         block_km: Side of a block.
-        level: Share of the draws that the interval holds.
+        confidence: Confidence level of the interval.
     """
 
     bank: ConceptBank
@@ -81,12 +73,12 @@ class GroupComparison:
     num_points: tuple[int, int]
     num_blocks: tuple[int, int]
     block_km: float
-    level: float
+    confidence: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each concept, those that tell most first.
+        """Return a row for each concept, the largest effects first.
 
-        Concepts of one effect stand in the order of how far the medians lie apart.
+        Concepts with the same effect are sorted by the distance of their medians.
         """
         frame = pd.DataFrame(
             {
@@ -105,26 +97,24 @@ class GroupComparison:
 
     @property
     def remark(self) -> str:
-        """What to know when reading the intervals."""
+        """How to read the intervals."""
         fewest = min(self.num_blocks)
         if fewest == 1:
             name = self.names[self.num_blocks.index(1)]
             return (
-                f'No interval can be had: {name} lies in one block of '
-                f'{self.block_km:g} km. Take smaller blocks or a larger group.'
+                f'There is no interval: {name} lies in one block of '
+                f'{self.block_km:g} km. Use smaller blocks or a larger group.'
             )
         text = (
-            f'Intervals hold {self.level:.0%} of the draws of whole blocks of '
-            f'{self.block_km:g} km, each concept by itself.'
+            f'Intervals have a confidence of {self.confidence:.0%}, by resampling blocks '
+            f'of {self.block_km:g} km, each concept by itself.'
         )
         if fewest < FEW_BLOCKS:
-            text += (
-                f' With {fewest} blocks in a group they are too narrow, if anything.'
-            )
+            text += f' With {fewest} blocks in a group they may be too narrow.'
         return text
 
     def __str__(self) -> str:
-        """Return the groups and the concepts that tell most of them."""
+        """Return the groups and the concepts with the largest effects."""
         lines = [
             f'{name}: {points:,} points in {blocks:,} blocks'
             for name, points, blocks in zip(
@@ -142,7 +132,7 @@ class GroupComparison:
         return '\n'.join([*lines, self.remark])
 
     def plot(self, number: int = 8) -> 'Figure':
-        """Draw the concepts that stand out most in each group.
+        """Draw the concepts with the largest effects in each group.
 
         Args:
             number: Number of concepts for each group.
@@ -151,8 +141,6 @@ class GroupComparison:
             The figure: bars of effects, with their intervals.
         """
         from matplotlib import pyplot as plt
-
-        from ..plot.maps import CLASS_COLOURS
 
         frame = self.to_frame()
         shown = pd.concat(
@@ -165,7 +153,7 @@ class GroupComparison:
         figure, axes = plt.subplots(
             figsize=(8, 1.6 + 0.3 * len(shown)), layout='constrained'
         )
-        colours = [CLASS_COLOURS[5] if e > 0 else CLASS_COLOURS[4] for e in effect]
+        colours = [MORE if value > 0 else LESS for value in effect]
         axes.barh(range(len(shown)), effect, color=colours)
         # An interval by percentiles need not hold the effect itself.
         ends = shown[['lower', 'upper']].to_numpy().T - effect
@@ -182,13 +170,11 @@ class GroupComparison:
             f'{self.kind}  \N{RIGHTWARDS ARROW}  higher in {self.names[0]}'
         )
         axes.set_title(
-            f'{self.names[0]} and {self.names[1]}: bars with {self.level:.0%} intervals'
+            f'{self.names[0]} and {self.names[1]}: bars with {self.confidence:.0%} intervals'
             if min(self.num_blocks) > 1
             else f'{self.names[0]} and {self.names[1]}: no intervals, one block only'
         )
-        axes.spines[['top', 'right']].set_visible(False)
-        axes.grid(axis='x', color='0.9')
-        axes.set_axisbelow(True)
+        draw_grid(axes)
         return figure
 
 
@@ -204,16 +190,16 @@ def compare_groups(
     spacing_km: float = 25,
     most_points: int = 2000,
     block_km: float = 300,
-    level: float = 0.95,
-    draws: int = 1000,
+    confidence: float = 0.95,
+    num_samples: int = 1000,
     seed: int = 0,
 ) -> GroupComparison:
-    """Tell which concepts distinguish two groups of places.
+    """Find the concepts that distinguish two groups of places.
 
-    The effect is Cliff's delta. It compares ranks, so it needs no concept to be spread in
-    any way, and does not depend on the scale of the scores: a rare class, which is almost
-    constant where it does not hold, would have an enormous distance in standard
-    deviations, and any other with a change of scale.
+    The effect is Cliff's delta. It compares ranks, so it makes no assumption on the
+    distribution of a concept and does not depend on the scale of its scores. A distance
+    in standard deviations would be enormous for a rare class, which is almost constant
+    where it does not hold.
 
     If you use this in your research, please cite the following papers:
 
@@ -222,187 +208,104 @@ def compare_groups(
 
     Args:
         source: An encoder, or the scores of points, of shape ``(N, k)``.
-        a: A region, as :func:`~torchgeo_concepts.geo.splits.in_region` takes it: names of
-            continents or countries, polygons, also as WKT, files; or the points
-            themselves, of shape ``(n, 2)`` as ``(longitude, latitude)`` in degrees.
-            Of scores, a region or which rows, of shape ``(N,)``.
+        a: A region, as :func:`~torchgeo_concepts.layers.region_split.in_region` takes it:
+            names of continents or countries, polygons, also as WKT, files. For an
+            encoder also points of shape ``(n, 2)`` as ``(longitude, latitude)`` in
+            degrees; for scores also a boolean mask of the rows, of shape ``(N,)``.
         b: The other group. By default, all other land, or all other rows.
-        kind: What to compare of an encoder: ``'scores'`` or ``'projections'``. By
-            default, scores if it has them.
-        points: Where the scores are, of shape ``(N, 2)``. For scores only.
+        kind: ``'scores'`` or ``'projections'`` of an encoder. By default, scores if it
+            has them.
+        points: Points of the scores, of shape ``(N, 2)``. For scores only.
         bank: The concepts of the scores. For scores only.
-        names: What to call the groups.
-        spacing_km: An encoder is asked at a lattice over land with a point in each square
-            of so many kilometres, so that all parts of a region count by their area.
-        most_points: Most points of a group, drawn at random.
-        block_km: Side of the blocks that the bootstrap draws.
-        level: Share of the draws that intervals hold.
-        draws: Number of draws.
-        seed: Seed of points and draws.
+        names: Names of the groups.
+        spacing_km: Side of the squares of a lattice over land, which gives an encoder one
+            point in each, so that all parts of a region count by their area.
+        most_points: Maximum number of points of a group, drawn at random.
+        block_km: Side of the blocks of the bootstrap.
+        confidence: Confidence level of the intervals.
+        num_samples: Number of bootstrap samples.
+        seed: Seed of points and bootstrap samples.
 
     Returns:
         The comparison.
 
     Raises:
-        ValueError: If a region is unknown, with near matches, or without points; if the
-            groups have points in common; or if scores, points and bank do not belong
-            together.
+        ValueError: If a region is unknown (with near matches) or has no points, if the
+            groups have points in common, or if scores, points and bank do not match.
         ImportError: If a region is given and the extra ``layers`` is not installed.
     """
-    check_bootstrap(level, draws)
+    check_bootstrap(confidence, num_samples)
     if most_points < 2:
         raise ValueError(f'most_points must be at least 2, not {most_points}.')
     named = names or (_describe(a, 'A'), _describe(b, 'B'))
-    rng = np.random.default_rng(seed)
-    if isinstance(source, Tensor):
-        if points is None or bank is None:
-            raise ValueError('Scores need points= and bank=: where and what they are.')
+    is_encoder = not isinstance(source, Tensor)
+    if is_encoder:
+        if points is not None or bank is not None:
+            raise ValueError('Pass points= and bank= with scores, not with an encoder.')
+        kind, bank, method = _method_of(source, kind)
+        points, a, b = _lattice_points(a, b, spacing_km, named)
+    elif points is None or bank is None:
+        raise ValueError('Pass the points= and the bank= of the scores.')
+    else:
         check_scores(source, bank)
         if len(points) != len(source):
             raise ValueError(f'{len(source)} rows of scores for {len(points)} points.')
-        own_bank, own_kind = bank, kind or 'scores'
-        rows = [_draw(some, most_points, rng) for some in _rows(a, b, points, named)]
-        samples = [(source[some], points[some]) for some in rows]
+    rng = np.random.default_rng(seed)
+    rows = [
+        rows[np.sort(rng.permutation(len(rows))[:most_points])]
+        for rows in _rows_of(a, b, points, named)
+    ]
+    places = [points[some] for some in rows]
+    if is_encoder:
+        scores = [in_batches(source, method, some) for some in places]
     else:
-        if points is not None or bank is not None:
-            raise ValueError(
-                'points= and bank= are for scores; an encoder has its own.'
-            )
-        own_kind = _kind_of(source, kind)
-        own_bank = cast(ConceptBank, source.bank)
-        groups = _places(a, b, spacing_km, named)
-        places = [_draw(some, most_points, rng) for some in groups]
-        samples = [(_encode(source, some, own_kind), some) for some in places]
-    scores_a, scores_b = (some.double().cpu().numpy() for some, _ in samples)
-    blocks_a, blocks_b = (block_numbers(some, km=block_km) for _, some in samples)
-    effect, drawn = cliffs_delta(scores_a, scores_b, blocks_a, blocks_b, draws, rng)
+        scores = [source[some] for some in rows]
+    scores_a, scores_b = (some.double().cpu().numpy() for some in scores)
+    blocks_a, blocks_b = (block_numbers(some, km=block_km) for some in places)
+    effect, drawn = cliffs_delta(
+        scores_a, scores_b, blocks_a, blocks_b, num_samples, rng
+    )
     num_blocks = int(blocks_a.max()) + 1, int(blocks_b.max()) + 1
+    has_interval = min(num_blocks) > 1
     return GroupComparison(
-        own_bank,
+        bank,
         named,
-        own_kind,
+        kind or 'scores',
         effect,
-        intervals(drawn, level)
-        if min(num_blocks) > 1
-        else np.full((2, len(own_bank)), np.nan),
+        intervals(drawn, confidence)
+        if has_interval
+        else np.full((2, len(bank)), np.nan),
         np.stack((np.median(scores_a, axis=0), np.median(scores_b, axis=0))),
         (len(scores_a), len(scores_b)),
         num_blocks,
         block_km,
-        level,
+        confidence,
     )
 
 
-def _draw(some: Tensor, most: int, rng: np.random.Generator) -> Tensor:
-    return some[np.sort(rng.permutation(len(some))[:most])]
+# Points of the groups ------------------------------------------------------------------
 
 
-def cliffs_delta(
-    scores_a: NDArray[np.float64],
-    scores_b: NDArray[np.float64],
-    blocks_a: NDArray[np.int64],
-    blocks_b: NDArray[np.int64],
-    draws: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the effect of each concept, and that in draws of whole blocks.
-
-    Args:
-        scores_a: Scores of A, of shape ``(n, k)``.
-        scores_b: Scores of B, of shape ``(m, k)``.
-        blocks_a: Number of the block of each row of A, from 0.
-        blocks_b: Number of the block of each row of B, from 0.
-        draws: Number of draws.
-        rng: Source of randomness.
-
-    Returns:
-        Effects of shape ``(k,)`` and of shape ``(draws, k)``.
-    """
-    draws_a, draws_b = (
-        BlockBootstrap(blocks, draws, rng) for blocks in (blocks_a, blocks_b)
-    )
-    won = np.empty((draws + 1, scores_a.shape[1]))
-    for concept, (own, other) in enumerate(zip(scores_a.T, scores_b.T, strict=True)):
-        pairs = _pairs_won(own, other, blocks_a, blocks_b)
-        won[:, concept] = ((draws_a.counts @ pairs) * draws_b.counts).sum(axis=1)
-    pairs_in_all = draws_a.sums(np.ones(len(blocks_a))) * draws_b.sums(
-        np.ones(len(blocks_b))
-    )
-    effect: NDArray[np.float64] = won / pairs_in_all[:, None]
-    return effect[0], effect[1:]
-
-
-def _pairs_won(
-    own: NDArray[np.float64],
-    other: NDArray[np.float64],
-    own_blocks: NDArray[np.int64],
-    other_blocks: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Count pairs in which a score is above another, less those in which it is below.
-
-    Args:
-        own: Scores of shape ``(n,)``.
-        other: Scores of shape ``(m,)``.
-        own_blocks: Number of the block of each of the first.
-        other_blocks: Number of the block of each of the others.
-
-    Returns:
-        Numbers of pairs between any two blocks; those of a draw of blocks are sums of
-        them.
-    """
-    order = other.argsort()
-    in_block = np.eye(other_blocks.max() + 1)[other_blocks[order]]
-    below = np.vstack((np.zeros(in_block.shape[1]), in_block.cumsum(axis=0)))
-    first, last = (np.searchsorted(other[order], own, side) for side in SIDES)
-    # Of equal scores neither is above.
-    won = below[first] + below[last] - below[-1]
-    by_block = own_blocks.argsort(kind='stable')
-    starts = np.flatnonzero(np.diff(own_blocks[by_block], prepend=-1))
-    pairs: NDArray[np.float64] = np.add.reduceat(won[by_block], starts)
-    return pairs
-
-
-# Where the groups are ------------------------------------------------------------------
-
-
-def _places(
+def _lattice_points(
     a: Group, b: Group | None, spacing_km: float, names: tuple[str, str]
-) -> tuple[Tensor, Tensor]:
-    """Return the points of both groups, of regions those of a lattice over land."""
-    if b is None and isinstance(a, Tensor):
-        raise ValueError('Points leave no rest to compare with: give the other group.')
-    is_given = isinstance(a, Tensor) and isinstance(b, Tensor)
-    lattice = torch.empty(0, 2) if is_given else land_lattice(spacing_km)
-    first = _points_of(a, lattice)
-    second = lattice[~_inside(lattice, a)] if b is None else _points_of(b, lattice)
-    for some, name in zip((first, second), names, strict=True):
-        if not len(some):
-            raise ValueError(
-                f'{name} has no point of the lattice over land, one in each square of '
-                f'{spacing_km:g} km. {EMPTY_HINT}'
-            )
-    if isinstance(a, Tensor) != isinstance(b, Tensor) and b is not None:
-        given, region = (first, b) if isinstance(a, Tensor) else (second, a)
-        common = int(_inside(given, region).sum())
-    else:
-        # Points of one lattice are the same, number for number.
-        common = len({*map(tuple, first.tolist())} & {*map(tuple, second.tolist())})
-    _refuse_common(common, names)
-    return first, second
+) -> tuple[Tensor, Group, Group | None]:
+    """Join a lattice over land and given points, which become masks of the rows."""
+    given = [check_points(group) for group in (a, b) if isinstance(group, Tensor)]
+    if given and b is None:
+        raise ValueError('Points have no complement; pass the other group as well.')
+    if len(given) == 2:
+        first, second = ({*map(tuple, group.tolist())} for group in given)
+        _check_overlap(len(first & second), names)
+    lattice = torch.empty(0, 2) if len(given) == 2 else land_lattice(spacing_km)
+    parts = torch.cat(
+        [torch.full((len(p),), n) for n, p in enumerate([lattice, *given])]
+    )
+    masks = iter(parts == number for number in (1, 2))
+    one, two = (next(masks) if isinstance(group, Tensor) else group for group in (a, b))
+    return torch.cat([lattice, *given]), one, two
 
 
-def _points_of(group: Group, lattice: Tensor) -> Tensor:
-    if isinstance(group, Tensor):
-        return check_points(group)
-    return lattice[_inside(lattice, group)]
-
-
-def _inside(points: Tensor, group: Group) -> Tensor:
-    assert not isinstance(group, Tensor)
-    return torch.from_numpy(in_region(points, group))
-
-
-def _rows(
+def _rows_of(
     a: Group, b: Group | None, points: Tensor, names: tuple[str, str]
 ) -> tuple[Tensor, Tensor]:
     """Return the rows of both groups."""
@@ -411,28 +314,30 @@ def _rows(
     for mask, name in zip((first, second), names, strict=True):
         if not mask.any():
             raise ValueError(
-                f'{name} has none of the {len(points)} points. {EMPTY_HINT}'
+                f'{name} has none of the {len(points):,} points. Use a smaller spacing_km '
+                'for a small region, and your own points for the sea. Polygons are flat '
+                'in longitude and latitude, so one around a pole must reach up to it.'
             )
-    _refuse_common(int((first & second).sum()), names)
+    _check_overlap(int((first & second).sum()), names)
     return first.nonzero().flatten(), second.nonzero().flatten()
 
 
 def _mask(group: Group, points: Tensor) -> Tensor:
     if not isinstance(group, Tensor):
-        return _inside(points, group)
+        return torch.from_numpy(in_region(points, group))
     if group.dtype != torch.bool or group.shape != (len(points),):
         raise ValueError(
-            f'Rows of scores are a boolean tensor of shape ({len(points)},), not of '
-            f'{tuple(group.shape)} in {group.dtype}.'
+            f'Expected a boolean mask of shape ({len(points)},) for the rows of scores, '
+            f'got {tuple(group.shape)} in {group.dtype}.'
         )
     return group
 
 
-def _refuse_common(number: int, names: tuple[str, str]) -> None:
+def _check_overlap(number: int, names: tuple[str, str]) -> None:
     if number:
         raise ValueError(
-            f'{names[0]} and {names[1]} overlap: {number:,} points are in both. Take '
-            'groups without common points; without b, A is compared with all others.'
+            f'{names[0]} and {names[1]} overlap: {number:,} points are in both. Use '
+            'groups without common points, or leave out b to compare A with all others.'
         )
 
 
@@ -448,31 +353,14 @@ def _describe(group: Group | None, letter: str) -> str:
     return text if len(text) <= MAX_SHOWN else f'{text[: MAX_SHOWN - 3]}...'
 
 
-# What is compared ----------------------------------------------------------------------
-
-
-def _kind_of(encoder: nn.Module, kind: ScoreKind | None) -> ScoreKind:
-    """Settle what to ask of an encoder."""
-    has = {
-        'scores': hasattr(encoder, 'concepts'),
-        'projections': hasattr(encoder, 'project'),
-    }
-    if not any(has.values()) or not hasattr(encoder, 'bank'):
-        raise ValueError(f'{type(encoder).__name__} has no concepts to compare.')
-    if kind is None:
-        return 'scores' if has['scores'] else 'projections'
-    if kind not in has:
-        raise ValueError(f'kind must be one of {tuple(has)}, not {kind!r}.')
-    if not has[kind]:
-        raise ValueError(f'{type(encoder).__name__} has no {kind}.')
-    return kind
-
-
-def _encode(encoder: Any, points: Tensor, kind: ScoreKind) -> Tensor:
-    method = encoder.concepts if kind == 'scores' else encoder.project
-    parameter = next(encoder.parameters(), None)
-    if parameter is not None:
-        points = points.to(parameter.device)
-    with torch.no_grad(), evaluating(encoder):
-        scores: Tensor = torch.cat([method(some) for some in points.split(BATCH)])
-    return scores.cpu()
+def _method_of(
+    encoder: nn.Module, kind: ScoreKind | None
+) -> tuple[ScoreKind, ConceptBank, Callable[[Tensor], Tensor]]:
+    """Return the kind of scores of an encoder, their concepts, and how to compute them."""
+    if kind not in (None, *get_args(ScoreKind)):
+        raise ValueError(f'kind must be one of {get_args(ScoreKind)}, not {kind!r}.')
+    if kind == 'scores' or (kind is None and isinstance(encoder, GroundedEncoder)):
+        grounded = check_encoder(encoder, GroundedEncoder)
+        return 'scores', grounded.bank, grounded.concepts
+    projecting = check_encoder(encoder, ConceptEncoder)
+    return 'projections', projecting.bank, projecting.project

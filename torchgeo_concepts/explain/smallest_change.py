@@ -4,7 +4,7 @@
 """Search for a few concepts that change a prediction."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -245,51 +245,32 @@ def smallest_change(
             names = [concepts] if isinstance(concepts, str) else concepts
             allowed = {bank.index(name) for name in names}
             search.free = [number for number in search.free if number in allowed]
-        number = len(search.free)
-        moves: list[tuple[int, float]] = []
+        num_allowed, moves = len(search.free), []
         while not search.reached and len(moves) < most and search.free:
             move = search.step()
             if move is None:
                 break
             moves.append((move, goal.outcome(search.current[None]).item()))
-        steps = tuple(
-            _describe(search, place[0], bank, encoder, *move) for move in moves
-        )
-        start = goal.outcome(place).item()
+        start, changed = goal.outcome(place).item(), search.current
+        steps = [search.describe(place[0], bank, *move) for move in moves]
+        if encoder is not None:
+            values = encoder.calibrate(
+                torch.stack((place[0], changed)).to(encoder.mean)
+            )
+            steps = [
+                replace(
+                    step, values=tuple(values[:, move].tolist()), unit=bank[move].unit
+                )
+                for step, (move, _) in zip(steps, moves, strict=True)
+            ]
     return SmallestChange(
         goal.text,
         search.reached,
         goal.outcome_name,
         start,
-        steps,
-        search.current,
-        number,
-    )
-
-
-def _describe(
-    search: '_Search',
-    place: Tensor,
-    bank: ConceptBank,
-    encoder: ConceptEarth | None,
-    number: int,
-    outcome: float,
-) -> ConceptStep:
-    before, after = place[number].item(), search.current[number].item()
-    values = None
-    if encoder is not None:
-        both = torch.stack((place, search.current)).to(encoder.mean)
-        first, second = encoder.calibrate(both)[:, number].tolist()
-        values = first, second
-    return ConceptStep(
-        bank[number].name,
-        before,
-        after,
-        (search.low[number].item(), search.high[number].item()),
-        abs(after - before) / search.std[number].item(),
-        outcome,
-        values,
-        bank[number].unit if encoder is not None else '',
+        tuple(steps),
+        changed,
+        num_allowed,
     )
 
 
@@ -316,44 +297,49 @@ class _Search:
         """Move one concept, and return its number, or None if no move helps."""
         free = torch.tensor(self.free, device=self.current.device)
         number, ends = free.repeat(2), torch.cat((self.low[free], self.high[free]))
-        lead = self.lead(self._trials(number, ends))
+        lead = self._lead_after(number, ends)
         # A head may not be defined everywhere, and NaN would be the highest of all.
         lead = lead.masked_fill(lead.isnan(), -torch.inf)
-        now = self.lead(self.current[None])[0]
-        if lead.max() <= now:
+        if lead.max() <= self.lead(self.current[None])[0]:
             return None
-        reaching = (lead > 0).nonzero().flatten()
-        if len(reaching):
-            number, ends = (
-                number[reaching],
-                self._nearest(number[reaching], ends[reaching]),
-            )
-            best = self._costs(number, ends).argmin()
+        best = lead.argmax()
+        if lead[best] > 0:
             self.reached = True
-        else:
-            best = lead.argmax()
+            number, ends = number[lead > 0], ends[lead > 0]
+            ends = self._nearest(number, ends)
+            costs = (ends - self.current[number]).abs() / self.std[number]
+            best = costs.argmin()
         chosen = int(number[best])
         self.current[chosen] = ends[best]
         self.free.remove(chosen)
         return chosen
 
-    def _trials(self, number: Tensor, ends: Tensor) -> Tensor:
-        """Return the scores after each of the moves."""
+    def _lead_after(self, number: Tensor, ends: Tensor) -> Tensor:
+        """Return the lead after each of the moves."""
         trials = self.current.repeat(len(number), 1)
         trials[torch.arange(len(number), device=number.device), number] = ends
-        return trials
-
-    def _costs(self, number: Tensor, ends: Tensor) -> Tensor:
-        return (ends - self.current[number]).abs() / self.std[number]
+        return self.lead(trials)
 
     def _nearest(self, number: Tensor, far: Tensor) -> Tensor:
         """Return the nearest score at which each move reaches the goal."""
         near = self.current[number]
         for _ in range(HALVINGS):
             middle = (near + far) / 2
-            reaches = self.lead(self._trials(number, middle)) > 0
-            near, far = (
-                torch.where(reaches, near, middle),
-                torch.where(reaches, middle, far),
-            )
+            reaches = self._lead_after(number, middle) > 0
+            near = torch.where(reaches, near, middle)
+            far = torch.where(reaches, middle, far)
         return far
+
+    def describe(
+        self, place: Tensor, bank: ConceptBank, number: int, outcome: float
+    ) -> ConceptStep:
+        """Describe the move of a concept."""
+        before, after = place[number].item(), self.current[number].item()
+        return ConceptStep(
+            bank[number].name,
+            before,
+            after,
+            (self.low[number].item(), self.high[number].item()),
+            abs(after - before) / self.std[number].item(),
+            outcome,
+        )

@@ -1,25 +1,25 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps and picture of what the quickstart found."""
+"""Maps and picture of the quickstart."""
 
 import textwrap
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...embed.points import embed_points
+from ...evaluate.probes import LinearFit
 from ...geo.raster_grid import RasterGrid
 from ...io.geotiff import Band
 from ...layers import get_layer
 from ...maps.bands import ConceptScores
 from ...maps.encoder_maps import map_values
 from ...models.concept_earth import ConceptEarth
-from ...models.features import features
+from ...plot.bars import draw_bars, draw_grid, signed
 from ...plot.maps import draw_map
 from ...utils.files import atomic_path
 from .report import CREDITS, SHOWN, ExplainedCity, QuickstartReport, TargetScores
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-# The maps leave out Antarctica, of which cities tell nothing.
+# The maps leave out Antarctica, which has no cities.
 AREA = (-180.0, -60.0, 180.0, 84.0)
 
 # Size in inches, and pixels to an inch: 1600 pixels wide.
@@ -38,43 +38,33 @@ SIZE, DPI = (16.0, 12.6), 100
 # https://jfly.uni-koeln.de/color/
 COLOURS = {'ConceptEarth': '#0072b2', 'GeoCLIP': '#e69f00', 'coordinates': '#7f7f7f'}
 OTHER_COLOUR = '#56b4e9'
-WARM, COLD = '#d55e00', '#0072b2'
 
-# Characters to a line of what stands below scores, and of names of concepts beside all
-# bars together.
+# Characters to a line of a remark, and of names of concepts beside all bars together.
 REMARK_WIDTH, NAMES_WIDTH = 80, 72
 
 
-class _Mapped(nn.Module):
-    """The calibrated value of a concept, and a prediction from features ``'xz'``."""
-
-    def __init__(self, encoder: ConceptEarth, concept: int, head: nn.Linear) -> None:
-        super().__init__()
-        self.encoder, self.concept, self.head = encoder, concept, head
-
-    def forward(self, points: Tensor) -> Tensor:
-        xz = features(self.encoder, points, 'xz')
-        z = xz[:, self.encoder.embed_dim :]
-        value = self.encoder.calibrate(z)[:, self.concept]
-        predicted: Tensor = self.head(xz)
-        return torch.stack((value, predicted[:, 0]), dim=1)
-
-
 def write_maps(
-    output: Path, encoder: ConceptEarth, concept: int, head: nn.Linear, width: int
+    output: Path, encoder: ConceptEarth, concept: int, head: LinearFit, width: int
 ) -> None:
-    """Map a concept, and what a head predicts of temperature.
+    """Map a concept, and the temperature that a head predicts.
 
     Args:
         output: GeoTIFF file to write.
         encoder: The encoder.
         concept: Number of the concept.
-        head: Predicts from features ``'xz'``.
+        head: Head of features ``'xz'``.
         width: Number of columns.
     """
+
+    def values(points: Tensor) -> Tensor:
+        xz = embed_points(encoder, points, features='xz', progress=False)
+        value = encoder.calibrate(xz[:, encoder.embed_dim :])[:, concept]
+        predicted = xz.double() @ head.weight[0] + head.bias[0]
+        return torch.stack((value, predicted.float()), dim=1)
+
     [band] = ConceptScores(encoder, [encoder.bank.ids[concept]]).bands
     map_values(
-        partial(embed_points, _Mapped(encoder, concept, head), progress=False),
+        values,
         output,
         RasterGrid.over(AREA, width=width),
         [band, Band('annual mean temperature, predicted', '°C')],
@@ -105,7 +95,7 @@ def draw_report(
         middle.subplots(1, len(report.targets)), report.targets, strict=True
     ):
         _draw_scores(axes, target)
-    middle.suptitle('Predictions for blocks of 10 degrees that were held out')
+    middle.suptitle('Predictions for held-out blocks of 10 degrees')
     _draw_explanations(bottom, report)
     figure.supxlabel(' '.join(CREDITS), fontsize=9, color='0.4')
     with atomic_path(report.picture) as temporary:
@@ -145,7 +135,7 @@ def _draw_scores(axes: 'Axes', target: TargetScores) -> None:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xlabel(f'R²\n{textwrap.fill(target.remark, REMARK_WIDTH)}', fontsize=9)
     axes.set_title(target.target)
-    _plain(axes)
+    draw_grid(axes)
 
 
 def _draw_explanations(figure: 'SubFigure', report: QuickstartReport) -> None:
@@ -163,38 +153,11 @@ def _draw_explanation(
 ) -> None:
     explanation = explained.explanation
     rows = explanation.added(SHOWN)
-    values = [value for _, value in rows]
-    axes.barh(range(len(rows)), values, color=[WARM if v > 0 else COLD for v in values])
-    for place, value in enumerate(values):
-        side: Any = 'left' if value > 0 else 'right'
-        axes.annotate(
-            _signed(value),
-            (value, place),
-            xytext=(4 if value > 0 else -4, 0),
-            textcoords='offset points',
-            va='center',
-            ha=side,
-        )
-    names = [textwrap.fill(name, name_width) for name, _ in rows]
-    axes.set_yticks(range(len(rows)), names)
-    axes.invert_yaxis()
-    axes.axvline(0, color='0.3', linewidth=0.8)
+    draw_bars(axes, rows, 'contribution [°C]', name_width=name_width, form='.1f')
     axes.set_xlim(-limit, limit)
-    axes.set_xlabel('contribution [°C]')
     axes.set_title(
         f'{explained.city}: {explanation.score:.1f} °C, by CHELSA '
         f'{explained.truth:.1f} °C\naverage city {explanation.base:.1f} °C '
-        f'{_signed(sum(values))} °C',
+        f'{signed(explanation.score - explanation.base, ".1f")} °C',
         fontsize=10,
     )
-    _plain(axes)
-
-
-def _signed(value: float) -> str:
-    return f'{value:+.1f}'.replace('-', '\N{MINUS SIGN}')
-
-
-def _plain(axes: 'Axes') -> None:
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.grid(axis='x', color='0.9')
-    axes.set_axisbelow(True)

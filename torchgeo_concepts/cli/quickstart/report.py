@@ -1,10 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What the quickstart found, and how it says so in words."""
+"""Results of the quickstart, and their text."""
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +25,11 @@ WIDTH = 80
 
 
 @dataclass(frozen=True)
-class Score:
-    """How well features predict a target on blocks that were held out.
+class QuickstartScore:
+    """Scores of features that predict a target on held-out blocks.
 
     Attributes:
-        features: What the features are.
+        features: Name of the features.
         r2: Coefficient of determination, the mean over the folds.
         error: Mean absolute error, in the unit of the target.
         penalty: Penalty of the regression.
@@ -44,28 +43,28 @@ class Score:
 
 @dataclass(frozen=True)
 class TargetScores:
-    """How well each kind of features predicts a target.
+    """Scores of several features for one target.
 
     Attributes:
-        target: What is predicted, and of what.
+        target: Name of the target and of the places.
         unit: Its unit.
-        scores: A score for each kind of features.
-        remark: What to know when reading them.
+        scores: Scores of each kind of features.
+        remark: How to read them.
     """
 
     target: str
     unit: str
-    scores: tuple[Score, ...]
+    scores: tuple[QuickstartScore, ...]
     remark: str
 
 
 @dataclass(frozen=True)
 class ExplainedCity:
-    """A prediction for a city as a sum of what concepts contribute.
+    """Prediction for a city as a sum of contributions of concepts.
 
     Attributes:
         city: Name of the city.
-        explanation: The prediction, and what it is the sum of.
+        explanation: The prediction and its parts.
         truth: The true value.
     """
 
@@ -75,19 +74,19 @@ class ExplainedCity:
 
 
 @dataclass(frozen=True)
-class Explained:
-    """Predictions of temperature that are sums over concepts.
+class ExplainedCities:
+    """Predictions of temperature as sums over concepts.
 
     Attributes:
         cities: An explanation for each city.
-        score: How well the same kind of model does on blocks that were held out.
-        num_cities: Number of other cities that the model was fitted on.
-        num_concepts: Number of concepts that it could use.
-        num_used: Number of concepts that it uses.
+        score: Score of the same kind of model on held-out blocks.
+        num_cities: Number of other cities, which the model was fitted on.
+        num_concepts: Number of candidate concepts.
+        num_used: Number of concepts with a weight.
     """
 
     cities: tuple[ExplainedCity, ...]
-    score: Score
+    score: QuickstartScore
     num_cities: int
     num_concepts: int
     num_used: int
@@ -95,42 +94,42 @@ class Explained:
 
 @dataclass(frozen=True)
 class QuickstartReport:
-    """What :func:`~torchgeo_concepts.cli.quickstart.quickstart` found.
+    """Results of :func:`~torchgeo_concepts.cli.quickstart.quickstart`.
 
     Attributes:
         targets: Scores for temperature and for population.
-        explained: Why some cities are warm or cold.
-        picture: The figure that was written.
-        maps: The maps in it as GeoTIFF.
-        seconds: Wall-clock time of everything.
+        explained: Explanations of the temperatures of some cities.
+        picture: File of the figure.
+        maps: GeoTIFF file of the maps in it.
+        seconds: Wall-clock time of the whole run.
     """
 
     targets: tuple[TargetScores, ...]
-    explained: Explained
+    explained: ExplainedCities
     picture: Path
     maps: Path
     seconds: float
 
     @property
     def explained_title(self) -> str:
-        """What the explanations are, in a sentence."""
+        """Title of the explanations."""
         used, number = self.explained.num_used, self.explained.num_concepts
         return (
-            f'Why a city is warm or cold: {used} of {number} concepts that no map of '
-            'climate has taught'
+            f'Why a city is warm or cold: {used} of {number} concepts, from NO_CLIMATE, '
+            'without customs'
         )
 
     def __str__(self) -> str:
         """Return the report in words and tables."""
-        lines = ['Predictions for blocks of 10 degrees that were held out, five folds']
+        lines = ['Predictions for held-out blocks of 10 degrees, five folds']
         for target in self.targets:
             lines += ['', *_score_lines(target)]
         score = self.explained.score
         how = (
-            f'(a linear model of {self.explained.num_cities} other cities, whose lines add '
-            f'up; R² {score.r2:.3f}, error {score.error:.2f} °C)'
+            f'(a linear model, fitted on the {self.explained.num_cities} other cities; its '
+            f'terms sum to the prediction; R² {score.r2:.3f}, error {score.error:.2f} °C)'
         )
-        lines += ['', self.explained_title, how]
+        lines += ['', self.explained_title, *textwrap.wrap(how, WIDTH)]
         for city in self.explained.cities:
             lines += ['', *_explanation_lines(city)]
         lines += ['', f'picture: {self.picture}', f'maps: {self.maps}']
@@ -151,8 +150,8 @@ def _score_lines(target: TargetScores) -> list[str]:
 
 def _explanation_lines(explained: ExplainedCity) -> list[str]:
     explanation = explained.explanation
-    rows: Sequence[tuple[str, str]] = [
-        (explanation.parts.base_name, f'{explanation.base:.2f}'),
+    rows = [
+        (explanation.base_name, f'{explanation.base:.2f}'),
         *((name, f'{value:+.2f}') for name, value in explanation.added(SHOWN)),
         ('= predicted', f'{explanation.score:.2f}'),
         ('CHELSA', f'{explained.truth:.2f}'),
