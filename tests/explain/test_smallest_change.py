@@ -237,7 +237,7 @@ class TestSmallestChange:
             ValueError, match='scores have shape .* bank has 5 concepts'
         ):
             smallest_change(torch.zeros(4), head, bank, reference, by=1)
-        with pytest.raises(ValueError, match='the reference scores have shape'):
+        with pytest.raises(ValueError, match='The reference scores have shape'):
             smallest_change(torch.zeros(5), head, bank, reference[:, :3], by=1)
         with pytest.raises(ValueError, match='got 2 and 400'):
             smallest_change(torch.zeros(2, 5), head, bank, reference, by=1)

@@ -115,7 +115,7 @@ class QuickstartReport:
         """Title of the explanations."""
         used, number = self.explained.num_used, self.explained.num_concepts
         return (
-            f'Why a city is warm or cold: {used} of {number} concepts, from NO_CLIMATE, '
+            f'Why a city is warm or cold: {used} of {number} concepts of NO_CLIMATE, '
             'without customs'
         )
 
