@@ -14,7 +14,8 @@ import torch
 from sklearn.linear_model import Lasso, Ridge
 
 from torchgeo_concepts.cli import main
-from torchgeo_concepts.cli.quickstart import QuickstartReport, quickstart
+from torchgeo_concepts.cli.quickstart import quickstart
+from torchgeo_concepts.cli.quickstart.report import QuickstartReport
 from torchgeo_concepts.evaluate.linear_heads import (
     choose_lasso,
     fit_regression,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.explain import contributions, fit_head
-from torchgeo_concepts.explain.heads import LinearHead, Outputs, Source
+from torchgeo_concepts.explain.heads import LinearHead, Outputs, ScoreSource
 from torchgeo_concepts.layers.regions import sample_area
 from torchgeo_concepts.models import ConceptEarth, concept_earth
 
@@ -178,8 +178,8 @@ class TestByHand:
             fitted, mean, std = fit_head(z, known[1], known[0])
             weight = fitted.weight / std
             head = LinearHead(
-                Source.of(models[name], None, 'z'),
-                Outputs.of(None, None, ['y']),
+                ScoreSource(models[name], 'z'),
+                Outputs(('y',), ('',)),
                 mean,
                 'average point',
                 weight,

@@ -78,8 +78,9 @@ class ActivationByError:
         figure, axes = plt.subplots(figsize=(8, 3.8), layout='constrained')
         places = np.arange(len(self.number))
         reach = ((self.interval - self.activation) * [[-1], [1]]).clip(min=0)
-        style = {'fmt': 'o', 'color': LESS, 'markersize': 8, 'capsize': 4}
-        axes.errorbar(places, self.activation, yerr=reach, **style)
+        axes.errorbar(
+            places, self.activation, reach, fmt='o', color=LESS, markersize=8, capsize=4
+        )
         pairs = zip(self.bins, self.number, strict=True)
         axes.set_xticks(places, [f'{name}\n({number:,})' for name, number in pairs])
         axes.set_xlim(-0.5, len(places) - 0.5)
