@@ -154,7 +154,7 @@ class Bottleneck:
         box = best_point(self.black_box)
         rows = (
             (f'{self.used} of {len(self.bank)} concepts', own),
-            (f'{best.used:.0f} concepts, the best score', best),
+            (f'{best.used:.0f} concepts, with the best score', best),
             (f'black box, {box.used:.0f} unnamed features', box),
         )
         lines = [f'{self.metric} on held-out blocks']

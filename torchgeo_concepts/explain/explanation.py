@@ -35,7 +35,7 @@ WIDTH, ROW_HEIGHT, MARGIN = 5.6, 0.32, 2.0
 # Characters to a line of a title.
 TITLE_WIDTH = 60
 
-type Rows = list[tuple[str, float]]
+type NamedValues = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Explanation:
         """
         return self.contributions[self.bank.index(concept)]
 
-    def top(self, number: int = SHOWN) -> Rows:
+    def top(self, number: int = SHOWN) -> NamedValues:
         """Return names and contributions of concepts, the largest size first.
 
         Args:
@@ -156,7 +156,7 @@ class Explanation:
             rest.append(('gap', 'gap: not explained', self.gap))
         return rest
 
-    def added(self, number: int = SHOWN) -> Rows:
+    def added(self, number: int = SHOWN) -> NamedValues:
         """Return names and values of what is added to the base.
 
         Args:
@@ -174,7 +174,7 @@ class Explanation:
         rest = self._rest()
         return rows + [(name, value) for part, name, value in rest if part != 'base']
 
-    def rows(self, number: int = SHOWN) -> Rows:
+    def rows(self, number: int = SHOWN) -> NamedValues:
         """Return names and values of the base and of what is added to it.
 
         Args:
@@ -183,7 +183,7 @@ class Explanation:
         name = self.base_name
         return ([(name, self.base)] if name else []) + self.added(number)
 
-    def bar_rows(self, number: int = SHOWN) -> tuple[Rows, Rows]:
+    def bar_rows(self, number: int = SHOWN) -> tuple[NamedValues, NamedValues]:
         """Return names and values of the bars of a figure.
 
         Args:

@@ -30,7 +30,7 @@ STYLES = {
     'contribution': (MORE, 'o', 'by contribution'),
     'random': (LESS, '^', 'at random'),
 }
-TITLES = {'deletion': 'concepts deleted', 'insertion': 'concepts inserted'}
+TITLES = {'deletion': 'concepts taken away', 'insertion': 'concepts added'}
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,7 @@ PROBES, SCALES, ROUNDING = 8, (1.0, 10.0, 100.0), 1e-6
 KINKED_STEPS = 64
 
 type Task = LocationRegression | LocationClassification
-type Outcome = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+type OutputFunction = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def concept_head(
@@ -167,7 +167,7 @@ def _first_step(pipeline: Pipeline) -> Any:
     return _first_step(step) if isinstance(step, Pipeline) else step
 
 
-def _outputs_of(rest: Pipeline, is_class: bool) -> Outcome:
+def _outputs_of(rest: Pipeline, is_class: bool) -> OutputFunction:
     """Make the function from features to outputs of shape ``(N, t)``."""
     if is_class and not hasattr(rest, 'decision_function'):
         raise ValueError(
@@ -184,7 +184,7 @@ def _outputs_of(rest: Pipeline, is_class: bool) -> Outcome:
     return outputs
 
 
-def _linear_parts(outputs: Outcome, width: int) -> tuple[Tensor, Tensor]:
+def _linear_parts(outputs: OutputFunction, width: int) -> tuple[Tensor, Tensor]:
     """Return the weights of a function, and check that it is linear."""
     bias = outputs(np.zeros((1, width)))[0]
     weight = (outputs(np.eye(width)) - bias).T
@@ -309,7 +309,7 @@ def _network_outputs(
 
 
 def _count_outputs(network: nn.Module, source: ScoreSource) -> int:
-    # With a single row, rows and outputs could not be told apart.
+    # With a single row, rows and outputs cannot be distinguished.
     rows = torch.zeros(2, source.width, device=device_of(network))
     with torch.no_grad(), evaluating(network):
         try:

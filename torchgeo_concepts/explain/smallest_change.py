@@ -153,7 +153,7 @@ class SmallestChange:
         names = ['as it is', *(step.concept for step in self.steps)]
         moves.set_yticks(range(len(names)), names)
         moves.set_ylim(len(names) - 0.5, -0.6)
-        moves.set_xlabel('score; grey: scores that it could be moved to')
+        moves.set_xlabel('score; grey: what it could be moved to')
         outcome.set_xlabel(self.outcome_name)
         outcome.margins(x=0.25)
         for axes in (moves, outcome):
