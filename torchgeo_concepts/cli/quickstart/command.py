@@ -111,15 +111,14 @@ def quickstart(
     rows = _find_cities(cities, climate.cities)
     encoder, blind = concept_earth('GROUNDED'), concept_earth('NO_CLIMATE')
     mapped = encoder.bank.index(concept)
-    geoclip = _load_geoclip()
     picture, maps = _make_folder(Path(output))
     is_hidden = None if progress is None else not progress
     with tqdm(desc='explanations', total=NUM_STEPS, disable=is_hidden) as bar:
         explained = _explain(climate, blind, rows)
         _next_step(bar, 'temperature')
-        temperature, head = _temperature(climate, encoder, blind, geoclip)
+        temperature, head = _temperature(climate, encoder, blind)
         _next_step(bar, 'population')
-        population = _population(sample, seed, geoclip)
+        population = _population(sample, seed)
         _next_step(bar, 'maps')
         write_maps(maps, encoder, mapped, head, width)
         _next_step(bar, 'picture')
@@ -150,13 +149,6 @@ def _find_cities(names: Sequence[str], known: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(numbers[normalise(name)] for name in names))
 
 
-def _load_geoclip() -> nn.Module | None:
-    try:
-        return load_encoder('geoclip_location', 'GeoCLIPLocation_Weights.MP16')
-    except FileNotFoundError:
-        return None
-
-
 def _make_folder(output: Path) -> tuple[Path, Path]:
     """Make the folder, and return the paths of the picture and of the maps."""
     if output.exists() and not output.is_dir():
@@ -177,9 +169,13 @@ def _embed(encoder: nn.Module, points: Tensor, kind: FeatureKind) -> Tensor:
     return embed_points(encoder, points, features=kind, progress=False)
 
 
-def _baselines(points: Tensor, geoclip: nn.Module | None) -> dict[str, Tensor]:
-    found = {} if geoclip is None else {'GeoCLIP': _embed(geoclip, points, 'x')}
-    return {**found, 'coordinates': coordinate_features(points)}
+def _baselines(points: Tensor) -> dict[str, Tensor]:
+    coordinates = {'coordinates': coordinate_features(points)}
+    try:
+        geoclip = load_encoder('geoclip_location', 'GeoCLIPLocation_Weights.MP16')
+    except FileNotFoundError:
+        return coordinates
+    return {'GeoCLIP': _embed(geoclip, points, 'x'), **coordinates}
 
 
 def _score(
@@ -201,17 +197,14 @@ def _score_all(
 
 
 def _temperature(
-    climate: CityClimate,
-    encoder: nn.Module,
-    blind: nn.Module,
-    geoclip: nn.Module | None,
+    climate: CityClimate, encoder: nn.Module, blind: nn.Module
 ) -> tuple[TargetScores, LinearFit]:
     """Score predictions of temperature, and fit a head on all cities for the map."""
     points, target = climate.points, climate.values[:, 0]
     inputs = {
         'ConceptEarth, GROUNDED': _embed(encoder, points, 'xz'),
         'ConceptEarth, NO_CLIMATE': _embed(blind, points, 'xz'),
-        **_baselines(points, geoclip),
+        **_baselines(points),
     }
     title = f'annual mean temperature of {len(points)} cities'
     scores = _score_all(inputs, points, target)
@@ -223,7 +216,7 @@ def _temperature(
     return TargetScores(title, '°C', scores, TEMPERATURE_REMARK), head
 
 
-def _population(sample: int, seed: int, geoclip: nn.Module | None) -> TargetScores:
+def _population(sample: int, seed: int) -> TargetScores:
     """Score predictions of the logarithm of population."""
     dataset = CityPopulation()
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:sample]
@@ -231,7 +224,7 @@ def _population(sample: int, seed: int, geoclip: nn.Module | None) -> TargetScor
     points, target = dataset.points, dataset.values[:, 0].log10()
     inputs = {
         'ConceptEarth, NO_PEOPLE': _embed(concept_earth('NO_PEOPLE'), points, 'xz'),
-        **_baselines(points, geoclip),
+        **_baselines(points),
     }
     title = f'population of {len(points):,} cities, as log₁₀'
     scores = _score_all(inputs, points, target)

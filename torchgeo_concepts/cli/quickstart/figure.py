@@ -22,7 +22,7 @@ from ...models.concept_earth import ConceptEarth
 from ...plot.bars import draw_bars, draw_grid, signed
 from ...plot.maps import draw_map
 from ...utils.files import atomic_path
-from .report import CREDITS, SHOWN, ExplainedCity, QuickstartReport, TargetScores
+from .report import CREDITS, SHOWN, QuickstartReport, TargetScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,21 +143,14 @@ def _draw_explanations(figure: 'SubFigure', report: QuickstartReport) -> None:
     shown = [city.explanation.added(SHOWN) for city in cities]
     limit = max((abs(value) for rows in shown for _, value in rows), default=1.0)
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
-    for axes, city in zip(panels, cities, strict=True):
-        _draw_explanation(axes, city, 1.55 * limit, NAMES_WIDTH // len(shown))
+    width = NAMES_WIDTH // len(shown)
+    for axes, city, rows in zip(panels, cities, shown, strict=True):
+        draw_bars(axes, rows, 'contribution [°C]', name_width=width, form='.1f')
+        axes.set_xlim(-1.55 * limit, 1.55 * limit)
+        score, base = city.explanation.score, city.explanation.base
+        axes.set_title(
+            f'{city.city}: {score:.1f} °C, by CHELSA {city.truth:.1f} °C\n'
+            f'average city {base:.1f} °C {signed(score - base, ".1f")} °C',
+            fontsize=10,
+        )
     figure.suptitle(report.explained_title)
-
-
-def _draw_explanation(
-    axes: 'Axes', explained: ExplainedCity, limit: float, name_width: int
-) -> None:
-    explanation = explained.explanation
-    rows = explanation.added(SHOWN)
-    draw_bars(axes, rows, 'contribution [°C]', name_width=name_width, form='.1f')
-    axes.set_xlim(-limit, limit)
-    axes.set_title(
-        f'{explained.city}: {explanation.score:.1f} °C, by CHELSA '
-        f'{explained.truth:.1f} °C\naverage city {explanation.base:.1f} °C '
-        f'{signed(explanation.score - explanation.base, ".1f")} °C',
-        fontsize=10,
-    )

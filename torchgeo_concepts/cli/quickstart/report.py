@@ -12,12 +12,13 @@ from ...explain.explanation import Explanation
 # Contributions that are shown by name; the others are added up.
 SHOWN = 5
 
-TEMPERATURE_CREDIT = (
-    'Temperature data © GeoRank.place (georank.place), CC-BY-4.0, derived from CHELSA '
-    'v2.1.'
+CREDITS = (
+    (
+        'Temperature data © GeoRank.place (georank.place), CC-BY-4.0, derived from CHELSA '
+        'v2.1.'
+    ),
+    'Populations: GeoNames (geonames.org), CC-BY-4.0.',
 )
-POPULATION_CREDIT = 'Populations: GeoNames (geonames.org), CC-BY-4.0.'
-CREDITS = (TEMPERATURE_CREDIT, POPULATION_CREDIT)
 
 # Columns of the tables, and characters to a line of text.
 NAME, NUMBER = 44, 9
