@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -219,7 +219,7 @@ class Bottleneck:
                 markersize=5,
             )
         own = self.curve[self.chosen]
-        ring = {'markerfacecolor': 'none', 'markeredgecolor': '0.1'}
+        ring: dict[str, Any] = {'markerfacecolor': 'none', 'markeredgecolor': '0.1'}
         axes.plot(own.used, own.mean, 'o', markersize=13, label='chosen', **ring)
         axes.axhline(self.chance, color='0.4', linestyle=':', label='no features')
         axes.set_xscale('log')
@@ -228,7 +228,7 @@ class Bottleneck:
         axes.set_xticks([], minor=True)
         axes.set_xlabel('features with a weight, mean over folds')
         axes.set_ylabel(f'{self.metric} on held-out blocks')
-        place = {'loc': 'upper center', 'bbox_to_anchor': (0.5, -0.16)}
+        place: dict[str, Any] = {'loc': 'upper center', 'bbox_to_anchor': (0.5, -0.16)}
         axes.legend(ncols=2, frameon=False, **place)
         axes.spines[['top', 'right']].set_visible(False)
 
@@ -256,7 +256,7 @@ def _draw_table(
     )
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(names)), names)
-    centred = {'ha': 'center', 'va': 'center', 'fontsize': 8}
+    centred: dict[str, Any] = {'ha': 'center', 'va': 'center', 'fontsize': 8}
     for row, column in weight.nonzero().tolist():
         value = weight[row, column].item()
         # Dark cells need light letters.

@@ -6,7 +6,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,7 +205,7 @@ def plot_concept_curves(curves: Sequence[ConceptCurve]) -> 'Figure':
         for curve in (each for each in curves if each.change == change):
             colour, marker, name = STYLES[curve.order]
             area = f'area {curve.area:.2f} ({curve.low:.2f} to {curve.high:.2f})'
-            style = {'color': colour, 'marker': marker, 'ms': 4}
+            style: dict[str, Any] = {'color': colour, 'marker': marker, 'ms': 4}
             axes.plot(curve.share, curve.r2, label=f'{name}: {area}', **style)
         axes.set_title(TITLES[change])
         axes.set_xlabel('share of the concepts')

@@ -238,43 +238,35 @@ def compare_groups(
     if most_points < 2:
         raise ValueError(f'most_points must be at least 2, not {most_points}.')
     named = names or (_describe(a, 'A'), _describe(b, 'B'))
-    is_encoder = not isinstance(source, Tensor)
-    if is_encoder:
+    rng = np.random.default_rng(seed)
+    if isinstance(source, Tensor):
+        if points is None or bank is None:
+            raise ValueError('Pass the points= and the bank= of the scores.')
+        check_scores(source, bank)
+        if len(points) != len(source):
+            raise ValueError(f'{len(source)} rows of scores for {len(points)} points.')
+        rows = _draw_rows(a, b, points, named, most_points, rng)
+        scores = [source[drawn] for drawn in rows]
+    else:
         if points is not None or bank is not None:
             raise ValueError('Pass points= and bank= with scores, not with an encoder.')
         kind, bank, method = _method_of(source, kind)
         points, a, b = _lattice_points(a, b, spacing_km, named)
-    elif points is None or bank is None:
-        raise ValueError('Pass the points= and the bank= of the scores.')
-    else:
-        check_scores(source, bank)
-        if len(points) != len(source):
-            raise ValueError(f'{len(source)} rows of scores for {len(points)} points.')
-    rng = np.random.default_rng(seed)
-    rows = [
-        rows[np.sort(rng.permutation(len(rows))[:most_points])]
-        for rows in _rows_of(a, b, points, named)
-    ]
-    places = [points[some] for some in rows]
-    if is_encoder:
-        scores = [in_batches(source, method, some) for some in places]
-    else:
-        scores = [source[some] for some in rows]
-    scores_a, scores_b = (some.double().cpu().numpy() for some in scores)
-    blocks_a, blocks_b = (block_numbers(some, km=block_km) for some in places)
-    effect, drawn = cliffs_delta(
+        rows = _draw_rows(a, b, points, named, most_points, rng)
+        scores = [in_batches(source, method, points[drawn]) for drawn in rows]
+    scores_a, scores_b = (part.double().cpu().numpy() for part in scores)
+    blocks_a, blocks_b = (block_numbers(points[drawn], km=block_km) for drawn in rows)
+    effect, samples = cliffs_delta(
         scores_a, scores_b, blocks_a, blocks_b, num_samples, rng
     )
     num_blocks = int(blocks_a.max()) + 1, int(blocks_b.max()) + 1
-    has_interval = min(num_blocks) > 1
+    ends = intervals(samples, confidence)
     return GroupComparison(
         bank,
         named,
         kind or 'scores',
         effect,
-        intervals(drawn, confidence)
-        if has_interval
-        else np.full((2, len(bank)), np.nan),
+        ends if min(num_blocks) > 1 else np.full_like(ends, np.nan),
         np.stack((np.median(scores_a, axis=0), np.median(scores_b, axis=0))),
         (len(scores_a), len(scores_b)),
         num_blocks,
@@ -301,14 +293,20 @@ def _lattice_points(
         [torch.full((len(p),), n) for n, p in enumerate([lattice, *given])]
     )
     masks = iter(parts == number for number in (1, 2))
-    one, two = (next(masks) if isinstance(group, Tensor) else group for group in (a, b))
+    one = next(masks) if isinstance(a, Tensor) else a
+    two = next(masks) if isinstance(b, Tensor) else b
     return torch.cat([lattice, *given]), one, two
 
 
-def _rows_of(
-    a: Group, b: Group | None, points: Tensor, names: tuple[str, str]
-) -> tuple[Tensor, Tensor]:
-    """Return the rows of both groups."""
+def _draw_rows(
+    a: Group,
+    b: Group | None,
+    points: Tensor,
+    names: tuple[str, str],
+    most: int,
+    rng: np.random.Generator,
+) -> list[Tensor]:
+    """Draw rows of both groups at random."""
     first = _mask(a, points)
     second = ~first if b is None else _mask(b, points)
     for mask, name in zip((first, second), names, strict=True):
@@ -319,7 +317,8 @@ def _rows_of(
                 'in longitude and latitude, so one around a pole must reach up to it.'
             )
     _check_overlap(int((first & second).sum()), names)
-    return first.nonzero().flatten(), second.nonzero().flatten()
+    rows = [mask.nonzero().flatten() for mask in (first, second)]
+    return [each[np.sort(rng.permutation(len(each))[:most])] for each in rows]
 
 
 def _mask(group: Group, points: Tensor) -> Tensor:

@@ -5,7 +5,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -140,14 +140,18 @@ class SmallestChange:
             width_ratios=(3, 2),
             layout='constrained',
         )
-        arrow = {'arrowstyle': '->', 'color': MORE, 'lw': 2}
+        arrow: dict[str, Any] = {'arrowstyle': '->', 'color': MORE, 'lw': 2}
         for row, step in enumerate(self.steps, start=1):
             moves.plot(step.reachable, (row, row), color='0.85', linewidth=8, zorder=1)
             moves.annotate('', (step.after, row), (step.before, row), arrowprops=arrow)
             moves.plot(step.before, row, 'o', color=LESS, zorder=3)
         outcomes = [self.start, *(step.outcome for step in self.steps)]
         outcome.plot(outcomes, range(len(outcomes)), 'o-', color=LESS)
-        shift = {'xytext': (8, 6), 'textcoords': 'offset points', 'fontsize': 9}
+        shift: dict[str, Any] = {
+            'xytext': (8, 6),
+            'textcoords': 'offset points',
+            'fontsize': 9,
+        }
         for row, value in enumerate(outcomes):
             outcome.annotate(_short(value), (value, row), **shift)
         names = ['as it is', *(step.concept for step in self.steps)]

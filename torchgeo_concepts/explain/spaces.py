@@ -47,15 +47,16 @@ def plot_components(
     """
     if len(values) != len(embedding):
         raise ValueError(f'{len(values)} values for {len(embedding)} embeddings.')
-    axes, parts = _component_axes(embedding)
-    size, figure = point_size(len(parts)), axes.figure
+    figure, axes, parts = _draw_axes(embedding)
+    size = point_size(len(parts))
     if isinstance(values, Tensor):
         numbers = values.double().numpy()
         known = np.isfinite(numbers)
-        axes.scatter(*parts[~known].T, s=size, color='0.8', linewidths=0)
+        _scatter(axes, parts[~known], size, '0.8')
         low, high = np.percentile(numbers[known], [1, 99]) if known.any() else (0, 1)
+        x, y = parts[known].T
         drawn = axes.scatter(
-            *parts[known].T, c=numbers[known], s=size, vmin=low, vmax=high, linewidths=0
+            x, y, size, numbers[known], vmin=low, vmax=high, linewidths=0
         )
         figure.colorbar(drawn, label=with_unit(name, unit), extend='both')
         return figure
@@ -75,8 +76,8 @@ def plot_components(
     return figure
 
 
-def _component_axes(embedding: Tensor) -> tuple['Axes', NDArray[np.float64]]:
-    """Make axes for the first two principal components, and compute these."""
+def _draw_axes(embedding: Tensor) -> tuple['Figure', 'Axes', NDArray[np.float64]]:
+    """Draw axes for the first two principal components, and compute these."""
     from matplotlib import pyplot as plt
 
     if min(embedding.shape) < 2:
@@ -89,10 +90,10 @@ def _component_axes(embedding: Tensor) -> tuple['Axes', NDArray[np.float64]]:
         embedding.double().numpy()
     )
     first, second = model.explained_variance_ratio_
-    _, axes = plt.subplots(figsize=(6, 5), layout='constrained')
+    figure, axes = plt.subplots(figsize=(6, 5), layout='constrained')
     axes.set_xlabel(f'principal component 1 ({first:.0%} of variance)')
     axes.set_ylabel(f'principal component 2 ({second:.0%} of variance)')
-    return axes, parts
+    return figure, axes, parts
 
 
 def _scatter(
@@ -100,12 +101,11 @@ def _scatter(
     points: NDArray[np.float64],
     size: float,
     colour: str,
-    label: str,
+    label: str = '',
     marker: str = 'o',
 ) -> None:
-    axes.scatter(
-        *points.T, s=size, color=colour, marker=marker, linewidths=0, label=label
-    )
+    x, y = points.T
+    axes.scatter(x, y, size, colour, marker, linewidths=0, label=label or None)
 
 
 def plot_clusters(
@@ -180,7 +180,7 @@ def plot_modality_gap(
         'paired': float(cosines.diagonal().mean()),
         'unpaired': float(cosines[others].mean()),
     }
-    axes, parts = _component_axes(torch.cat((first, second)))
+    figure, axes, parts = _draw_axes(torch.cat((first, second)))
     size = max(4.0, point_size(2 * len(first)))
     _scatter(axes, parts[: len(first)], size, CLASS_COLOURS[5], names[0])
     _scatter(axes, parts[len(first) :], size, CLASS_COLOURS[4], names[1], '^')
@@ -190,4 +190,4 @@ def plot_modality_gap(
         fontsize=10,
     )
     axes.legend(markerscale=2)
-    return axes.figure, numbers
+    return figure, numbers
