@@ -210,8 +210,8 @@ def _logistic_path(x: Tensor, y: Tensor) -> list[Fitted]:
             intercept_scaling=INTERCEPT_SCALING,
             **_l1_options(),
         ).fit(x.numpy(), y.numpy())
-        parts = model.coef_, model.intercept_
-        fitted.append(tuple(map(torch.from_numpy, parts)))
+        coef, intercept = map(torch.from_numpy, (model.coef_, model.intercept_))
+        fitted.append((coef, intercept))
     return fitted
 
 

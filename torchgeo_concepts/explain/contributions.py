@@ -132,12 +132,11 @@ def contributions(
             'the points with. To explain predictions, pass a fitted pipeline, a trained '
             'task, or the result of concept_head().'
         )
-    if others is not None:
-        compared = as_points(others).float()
-        known = _coordinates(as_points(others))
+    if images is not None:
+        compared, known = images, [f'image {n}' for n in range(len(images))]
     else:
-        compared = images
-        known = [f'image {n}' for n in range(len(compared))]
+        compared = as_points(others)  # type: ignore[arg-type]
+        known, compared = _coordinates(compared), compared.float()
     if isinstance(model, ImageLocationModel):
         bank = model.alignment.basis.bank
         parts = _compare_with_images(model, tensor, compared, images is None, space)

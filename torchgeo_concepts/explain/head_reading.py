@@ -6,7 +6,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..embed.location_features import LocationFeatures
 from ..evaluate.probes import LinearFit
 from ..geo.points import PointsLike
+from ..models.location_model import LocationModel
 from ..tasks import LocationClassification, LocationRegression
 from ..utils.modes import evaluating
 from .heads import (
@@ -124,6 +125,11 @@ def is_head(model: object) -> bool:
     return isinstance(_best_of(model), known)
 
 
+def _named_source(encoder: nn.Module | None, kind: str) -> ScoreSource:
+    # Features without an encoder have no names, which the source checks first.
+    return ScoreSource(cast(nn.Module, encoder), cast(HeadFeatures, kind))
+
+
 def _best_of(model: Any) -> Any:
     return model.best_estimator_ if isinstance(model, BaseSearchCV) else model
 
@@ -139,7 +145,7 @@ def _read_pipeline(pipeline: Pipeline) -> LinearHead:
             f'must follow, but the steps are {list(pipeline.named_steps)}.'
         )
     check_is_fitted(located)
-    source = ScoreSource(located.encoder_, located.features)
+    source = _named_source(located.encoder_, located.features)
     is_class = is_classifier(rest)
     weight, bias = _linear_parts(_outputs_of(rest, is_class), source.width)
     names = _numbered(len(bias))
@@ -219,7 +225,7 @@ def _read_task(task: Task) -> ConceptHead:
         raise ValueError(
             f'The {name} needs {what} besides points, which cannot be explained.'
         )
-    source = ScoreSource(model.encoder, model.kind)
+    source = _named_source(model.encoder, model.kind)
     is_class, head = isinstance(task, LocationClassification), model.head
     names = task.classes if is_class else task.target_names
     units = ('',) * len(names) if is_class else task.units
@@ -228,7 +234,7 @@ def _read_task(task: Task) -> ConceptHead:
     quantiles = None if is_class else task.quantiles
     if not isinstance(head, nn.Linear) or quantiles:
         steps = KINKED_STEPS if quantiles else STEPS
-        predict = partial(_task_outputs, task)
+        predict = partial(_task_outputs, task, model)
         return NetworkHead(source, outputs, mean, 'average point', head, predict, steps)
     weight, bias = _unscaled(head.weight, head.bias, mean, model.std)
     if not is_class:
@@ -236,8 +242,8 @@ def _read_task(task: Task) -> ConceptHead:
     return LinearHead(source, outputs, mean, 'average point', weight, bias)
 
 
-def _task_outputs(task: Task, inputs: Tensor) -> Tensor:
-    found: Tensor = task.model.head(task.model.standardise(inputs))
+def _task_outputs(task: Task, model: LocationModel, inputs: Tensor) -> Tensor:
+    found: Tensor = model.head(model.standardise(inputs))
     if isinstance(task, LocationClassification):
         return found
     return task.values(found)['prediction']
@@ -271,8 +277,10 @@ def _read_plain(
     std: Tensor | None,
     is_class: bool,
 ) -> ConceptHead:
-    is_linear = isinstance(model, LinearFit | nn.Linear)
-    width = model.weight.shape[1] if is_linear else source.width
+    weight: Tensor | None = None
+    if isinstance(model, LinearFit | nn.Linear):
+        weight = model.weight
+    width = source.width if weight is None else weight.shape[1]
     base_name = 'intercept' if mean is None else 'average point'
     mean = torch.zeros(width) if mean is None else mean.detach()
     std = torch.ones(width) if std is None else std.detach()
@@ -282,13 +290,14 @@ def _read_plain(
             f'{len(std)}.'
         )
     mean, std = mean.cpu().double(), std.cpu().double()
-    number = len(model.weight) if is_linear else _count_outputs(model, source)
-    outputs = Outputs(_numbered(number), ('',) * number, is_class)
-    if not is_linear:
+    if not isinstance(model, LinearFit | nn.Linear):
+        number = _count_outputs(model, source)
+        outputs = Outputs(_numbered(number), ('',) * number, is_class)
         predict = partial(_network_outputs, model, mean, std)
         return NetworkHead(source, outputs, mean, base_name, model, predict)
-    bias: Tensor | None = model.bias
-    bias = torch.zeros(number) if bias is None else bias
+    number = len(model.weight)
+    outputs = Outputs(_numbered(number), ('',) * number, is_class)
+    bias = torch.zeros(number) if model.bias is None else model.bias
     parts = _unscaled(model.weight, bias, mean, std)
     return LinearHead(source, outputs, mean, base_name, *parts)
 
