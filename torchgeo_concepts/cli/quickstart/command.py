@@ -15,7 +15,8 @@ from sklearn.linear_model import Lasso, Ridge
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ...concepts.bank import Concept, ConceptBank
+from ...concepts.bank import ConceptBank
+from ...concepts.concept import Concept
 from ...datasets import CityClimate, CityPopulation
 from ...embed.points import embed_points
 from ...evaluate.linear_heads import (
