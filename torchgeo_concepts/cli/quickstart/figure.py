@@ -17,7 +17,7 @@ from ...geo.raster_grid import RasterGrid
 from ...io.geotiff import Band
 from ...layers import get_layer
 from ...maps.bands import ConceptScores
-from ...maps.map_values import map_values
+from ...maps.encoder_maps import map_values
 from ...models.concept_earth import ConceptEarth
 from ...plot.bars import draw_bars, draw_grid, signed
 from ...plot.maps import draw_map
