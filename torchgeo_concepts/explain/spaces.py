@@ -4,7 +4,7 @@
 """Figures of embeddings in two dimensions, and of their clusters on a map."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ def plot_components(
         low, high = np.percentile(numbers[known], [1, 99]) if known.any() else (0, 1)
         x, y = parts[known].T
         drawn = axes.scatter(
-            x, y, size, numbers[known], vmin=low, vmax=high, linewidths=0
+            x, y, s=size, c=numbers[known], vmin=low, vmax=high, linewidths=0
         )
         figure.colorbar(drawn, label=with_unit(name, unit), extend='both')
         return figure
@@ -105,7 +105,8 @@ def _scatter(
     marker: str = 'o',
 ) -> None:
     x, y = points.T
-    axes.scatter(x, y, size, colour, marker, linewidths=0, label=label or None)
+    style: dict[str, Any] = {'color': colour, 'marker': marker, 'linewidths': 0}
+    axes.scatter(x, y, s=size, label=label or None, **style)
 
 
 def plot_clusters(
