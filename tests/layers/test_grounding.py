@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -149,6 +150,12 @@ class TestTables:
             assert concept.unit == grounding.unit, concept.id
         grounded = {grounding.concept for grounding in groundings}
         assert set(added_concepts().ids) <= grounded
+
+    def test_units_of_the_table_are_those_of_the_layers(self) -> None:
+        path = ROOT / 'torchgeo_concepts' / 'layers' / 'data' / 'grounding.csv'
+        units = pd.read_csv(path, keep_default_na=False).set_index('concept')['unit']
+        for grounding in read_groundings():
+            assert units[grounding.concept] == grounding.unit, grounding.concept
 
     def test_every_class_of_a_published_map_is_grounded_by_it(self) -> None:
         grounded = {grounding.concept: grounding for grounding in read_groundings()}
