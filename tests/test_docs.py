@@ -15,7 +15,7 @@ from torchgeo_concepts.concepts.building import build_bank
 from torchgeo_concepts.concepts.page import bank_page
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
 CODE = re.compile(r'^```python\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 YAML = re.compile(r'^```yaml\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 MAP = re.compile(r'^\$ torchgeo-concepts (map --checkpoint .*)$', re.MULTILINE)

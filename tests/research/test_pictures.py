@@ -18,7 +18,7 @@ from torchgeo.datasets import DatasetNotFoundError
 from torchgeo_concepts.datasets import EARTH_PICTURES
 from torchgeo_concepts.datasets.earth_imagery import earth_picture
 
-FAKE = runpy.run_path(str(Path(__file__).parents[1] / 'data/pictures/data.py'))
+FAKE = runpy.run_path(str(Path(__file__).parent / 'data/pictures/data.py'))
 NAMES = [picture.name for picture in PACKAGED_PICTURES]
 
 

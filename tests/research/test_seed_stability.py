@@ -2,17 +2,18 @@
 # Licensed under the MIT License.
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from scipy.stats import pearsonr
-from seed_stability.stability import ModelStability, stability_over_models
+from seed_stability import page
+from seed_stability.stability import stability_over_models
 from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
-from torchgeo_concepts.explain import contributions, fit_head
-from torchgeo_concepts.explain.heads import LinearHead, Outputs, ScoreSource
 from torchgeo_concepts.layers.regions import sample_area
 from torchgeo_concepts.models import ConceptEarth, concept_earth
 
@@ -34,38 +35,26 @@ class Waves(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         return self.concepts(points)
 
-    def concepts(self, points: Tensor) -> Tensor:
+    def concepts(self, points: Tensor, calibrated: bool = False) -> Tensor:
         return (points.float() @ self.frequencies + self.phases).sin()
 
 
 class Reordered(nn.Module):
-    """Another encoder whose concepts stand in another order."""
+    """The concepts of an encoder in another order, or under other names."""
 
-    def __init__(self, encoder: ConceptEarth, order: Sequence[int]) -> None:
+    def __init__(
+        self, encoder: ConceptEarth, order: Sequence[int], swap_names: bool = False
+    ) -> None:
         super().__init__()
         self.encoder, self.order = encoder, list(order)
-        self.bank = ConceptBank([encoder.bank[column] for column in self.order])
+        self.bank = encoder.bank
+        if not swap_names:
+            self.bank = ConceptBank([encoder.bank[column] for column in self.order])
 
     def forward(self, points: Tensor) -> Tensor:
         return self.concepts(points)
 
-    def concepts(self, points: Tensor) -> Tensor:
-        return self.encoder.concepts(points)[:, self.order]
-
-
-class Swapped(nn.Module):
-    """The same scores under the names of other concepts."""
-
-    def __init__(self, encoder: ConceptEarth) -> None:
-        super().__init__()
-        self.encoder, self.bank = encoder, encoder.bank
-        generator = torch.Generator().manual_seed(1)
-        self.order = torch.randperm(len(self.bank), generator=generator)
-
-    def forward(self, points: Tensor) -> Tensor:
-        return self.concepts(points)
-
-    def concepts(self, points: Tensor) -> Tensor:
+    def concepts(self, points: Tensor, calibrated: bool = False) -> Tensor:
         return self.encoder.concepts(points)[:, self.order]
 
 
@@ -86,39 +75,28 @@ def known() -> tuple[Tensor, Tensor]:
     return points, (points[:, 0] / 40).sin() + (points[:, 1] / 20).cos()
 
 
-class TestAlike:
-    @pytest.fixture(scope='class')
-    def same(
-        self, encoder: ConceptEarth, points: Tensor, known: tuple[Tensor, Tensor]
-    ) -> ModelStability:
-        # Half of the concepts, in the reverse order.
-        part = Reordered(encoder, range(150, 0, -2))
-        return stability_over_models({'whole': encoder, 'part': part}, points, *known)
-
-    def test_agree_in_all(self, same: ModelStability) -> None:
-        [pair] = same.pairs
-        assert pair.names == ('whole', 'part')
-        assert pair.scores == pytest.approx(1)
-        assert pair.contributions == pytest.approx(1)
-        for value in (pair.explanations, pair.predictions, pair.ranking):
-            assert value == pytest.approx(1)
-        shares = (pair.top_scores, pair.first_score)
-        assert (*shares, pair.top_contributions, pair.first_contribution) == (1,) * 4
-
-    def test_only_what_is_shared_counts(
-        self, same: ModelStability, encoder: ConceptEarth
-    ) -> None:
-        assert len(same.concepts) == 75
-        assert same.concepts == tuple(encoder.bank.names[2:151:2])
-        assert same.num_concepts == {'whole': 152, 'part': 75}
-        assert same.chance == pytest.approx(10 / 75)
-        assert str(same).startswith('75 concepts shared of 152 of whole, 75 of part\n')
+def test_same_scores_agree(
+    encoder: ConceptEarth, points: Tensor, known: tuple[Tensor, Tensor]
+) -> None:
+    # Half of the concepts, in the reverse order.
+    part = Reordered(encoder, range(150, 0, -2))
+    same = stability_over_models({'whole': encoder, 'part': part}, points, *known)
+    assert same.concepts == tuple(encoder.bank.names[2:151:2])
+    assert str(same).startswith('75 concepts shared of 152 of whole, 75 of part\n')
+    assert same.chance == pytest.approx(10 / 75)
+    [pair] = same.pairs
+    assert pair.scores == pytest.approx(1)
+    assert pair.contributions == pytest.approx(1)
+    values = pair.explanations, pair.predictions, pair.ranking
+    assert values == pytest.approx((1, 1, 1))
+    assert (pair.top_scores, pair.top_contributions) == (1, 1)
 
 
 def test_other_names_agree_by_chance(
     encoder: ConceptEarth, points: Tensor, known: tuple[Tensor, Tensor]
 ) -> None:
-    models = {'true': encoder, 'swapped': Swapped(encoder)}
+    order = torch.randperm(len(encoder.bank), generator=torch.manual_seed(1)).tolist()
+    models = {'true': encoder, 'swapped': Reordered(encoder, order, swap_names=True)}
     stability = stability_over_models(models, points, *known)
     [pair] = stability.pairs
     assert abs(np.median(pair.scores)) < 0.15
@@ -132,126 +110,48 @@ def test_other_names_agree_by_chance(
     assert pair.predictions == pytest.approx(1)
 
 
-class TestByHand:
-    @pytest.fixture(scope='class')
-    def models(self) -> dict[str, Waves]:
-        other = Waves(NAMES)
-        other.frequencies = other.frequencies * 1.05
-        other.frequencies[:, 3], other.phases[3] = 0, 0.5
-        return {'a': Waves(NAMES), 'b': other, 'c': Waves(NAMES, seed=1)}
-
-    @pytest.fixture(scope='class')
-    def stability(
-        self, models: dict[str, Waves], points: Tensor, known: tuple[Tensor, Tensor]
-    ) -> ModelStability:
-        return stability_over_models(models, points, *known, top=3)
-
-    def test_scores(
-        self, stability: ModelStability, models: dict[str, Waves], points: Tensor
-    ) -> None:
-        a, b = (models[name].concepts(points) for name in 'ab')
-        pair = stability.pairs[0]
-        assert pair.scores[7] == pytest.approx(pearsonr(a[:, 7], b[:, 7]).statistic)
-        assert np.flatnonzero(np.isnan(pair.scores)).tolist() == [3]
-        common = [
-            len({*one.tolist()} & {*other.tolist()}) / 3
-            for one, other in zip(
-                a.argsort(descending=True)[:, :3],
-                b.argsort(descending=True)[:, :3],
-                strict=True,
-            )
-        ]
-        assert pair.top_scores == pytest.approx(np.mean(common))
-        same = a.argmax(dim=1) == b.argmax(dim=1)
-        assert pair.first_score == pytest.approx(same.double().mean().item())
-
-    def test_contributions_are_those_of_explanations(
-        self,
-        stability: ModelStability,
-        models: dict[str, Waves],
-        points: Tensor,
-        known: tuple[Tensor, Tensor],
-    ) -> None:
-        values, predicted = {}, {}
-        for name in 'ac':
-            z = models[name].concepts(known[0])
-            fitted, mean, std = fit_head(z, known[1], known[0])
-            weight = fitted.weight / std
-            head = LinearHead(
-                ScoreSource(models[name], 'z'),
-                Outputs(('y',), ('',)),
-                mean,
-                'average point',
-                weight,
-                fitted.bias - weight @ mean,
-            )
-            found = contributions(head, points)
-            values[name], predicted[name] = found.values.numpy(), found.score.numpy()
-        a, c = values['a'], values['c']
-        [pair] = [pair for pair in stability.pairs if pair.names == ('a', 'c')]
-        assert pair.explanations == pytest.approx(pearsonr(*map(np.ravel, (a, c)))[0])
-        assert pair.contributions[7] == pytest.approx(pearsonr(a[:, 7], c[:, 7])[0])
-        assert pair.predictions == pytest.approx(
-            pearsonr(predicted['a'], predicted['c'])[0]
-        )
-        first = [np.abs(one).argmax(axis=1) for one in (a, c)]
-        assert pair.first_contribution == np.mean(first[0] == first[1])
-        sizes = [np.abs(one).mean(axis=0).argsort().argsort() for one in (a, c)]
-        assert pair.ranking == pytest.approx(pearsonr(*sizes)[0])
-
-    def test_tables(self, stability: ModelStability) -> None:
-        table = stability.to_frame()
-        assert list(zip(table['first'], table['second'], strict=True)) == [
-            ('a', 'b'),
-            ('a', 'c'),
-            ('b', 'c'),
-        ]
-        assert table['scores'][0] == np.nanmedian(stability.pairs[0].scores)
-        assert table['ranking'][2] == stability.pairs[2].ranking
-        concepts = stability.by_concept()
-        assert len(concepts) == 3 * 40
-        least = np.nanmin([pair.scores for pair in stability.pairs])
-        assert concepts['scores'][0] == least
-        assert concepts['concept'].tail(2).tolist() == ['concept 3'] * 2
-
-    def test_text(self, stability: ModelStability) -> None:
-        lines = str(stability).splitlines()
-        assert lines[1].endswith('of the first 3 concepts, chance has 0.07 in common')
-        assert lines[2::5] == ['a and b', 'a and c', 'b and c']
-        assert lines[6] == f'  ranking of concepts: {stability.pairs[0].ranking:.2f}'
+def test_scores_by_hand(points: Tensor, known: tuple[Tensor, Tensor]) -> None:
+    models = {'a': Waves(NAMES), 'b': Waves(NAMES)}
+    models['b'].frequencies = models['b'].frequencies * 1.05
+    models['b'].frequencies[:, 3], models['b'].phases[3] = 0, 0.5
+    [pair] = stability_over_models(models, points, *known, top=3).pairs
+    a, b = (model.concepts(points) for model in models.values())
+    assert pair.scores[7] == pytest.approx(pearsonr(a[:, 7], b[:, 7]).statistic)
+    assert np.flatnonzero(np.isnan(pair.scores)).tolist() == [3]
+    top = [x.argsort(descending=True)[:, :3].tolist() for x in (a, b)]
+    common = [len({*x} & {*y}) / 3 for x, y in zip(*top, strict=True)]
+    assert pair.top_scores == pytest.approx(np.mean(common))
+    same = a.argmax(dim=1) == b.argmax(dim=1)
+    assert pair.first_score == pytest.approx(same.double().mean().item())
 
 
-class TestErrors:
-    def test_one_encoder(self, points: Tensor, known: tuple[Tensor, Tensor]) -> None:
-        with pytest.raises(ValueError, match='by pairs, but there is 1'):
-            stability_over_models({'a': Waves(NAMES)}, points, *known)
+def test_page_of_kept_encoders(tmp_path: Path) -> None:
+    grounded = concept_earth('GROUNDED')
+    grounded.save(tmp_path / 'seed-3-of-20-steps.safetensors')
+    recipe = yaml.safe_load(page.RECIPE.read_text())
+    data = page.make_data(recipe, tmp_path / 'points')
+    model = page.train(3, recipe, data, 20, tmp_path)
+    assert not (tmp_path / 'points').exists()
+    assert model.provenance == grounded.provenance
+    *_, row, _ = page.encoder_table({'GROUNDED': model})
+    assert row.startswith('| GROUNDED | 0 | 8,784 |')
+    [(title, stability), _] = page.compare_encoders({'one': model, 'two': model}, 200)
+    assert title == 'Annual mean temperature'
+    _, _, row, chance, _ = page.pair_table(stability)
+    assert row == f'| one, two |{" 1.000 |" * 8}'
+    assert chance == '| chance | 0 | 0.034 | | | 0 | 0.034 | | 0 |'
+    text = next(page.lowest_agreement(stability))
+    assert text.startswith('Scores correlate above 0.9 for 100% of concepts and pairs.')
 
-    def test_no_bank(self, points: Tensor, known: tuple[Tensor, Tensor]) -> None:
-        models = {'a': Waves(NAMES), 'b': nn.Linear(2, 40)}
-        with pytest.raises(ValueError, match="Encoder 'b' has no bank"):
-            stability_over_models(models, points, *known)
 
-    def test_nothing_shared(self, points: Tensor, known: tuple[Tensor, Tensor]) -> None:
-        models = {'a': Waves(NAMES), 'b': Waves(['desert', 'forest'])}
-        with pytest.raises(ValueError, match="not 0: 'a' has 40, 'b' has 2"):
-            stability_over_models(models, points, *known)
-
-    @pytest.mark.parametrize('top', [0, 41])
-    def test_top(self, points: Tensor, known: tuple[Tensor, Tensor], top: int) -> None:
-        models = {'a': Waves(NAMES), 'b': Waves(NAMES)}
-        with pytest.raises(ValueError, match=f'the 40 shared concepts, not {top}'):
-            stability_over_models(models, points, *known, top=top)
-
-    def test_one_point(self, known: tuple[Tensor, Tensor]) -> None:
-        models = {'a': Waves(NAMES), 'b': Waves(NAMES)}
-        with pytest.raises(ValueError, match='There are 1 points'):
-            stability_over_models(models, torch.zeros(1, 2), *known)
-
-    def test_values(self, points: Tensor, known: tuple[Tensor, Tensor]) -> None:
-        models = {'a': Waves(NAMES), 'b': Waves(NAMES)}
-        values = known[1].clone()
-        with pytest.raises(ValueError, match='rows of scores'):
-            stability_over_models(models, points, known[0], values[1:])
-        values[4] = torch.nan
-        with pytest.raises(ValueError, match='Value 4, counted from 0, is not finite'):
-            stability_over_models(models, points, known[0], values)
+def test_errors(points: Tensor, known: tuple[Tensor, Tensor]) -> None:
+    waves = Waves(NAMES)
+    with pytest.raises(ValueError, match='Expected at least 2 encoders, got 1'):
+        stability_over_models({'a': waves}, points, *known)
+    with pytest.raises(ValueError, match='Linear has no concept scores'):
+        stability_over_models({'a': waves, 'b': nn.Linear(2, 40)}, points, *known)
+    others = {'a': waves, 'b': Waves(['desert', 'forest'])}
+    with pytest.raises(ValueError, match="not 0: 'a' has 40, 'b' has 2"):
+        stability_over_models(others, points, *known)
+    with pytest.raises(ValueError, match='the 40 shared concepts, not 41'):
+        stability_over_models({'a': waves, 'b': waves}, points, *known, top=41)

@@ -38,5 +38,5 @@ def test_comparisons_are_paired_t_tests() -> None:
 
 @pytest.mark.parametrize('others', [[1.0], [1.0, 2.0]])
 def test_too_few_seeds(others: list[float]) -> None:
-    with pytest.raises(ValueError, match=f'two seeds or more, not 1 and {len(others)}'):
+    with pytest.raises(ValueError, match=f'two seeds or more, got 1 and {len(others)}'):
         compare([('km', 'a', 'b', [1.0], others)])

@@ -1,15 +1,14 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from alignment_study.cases import Answer, Case, explained, find_case, joined
+from alignment_study.cases import Case, LocatedPatches, explain_case, find_case
 from alignment_study.figures import plot_case, plot_errors
-from alignment_study.measures import Question
+from alignment_study.measures import PatchSet
 from matplotlib.figure import Figure
 
 from torchgeo_concepts.concepts import ConceptBank
@@ -21,10 +20,10 @@ POINTS = torch.tensor([[10.0, 45], [10, 45.5], [100, 30], [-60, -10], [140, -25]
 
 
 @pytest.fixture(scope='module')
-def question() -> Question:
+def patches() -> PatchSet:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(5, 3, 32, 32, generator=generator)
-    return Question('may', 'seen', images, POINTS)
+    return PatchSet('may', 'seen', images, POINTS)
 
 
 @pytest.fixture(scope='module')
@@ -44,25 +43,27 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ImageLocationModel:
     return task.model.eval()
 
 
-def answered(arm: str, model: ImageLocationModel, found: torch.Tensor) -> Answer:
-    return Answer(arm, model, found, geodesic_km(found, POINTS))
+def locate_at(
+    arm: str, model: ImageLocationModel, found: torch.Tensor
+) -> LocatedPatches:
+    return LocatedPatches(arm, model, found, geodesic_km(found, POINTS))
 
 
 @pytest.fixture(scope='module')
-def answers(model: ImageLocationModel) -> tuple[Answer, Answer]:
+def located(model: ImageLocationModel) -> tuple[LocatedPatches, LocatedPatches]:
     near = POINTS + torch.tensor([0.5, 0.5])
     far = POINTS * torch.tensor([-1, 1])
-    return answered('grounded', model, near), answered('plain', model, far)
+    return locate_at('grounded', model, near), locate_at('plain', model, far)
 
 
 @pytest.fixture(scope='module')
-def case(question: Question, answers: tuple[Answer, Answer]) -> Case:
-    return explained(question, 2, *answers)
+def case(patches: PatchSet, located: tuple[LocatedPatches, LocatedPatches]) -> Case:
+    return explain_case(patches, 2, *located)
 
 
 def test_the_middle_of_all_cases(model: ImageLocationModel) -> None:
-    def at(*kilometres: float) -> Answer:
-        return Answer('arm', model, POINTS, torch.tensor(kilometres))
+    def at(*kilometres: float) -> LocatedPatches:
+        return LocatedPatches('arm', model, POINTS, torch.tensor(kilometres))
 
     right = at(100, 200, 201, 5, 0)
     # Rows 0, 1, 3 and 4 are right there; 0, 1 and 3 are wrong here.
@@ -74,28 +75,20 @@ def test_the_middle_of_all_cases(model: ImageLocationModel) -> None:
 
 def test_contributions_sum_to_the_difference(
     case: Case,
-    question: Question,
+    patches: PatchSet,
     model: ImageLocationModel,
-    answers: tuple[Answer, Answer],
+    located: tuple[LocatedPatches, LocatedPatches],
 ) -> None:
     difference = case.contrast.difference()
     with torch.no_grad():
-        image = model.embed_images(question.images[2:3])
-        places = torch.stack([each.found[2] for each in answers])
+        image = model.embed_images(patches.images[2:3])
+        places = torch.stack([each.found[2] for each in located])
         similarity = (model.embed_points(places) @ image.T)[:, 0]
     expected = float(similarity[0] - similarity[1])
     assert difference.score == pytest.approx(expected, abs=1e-5)
     total = sum(difference.contributions) + difference.unnamed
     assert total == pytest.approx(difference.score, abs=1e-5)
     assert case.kilometres[0] < 200 < case.kilometres[1]
-
-
-def test_questions_of_one_picture(question: Question) -> None:
-    others = (replace(question, where='held-out'), replace(question, picture='july'))
-    both = joined([question, *others])
-    assert both.name == 'may/seen and held-out'
-    assert both.points.equal(torch.cat([POINTS, POINTS]))
-    assert len(both.images) == 10
 
 
 def test_case(case: Case) -> None:
@@ -115,8 +108,8 @@ def test_case(case: Case) -> None:
     ]
 
 
-def test_errors(answers: tuple[Answer, Answer], tmp_path: Path) -> None:
-    figure = plot_errors(POINTS, answers)
+def test_errors(located: tuple[LocatedPatches, LocatedPatches], tmp_path: Path) -> None:
+    figure = plot_errors(POINTS, located)
     assert isinstance(figure, Figure)
     figure.savefig(tmp_path / 'errors.png')
     first, second, bar = figure.axes
@@ -126,5 +119,5 @@ def test_errors(answers: tuple[Answer, Answer], tmp_path: Path) -> None:
     # The first two points lie in one cell, whose colour is that of their median.
     cells: Any = first.collections[0].get_array()
     assert cells.count() == 4
-    middle = answers[0].kilometres[:2].double().mean()
+    middle = located[0].kilometres[:2].double().mean()
     assert float(abs(cells.compressed() - float(middle)).min()) < 1e-3

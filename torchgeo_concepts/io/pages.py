@@ -23,16 +23,16 @@ LINE = 120
 
 
 def command_line(
-    name: str, function: Callable[..., object], arguments: Mapping[str, Any]
+    program: str, function: Callable[..., object], arguments: Mapping[str, Any]
 ) -> str:
     """Return the command that calls a function, without what is as by default.
 
     Args:
-        name: Name of the command.
+        program: Program and name of the command, such as ``torchgeo-concepts embed``.
         function: What it calls.
         arguments: Arguments of the call by name.
     """
-    words = ['torchgeo-concepts', name]
+    words = program.split()
     for argument, parameter in signature(function).parameters.items():
         value, option = arguments[argument], argument.replace('_', '-')
         many = isinstance(value, Sequence) and not isinstance(value, str)

@@ -1,136 +1,125 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Arms of the study: configurations that differ in how images and places are aligned."""
+"""Arms of the study: configurations of ``torchgeo fit`` that align in different ways."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from torchgeo_concepts.utils.names import near_matches
 
-# Pictures that arms are chosen by, and those that they are tested by.
+# Pictures that arms are chosen on, and those that they are tested on.
 VALIDATION, TEST = ('july',), ('may', 'three-globe', 'january')
 
+CONFIGS = Path(__file__).parent / 'configs'
 BASE = 'base'
+ARMS = tuple(file.stem for file in sorted(CONFIGS.glob('*.yaml')) if file.stem != BASE)
 
-# How the remark on an arm begins that shall not be chosen.
+# The remark on a control, which cannot be chosen, begins with this.
 CONTROL = 'Control: '
 
-# Arguments of the model that are files or banks.
+# Arguments of the model that name files or banks.
 FILES = ('bank', 'text_embeddings')
 
-# Arguments of the model that say what encoders begin with, and what stays.
-BEGINNINGS = ('image_tower', 'image_weights', 'location_weights')
-
-# Files, banks and weights that not every machine has.
-NEEDS = (*FILES, 'image_weights', 'location_weights')
+# Arguments of the model that set the weights that training starts from.
+INITIAL_WEIGHTS = ('image_tower', 'image_weights', 'location_weights')
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A configuration.
+    """Configuration that the study compares with others.
 
     Attributes:
         name: Name of its file.
-        remark: What it is, in a sentence.
-        config: What :command:`torchgeo fit` takes, the base and the arm as one.
+        remark: Description in one sentence.
+        config: Configuration of :command:`torchgeo fit`, merged with the base.
     """
 
     name: str
     remark: str
     config: Mapping[str, Any]
 
-    def arguments(self, part: str) -> dict[str, Any]:
-        """Return arguments of the model or of the data.
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """Arguments of the task."""
+        return dict(self.config['model']['init_args'])
 
-        Args:
-            part: ``'model'`` or ``'data'``.
-        """
-        return dict(self.config[part]['init_args'])
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """Arguments of the data module."""
+        return dict(self.config['data']['init_args'])
 
     @property
     def is_control(self) -> bool:
-        """Whether it shows what others owe to something, and is not for use."""
+        """True for an arm that explains the results of others and is not for use."""
         return self.remark.startswith(CONTROL)
 
     @property
     def compares_concepts(self) -> bool:
-        """Whether places are searched by concepts, so that concepts explain why."""
-        return bool(self.arguments('model')['align'] != 'x')
+        """True if places are searched by concepts."""
+        return bool(self.model['align'] != 'x')
 
     @property
     def can_be_chosen(self) -> bool:
-        """Whether the alignment uses concepts, and it is not there as a control."""
-        own = self.arguments('model')
-        taught = own.get('supervision') in ('projections', 'both')
-        used = own['loss']['divergence_weight'] or taught or self.compares_concepts
-        return bool(used) and not self.is_control
+        """True if the alignment uses concepts and the arm is no control."""
+        is_labelled = self.model.get('supervision') in ('projections', 'both')
+        is_used = self.model['loss']['divergence_weight'] or is_labelled
+        return bool(is_used or self.compares_concepts) and not self.is_control
 
     @property
     def is_plain(self) -> bool:
-        """Whether embeddings alone are compared, and concepts play no part."""
-        own = self.arguments('model')
-        alone = own['align'] == 'x' and own.get('supervision') is None
-        return bool(alone and not own['loss']['divergence_weight'])
+        """True if only embeddings are compared, and concepts are not used."""
+        has_labels = self.model.get('supervision') is not None
+        return not (
+            self.compares_concepts
+            or has_labels
+            or self.model['loss']['divergence_weight']
+        )
 
     @property
     def has_heads(self) -> bool:
-        """Whether maps teach it beside the comparison."""
-        return self.arguments('model').get('supervision') == 'heads'
+        """True if linear heads are trained on maps beside the comparison."""
+        return self.model.get('supervision') == 'heads'
 
     @property
     def label_weights(self) -> tuple[float, ...]:
-        """Weight of what maps teach, none if they teach nothing.
+        """Weights of labels of maps, empty without labels.
 
-        Of an arm that is taught in two ways, that of one and that of both.
+        An arm with heads and labelled projections has that of one and that of both.
         """
-        own = self.arguments('model')
-        supervision = own.get('supervision')
+        supervision = self.model.get('supervision')
         if supervision is None:
             return ()
-        weight = float(own['loss']['label_weight'])
+        weight = float(self.model['loss']['label_weight'])
         return (weight, 2 * weight) if supervision == 'both' else (weight,)
 
     @property
-    def beginning(self) -> tuple[Any, ...]:
-        """What its encoders begin with, and what of them stays."""
-        own = self.arguments('model')
+    def initial_weights(self) -> tuple[Any, ...]:
+        """Arguments that set the weights training starts from, and which are frozen."""
         encoders = ('backbone', 'location_encoder')
-        frozen = [part for part in own['freeze'] if part in encoders]
-        return *(own.get(name) for name in BEGINNINGS), *frozen
+        frozen = [part for part in self.model['freeze'] if part in encoders]
+        return *(self.model.get(name) for name in INITIAL_WEIGHTS), *frozen
 
-    def is_taught_as_much_as(self, other: 'Arm') -> bool:
-        """Tell whether maps teach as much, or one share of it, at the same points.
+    def is_trained_as_much_as(self, other: 'Arm') -> bool:
+        """Return True for labels of a weight of the other arm, at the same points.
 
         Args:
-            other: An arm that maps may teach in two ways. For one that no map teaches,
-                a weight of 1 is as much.
+            other: An arm that may have several weights. One without labels counts as
+                one with weight 1.
         """
         weights = [(weight,) for weight in other.label_weights or (1.0,)]
-        same_points = self.arguments('data') == other.arguments('data')
-        return same_points and self.label_weights in weights
+        return self.data == other.data and self.label_weights in weights
 
     @property
     def needs(self) -> set[str]:
-        """Files of the study and weights that it begins with."""
-        arguments = self.arguments('model')
-        return {arguments[name] for name in NEEDS if arguments.get(name)}
-
-
-def _texts() -> dict[str, str]:
-    folder = resources.files('alignment_study') / 'configs'
-    return {
-        file.name.removesuffix('.yaml'): file.read_text(encoding='utf-8')
-        for file in sorted(folder.iterdir(), key=lambda file: file.name)
-        if file.name.endswith('.yaml')
-    }
-
-
-ARMS = tuple(name for name in _texts() if name != BASE)
+        """Files of the study and weights that not every machine has."""
+        names = (*FILES, 'image_weights', 'location_weights')
+        return {self.model[name] for name in names if self.model.get(name)}
 
 
 def load_arm(name: str) -> Arm:
@@ -145,18 +134,19 @@ def load_arm(name: str) -> Arm:
     Raises:
         ValueError: If there is no such arm.
     """
-    texts = _texts()
     if name not in ARMS:
         raise ValueError(f'No arm {name!r}. {near_matches(name, ARMS)}')
-    first = texts[name].splitlines()[0]
-    config = _merged(yaml.safe_load(texts[BASE]), yaml.safe_load(texts[name]))
-    return Arm(name, first.removeprefix('# '), config)
+    base, own = (
+        (CONFIGS / f'{part}.yaml').read_text(encoding='utf-8') for part in (BASE, name)
+    )
+    remark = own.splitlines()[0].removeprefix('# ')
+    return Arm(name, remark, _merge(yaml.safe_load(base), yaml.safe_load(own)))
 
 
-def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one tree of settings over another."""
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two trees of settings; the second wins."""
     result = dict(base)
     for key, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
+        result[key] = _merge(result[key], value) if both else value
     return result

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Where models that were kept put patches, and patches that tell two of them apart."""
+"""Patches that one kept model locates well and another does not, with an explanation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from torchgeo_concepts.models import ImageLocationModel
 from torchgeo_concepts.tasks import ConceptAlignment
 from torchgeo_concepts.utils.modes import evaluating
 
-from .measures import Question, gallery_of, located
+from .measures import PatchSet, build_gallery, locate
 
-# A patch that is found within the one distance is right, beyond the other it is wrong.
+# A patch within the first distance of its place is right, beyond the second it is wrong.
 RIGHT_KM, WRONG_KM = 200, 750
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """Where a model puts the patches of a question.
+class LocatedPatches:
+    """Places that a model finds for patches.
 
     Attributes:
         arm: Name of its arm.
         model: Images and locations.
-        found: The best candidate for each patch, of shape ``(N, 2)``.
-        kilometres: How far each is from the truth, of shape ``(N,)``.
+        found: Best candidate of each patch, of shape ``(N, 2)``.
+        kilometres: Distance of each from the true place, of shape ``(N,)``.
     """
 
     arm: str
@@ -41,17 +41,17 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A patch that one arm puts right and another does not, explained.
+    """Patch that two arms locate at different places, with an explanation.
 
     Attributes:
         arm: Name of the arm whose decision is explained.
         other: Name of the other arm.
         image: The patch, normalised.
-        point: Where it is, of shape ``(2,)``.
-        found: Where the arm puts it.
-        other_found: Where the other arm puts it.
-        kilometres: How far both are from the truth.
-        contrast: Why the arm puts it there rather than where the other does.
+        point: Its true place, of shape ``(2,)``.
+        found: Place that the arm finds.
+        other_found: Place that the other arm finds.
+        kilometres: Distance of both from the true place.
+        contrast: Explanation of the first place against the second.
     """
 
     arm: str
@@ -64,58 +64,58 @@ class Case:
     contrast: Contrast
 
 
-def joined(questions: Sequence[Question]) -> Question:
-    """Put questions on one picture together.
+def join_patch_sets(patch_sets: Sequence[PatchSet]) -> PatchSet:
+    """Join all patches of the first picture.
 
     Args:
-        questions: The questions; those on the picture of the first are taken.
+        patch_sets: Patches of several pictures.
 
     Returns:
-        Their patches as one question.
+        Patches of the picture of the first.
     """
-    picture = questions[0].picture
-    same = [question for question in questions if question.picture == picture]
-    return Question(
+    picture = patch_sets[0].picture
+    same = [patches for patches in patch_sets if patches.picture == picture]
+    return PatchSet(
         picture,
-        ' and '.join(question.where for question in same),
-        torch.cat([question.images for question in same]),
-        torch.cat([question.points for question in same]),
+        ' and '.join(patches.where for patches in same),
+        torch.cat([patches.images for patches in same]),
+        torch.cat([patches.points for patches in same]),
     )
 
 
-def answer(
-    arm: str, checkpoint: Path, question: Question, candidates: Tensor
-) -> Answer:
-    """Ask a model that was kept.
+def locate_patch_set(
+    arm: str, checkpoint: Path, patches: PatchSet, candidates: Tensor
+) -> LocatedPatches:
+    """Locate patches with the model of a checkpoint.
 
     Args:
         arm: Name of its arm.
-        checkpoint: Its checkpoint.
-        question: What it is asked.
-        candidates: Points to find patches among.
+        checkpoint: Checkpoint of Lightning.
+        patches: Patches to locate.
+        candidates: Points to find them among.
 
     Returns:
-        What it answers.
+        The places.
     """
     task = ConceptAlignment.load_from_checkpoint(
         checkpoint, map_location='cpu', weights_only=True
     )
-    model = task.model
-    with evaluating(model):
-        found = located(model, gallery_of(model, candidates), question.images)
-    return Answer(arm, model, found, geodesic_km(found, question.points))
+    with evaluating(task.model):
+        gallery = build_gallery(task.model, candidates)
+        found = locate(task.model, gallery, patches.images)
+    return LocatedPatches(arm, task.model, found, geodesic_km(found, patches.points))
 
 
-def find_case(right: Answer, wrong: Answer) -> int | None:
-    """Find the patch in the middle of those that one arm puts right and another wrong.
+def find_case(right: LocatedPatches, wrong: LocatedPatches) -> int | None:
+    """Find the median patch of those that one arm locates well and another does not.
 
     Args:
-        right: Answers of the one.
-        wrong: Answers of the other.
+        right: Places that the one finds.
+        wrong: Places that the other finds.
 
     Returns:
-        Row of the patch whose wrong answer is the median of their distances, the lower
-        one if there are two, or None if there is no such patch.
+        Row of the patch whose wrong distance is the median, the lower one of two, or
+        None if there is no such patch.
     """
     is_case = (right.kilometres <= RIGHT_KM) & (wrong.kilometres > WRONG_KM)
     rows = is_case.nonzero()[:, 0]
@@ -123,19 +123,21 @@ def find_case(right: Answer, wrong: Answer) -> int | None:
     return int(order[(len(order) - 1) // 2]) if len(order) else None
 
 
-def explained(question: Question, row: int, arm: Answer, other: Answer) -> Case:
-    """Explain why an arm puts a patch where it does, rather than where another does.
+def explain_case(
+    patches: PatchSet, row: int, arm: LocatedPatches, other: LocatedPatches
+) -> Case:
+    """Explain why an arm prefers its place of a patch to that of another arm.
 
     Args:
-        question: The patches.
-        row: Which of them.
-        arm: Answers of the arm that is explained, which compares concepts.
-        other: Answers of the other.
+        patches: The patches.
+        row: Row of the patch.
+        arm: Places of the arm that is explained, which compares concepts.
+        other: Places of the other.
 
     Returns:
-        The case. Contributions sum to the similarities that the arm's places have.
+        The case. Contributions sum to the similarities of the places by the first arm.
     """
-    image, places = question.images[row], (arm.found[row], other.found[row])
+    image, places = patches.images[row], (arm.found[row], other.found[row])
     found = contributions(
         arm.model,
         torch.stack(places),
@@ -147,7 +149,7 @@ def explained(question: Question, row: int, arm: Answer, other: Answer) -> Case:
         arm.arm,
         other.arm,
         image,
-        question.points[row],
+        patches.points[row],
         *places,
         (float(arm.kilometres[row]), float(other.kilometres[row])),
         Contrast((found[0], found[1])),

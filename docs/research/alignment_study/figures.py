@@ -22,15 +22,15 @@ from torchgeo_concepts.utils.files import atomic_path
 from .cases import (
     RIGHT_KM,
     WRONG_KM,
-    Answer,
     Case,
-    answer,
-    explained,
+    LocatedPatches,
+    explain_case,
     find_case,
-    joined,
+    join_patch_sets,
+    locate_patch_set,
 )
-from .measures import Exam, Question
-from .report import Outcome, of_arm
+from .measures import EvaluationData, PatchSet
+from .report import Outcome, runs_of_arm
 from .runs import checkpoint_path
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ CELL, SHOWN_KM = 8, (50.0, 10_000.0)
 # Maps of errors side by side.
 COLUMNS = 2
 
-# Without yellow, which no thin line shows on white.
+# Without yellow, which is hard to see as a thin line on white.
 LINE_COLOURS = (*CLASS_COLOURS[:3], *CLASS_COLOURS[4:])
 
-# Where it is, where the arm puts it, where the other arm does: colours and signs.
+# Colours and markers of the true place and of those that the two arms find.
 PLACES = (('#009e73', '*', 12), ('#0072b2', 'o', 7), ('#d55e00', 'X', 7))
 
-# Concepts with bars of their own; inches of a row of bars.
+# Number of concepts with bars; height of a bar in inches.
 BARS, ROW_HEIGHT = 6, 0.34
 
-# Inches of a case, of its patch and map, and of their legend.
+# Inches: width of a case, height of its patch and map, and of their legend.
 WIDTH, ABOVE = 6.4, (2.5, 0.4)
 
 SUCCESS = 'A patch that {} puts right and {} wrong, and why'
@@ -67,8 +67,7 @@ def plot_curves(outcome: Outcome) -> 'Figure':
         outcome: All runs.
 
     Returns:
-        The figure: a line for each arm, the mean of its seeds, in a band from the least
-        to the largest.
+        The figure: for each arm the mean over seeds as a line and their range as a band.
     """
     from matplotlib.figure import Figure
 
@@ -77,7 +76,7 @@ def plot_curves(outcome: Outcome) -> 'Figure':
     for name, colour in zip(
         outcome.tested, itertools.cycle(LINE_COLOURS), strict=False
     ):
-        curves = [run.curve for run in of_arm(outcome.tests, name)]
+        curves = [run.curve for run in runs_of_arm(outcome.tests, name)]
         steps = [point['step'] for point in curves[0]]
         losses = np.array([[point['contrast'] for point in curve] for curve in curves])
         axes.plot(steps, losses.mean(axis=0), color=colour, label=name)
@@ -89,12 +88,12 @@ def plot_curves(outcome: Outcome) -> 'Figure':
     return figure
 
 
-def plot_errors(points: Tensor, answers: Sequence[Answer]) -> 'Figure':
-    """Map by how much models miss patches.
+def plot_errors(points: Tensor, located: Sequence[LocatedPatches]) -> 'Figure':
+    """Map the errors of location of several models.
 
     Args:
-        points: Where the patches are, of shape ``(N, 2)``.
-        answers: Where each model puts them.
+        points: True places of the patches, of shape ``(N, 2)``.
+        located: Places that each model finds.
 
     Returns:
         The figure: a map for each model, with the median error in cells of 8 degrees.
@@ -102,16 +101,16 @@ def plot_errors(points: Tensor, answers: Sequence[Answer]) -> 'Figure':
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
 
-    rows = -(-len(answers) // COLUMNS)
+    rows = -(-len(located) // COLUMNS)
     figure = Figure((5 * COLUMNS, 0.9 + 2.5 * rows), layout='constrained')
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
-    panels = grid.ravel()[: len(answers)]
-    for empty in grid.ravel()[len(answers) :]:
+    panels = grid.ravel()[: len(located)]
+    for empty in grid.ravel()[len(located) :]:
         empty.remove()
     west, north = np.arange(-180, 181, CELL), np.arange(-90, 90 + CELL, CELL)
     lon, lat = points.double().numpy().T
-    for axes, given in zip(panels, answers, strict=True):
-        errors = given.kilometres.numpy()
+    for axes, found in zip(panels, located, strict=True):
+        errors = found.kilometres.numpy()
         cells = binned_statistic_2d(lon, lat, errors, 'median', [west, north])
         drawn = axes.pcolormesh(
             west,
@@ -120,8 +119,8 @@ def plot_errors(points: Tensor, answers: Sequence[Answer]) -> 'Figure':
             norm=LogNorm(*SHOWN_KM),
             cmap='viridis',
         )
-        _as_world(axes)
-        axes.set_title(f'{given.arm}: median {np.median(errors):,.0f} km', fontsize=11)
+        _draw_world(axes)
+        axes.set_title(f'{found.arm}: median {np.median(errors):,.0f} km', fontsize=11)
         axes.set(xlabel='longitude [°]', ylabel='latitude [°]')
     bar = figure.colorbar(
         drawn, ax=list(panels), location='bottom', extend='both', shrink=0.8, aspect=40
@@ -133,14 +132,14 @@ def plot_errors(points: Tensor, answers: Sequence[Answer]) -> 'Figure':
 
 
 def plot_case(case: Case) -> 'Figure':
-    """Draw a patch, where two arms put it, and why the one does.
+    """Draw a patch, the places that two arms find, and the explanation.
 
     Args:
         case: The patch.
 
     Returns:
-        The figure: the patch, a map, and bars of what concepts add to the similarity of
-        the patch to the place of the one arm, less that to the place of the other.
+        The figure: the patch, a map, and bars of the contributions of concepts to the
+        similarity of the first place, minus those to that of the second.
     """
     from matplotlib.figure import Figure
 
@@ -166,26 +165,28 @@ def plot_case(case: Case) -> 'Figure':
 
 
 def write_figures(
-    folder: Path, outcome: Outcome, exam: Exam, study: Path
+    folder: Path, outcome: Outcome, data: EvaluationData, study: Path
 ) -> dict[str, str]:
     """Write all figures as PNG.
 
     Args:
         folder: Folder that gets them.
         outcome: All runs.
-        exam: What arms were tested by; its first picture is shown.
+        data: Data that arms were tested on; its first picture is shown.
         study: Folder of the study, with the models that were kept.
 
     Returns:
         Names of the files by title.
     """
     seed = min(run.seed for run in outcome.tests)
-    question = joined(exam.questions)
-    answers = [
-        answer(name, checkpoint_path(study, name, seed), question, exam.candidates)
+    patches = join_patch_sets(data.patch_sets)
+    located = [
+        locate_patch_set(
+            name, checkpoint_path(study, name, seed), patches, data.candidates
+        )
         for name in outcome.tested
     ]
-    shown = {given.arm: given for given in answers}
+    shown = {each.arm: each for each in located}
     compared = [
         (shown[name], shown[rival])
         for name in outcome.chosen
@@ -197,12 +198,12 @@ def write_figures(
             'study_curves.png',
             plot_curves(outcome),
         ),
-        f'Where patches of the picture {question.picture} are missed, in '
-        f'{question.where} blocks, with seed {seed}': (
+        f'Where patches of the picture {patches.picture} are missed, in '
+        f'{patches.where} blocks, with seed {seed}': (
             'study_errors.png',
-            plot_errors(question.points, answers),
+            plot_errors(patches.points, located),
         ),
-        **(_cases(question, *compared[0]) if compared else {}),
+        **(_cases(patches, *compared[0]) if compared else {}),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in made.values():
@@ -212,9 +213,9 @@ def write_figures(
 
 
 def _cases(
-    question: Question, chosen: Answer, rival: Answer
+    patches: PatchSet, chosen: LocatedPatches, rival: LocatedPatches
 ) -> Mapping[str, tuple[str, 'Figure']]:
-    """Draw a success and a failure of a chosen arm beside its first rival."""
+    """Draw a success and a failure of a chosen arm against its first rival."""
     rule = (
         f'; of all that the one puts within {RIGHT_KM} km and the other farther off than '
         f'{WRONG_KM} km, that in the middle by distance'
@@ -226,13 +227,13 @@ def _cases(
     ):
         row = find_case(right, wrong)
         if row is not None:
-            case = explained(question, row, chosen, rival)
+            case = explain_case(patches, row, chosen, rival)
             made[title.format(chosen.arm, rival.arm) + rule] = name, plot_case(case)
     return made
 
 
 def _draw_places(figure: 'SubFigure', case: Case) -> tuple[list[Any], list[Any]]:
-    """Draw a patch and a map of places; return signs and names of the places."""
+    """Draw a patch and a map of places; return handles and labels of a legend."""
     patch, world = figure.subplots(1, 2, width_ratios=[1, 1.9])
     colours = case.image * _channels(STD) + _channels(MEAN)
     patch.imshow(colours.clamp(0, 1).permute(1, 2, 0).numpy())
@@ -248,13 +249,13 @@ def _draw_places(figure: 'SubFigure', case: Case) -> tuple[list[Any], list[Any]]
         world.plot(
             *place.tolist(), sign, color=colour, markersize=size, mec='k', label=name
         )
-    _as_world(world)
+    _draw_world(world)
     world.set(xlabel='longitude [°]', ylabel='latitude [°]')
     signs, labels = world.get_legend_handles_labels()
     return signs, labels
 
 
-def _as_world(axes: 'Axes') -> None:
+def _draw_world(axes: 'Axes') -> None:
     axes.set(xlim=(-180, 180), ylim=(-90, 90), aspect='equal')
     axes.set(xticks=range(-180, 181, 60), yticks=range(-90, 91, 30))
     draw_coast(axes)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What is measured of a model: where it puts patches, and what its embeddings know."""
+"""Measurements of a model: errors of location, downstream R², AUC of concepts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from torchgeo_concepts.retrieval.gallery import Gallery
 from torchgeo_concepts.tasks.concept_distillation import concept_quality
 from torchgeo_concepts.utils.modes import evaluating
 
-# City, region, country and continent, as papers on geo-localization have them.
+# City, region, country and continent, the thresholds of papers on geo-localization.
 KILOMETRES = (25, 200, 750, 2500)
 
 BATCH = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
-    """Patches of a picture whose places are asked for.
+class PatchSet:
+    """Patches of one picture to locate.
 
     Attributes:
         picture: Name of the picture.
-        where: Whether the places lie in blocks that are ``'seen'`` or ``'held-out'``.
+        where: ``'seen'`` for patches in blocks that were trained on, or ``'held-out'``.
         images: Normalised patches of shape ``(N, 3, size, size)``.
         points: Their points of shape ``(N, 2)``.
     """
@@ -50,19 +50,19 @@ class Question:
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
-    """What all arms are asked.
+class EvaluationData:
+    """Data that all arms are evaluated on.
 
     Attributes:
-        questions: Patches of pictures that no arm was trained on.
+        patch_sets: Patches of pictures that no arm was trained on.
         candidates: Points to find them among, of shape ``(M, 2)``.
-        points: Points in held-out blocks where maps tell the truth.
-        groundings: What maps tell there.
+        points: Points in held-out blocks at which concepts are scored.
+        groundings: Concepts with labels there.
         labels: Labels of shape ``(N, k)``, NaN where unknown.
-        tables: What is predicted from embeddings.
+        tables: Tables to predict from embeddings.
     """
 
-    questions: Sequence[Question]
+    patch_sets: Sequence[PatchSet]
     candidates: Tensor
     points: Tensor
     groundings: Groundings
@@ -72,32 +72,34 @@ class Exam:
 
 @torch.no_grad()
 def measure(
-    model: ImageLocationModel, reading: ConceptSupervision | None, exam: Exam
+    model: ImageLocationModel,
+    supervision: ConceptSupervision | None,
+    data: EvaluationData,
 ) -> dict[str, float]:
-    """Ask a model everything.
+    """Compute all measurements of a model.
 
     Args:
         model: Images and locations.
-        reading: What it estimates concepts with, if maps taught it.
-        exam: The questions.
+        supervision: Estimator of concepts, if the model was trained on labels of maps.
+        data: Data to evaluate on.
 
     Returns:
-        Measurements by name: kilometres and shares of patches by picture and blocks,
-        R² by table and column, and the area under the ROC curve of concepts.
+        Measurements by name: median error in kilometres and shares of patches by picture
+        and blocks, R² by table and column, and mean AUC of concepts.
     """
     metrics: dict[str, float] = {}
     with evaluating(model):
-        gallery = gallery_of(model, exam.candidates)
-        for question in exam.questions:
-            metrics |= _distances(question, located(model, gallery, question.images))
-        for table in exam.tables:
+        gallery = build_gallery(model, data.candidates)
+        for patches in data.patch_sets:
+            metrics |= _errors(patches, locate(model, gallery, patches.images))
+        for table in data.tables:
             metrics |= _downstream(model, table)
-        metrics['auc'] = _concept_auc(model, reading, exam)
+        metrics['auc'] = _concept_auc(model, supervision, data)
     return metrics
 
 
-def gallery_of(model: ImageLocationModel, candidates: Tensor) -> Gallery:
-    """Encode candidates as a model compares them.
+def build_gallery(model: ImageLocationModel, candidates: Tensor) -> Gallery:
+    """Encode candidates in the space that a model compares in.
 
     Args:
         model: Images and locations.
@@ -112,8 +114,8 @@ def gallery_of(model: ImageLocationModel, candidates: Tensor) -> Gallery:
 
 
 @torch.no_grad()
-def located(model: ImageLocationModel, gallery: Gallery, images: Tensor) -> Tensor:
-    """Find where patches come from.
+def locate(model: ImageLocationModel, gallery: Gallery, images: Tensor) -> Tensor:
+    """Find the best candidate for each patch.
 
     Args:
         model: Images and locations.
@@ -121,7 +123,7 @@ def located(model: ImageLocationModel, gallery: Gallery, images: Tensor) -> Tens
         images: Normalised patches.
 
     Returns:
-        The best candidate for each, of shape ``(N, 2)``.
+        Points of shape ``(N, 2)``.
     """
     found = [
         gallery.search(model.embed_images(part))[0][:, 0]
@@ -130,17 +132,17 @@ def located(model: ImageLocationModel, gallery: Gallery, images: Tensor) -> Tens
     return torch.cat(found)
 
 
-def _distances(question: Question, found: Tensor) -> dict[str, float]:
-    distances = geodesic_km(found, question.points)
-    shares = distance_accuracy(found, question.points, KILOMETRES)
-    metrics = {f'{question.name}/median_km': float(distances.median())}
+def _errors(patches: PatchSet, found: Tensor) -> dict[str, float]:
+    distances = geodesic_km(found, patches.points)
+    shares = distance_accuracy(found, patches.points, KILOMETRES)
+    metrics = {f'{patches.name}/median_km': float(distances.median())}
     for kilometres, share in zip(KILOMETRES, shares.tolist(), strict=True):
-        metrics[f'{question.name}/acc@{kilometres}km'] = share
+        metrics[f'{patches.name}/acc@{kilometres}km'] = share
     return metrics
 
 
 def _downstream(model: ImageLocationModel, table: Table) -> dict[str, float]:
-    """Predict the columns of a table, by blocks of 10 degrees."""
+    """Predict the columns of a table, in held-out blocks of 10 degrees."""
     metrics = {}
     x = embed_points(model.encoder, table.points, device='cpu', progress=False)
     for column, target in enumerate(table.targets):
@@ -153,26 +155,25 @@ def _downstream(model: ImageLocationModel, table: Table) -> dict[str, float]:
 
 
 def _concept_auc(
-    model: ImageLocationModel, reading: ConceptSupervision | None, exam: Exam
+    model: ImageLocationModel,
+    supervision: ConceptSupervision | None,
+    data: EvaluationData,
 ) -> float:
-    """Compute how well a location encoder tells classes where it was never trained.
+    """Compute the mean AUC of classes in blocks without training points.
 
-    Projections count where no map taught: their names are those of the bank.
+    A model without labels of maps is scored by its projections onto the bank.
     """
     bank = model.alignment.basis.bank
-    known = [
-        column for column, c in enumerate(exam.groundings.bank.ids) if c in bank.ids
-    ]
+    concepts = data.groundings.bank.ids
+    known = [column for column, concept in enumerate(concepts) if concept in bank.ids]
     if not known:
         return float('nan')
-    x = embed_points(model.encoder, exam.points, device='cpu', progress=False)
+    x = embed_points(model.encoder, data.points, device='cpu', progress=False)
     z = model.alignment.basis(x)
-    says = (
-        z
-        if reading is None
-        else reading.estimate_locations(AlignedEmbeddings(x, x, z, z))
-    )
-    columns = [bank.ids.index(exam.groundings.bank.ids[column]) for column in known]
-    is_class = torch.tensor([exam.groundings.kinds[c] == 'class' for c in known])
-    quality = concept_quality(says[:, columns], exam.labels[:, known], is_class)
+    scores = z
+    if supervision is not None:
+        scores = supervision.estimate_locations(AlignedEmbeddings(x, x, z, z))
+    columns = [bank.ids.index(concepts[column]) for column in known]
+    is_class = torch.tensor([data.groundings.kinds[c] == 'class' for c in known])
+    quality = concept_quality(scores[:, columns], data.labels[:, known], is_class)
     return float(quality[is_class].nanmean())

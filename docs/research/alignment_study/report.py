@@ -1,13 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What the study found, as a page."""
+"""Page of the results of the study."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,49 +14,45 @@ import torch
 from torchgeo_concepts.io.pages import report_head, today_with, wrapped
 
 from .arms import TEST, Arm
+from .runs import Run
 from .statistics import Comparison, compare
 
-if TYPE_CHECKING:
-    from .runs import Run
-
-
-# How the names of median errors end.
+# Suffix of the names of median errors.
 ERROR = '/median_km'
 
-# What the study is about, whether an arm locates patches better and its embeddings
-# predict more, as tables of the benchmark or of cities name it. It is corrected apart
-# from everything else that is measured.
+# Measurements that the study was set up for: errors on the first test picture, and
+# prediction of temperature and population. They are corrected apart from all others.
 PRIMARY = (
     *(f'{TEST[0]}/{where}{ERROR}' for where in ('seen', 'held-out')),
     *(f'r2/{name}' for name in ('mean_temperature_c', 'annual_c')),
     *(f'r2/{name}' for name in ('population', 'log_population')),
 )
 
-# Corrected probabilities below this count as a difference.
+# Corrected p-values below this count as a difference.
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """All runs of a study.
+    """Runs of a study, and the arms that were chosen.
 
     Attributes:
         arms: The arms, by name.
-        choice: Runs that an arm was chosen by.
-        chosen: Names of the arms with concepts that were chosen; of those that begin
-            alike, that of the blocks that were trained in first.
+        choice: Runs that arms were chosen by.
+        chosen: Names of the chosen arms; of those with the same initial weights, the
+            best in blocks that were trained on first.
         rivals: Names of the arms that each of them must beat.
         tests: Runs with fresh seeds.
     """
 
     arms: Mapping[str, Arm]
-    choice: Sequence['Run']
+    choice: Sequence[Run]
     chosen: Sequence[str]
     rivals: Mapping[str, Sequence[str]]
-    tests: Sequence['Run']
+    tests: Sequence[Run]
 
     @property
-    def runs(self) -> tuple['Run', ...]:
+    def runs(self) -> tuple[Run, ...]:
         """All runs."""
         return (*self.choice, *self.tests)
 
@@ -69,7 +64,7 @@ class Outcome:
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
-        """What arms are compared by: median errors by picture and blocks, and R²."""
+        """Measurements that arms are compared by: median errors and R²."""
         return tuple(
             name
             for run in self.tests[:1]
@@ -79,21 +74,21 @@ class Outcome:
 
     @cached_property
     def primary(self) -> tuple[Comparison, ...]:
-        """Chosen arms beside their rivals in what the study is about."""
+        """Comparisons of chosen arms with rivals in what the study was set up for."""
         return self._compared([name for name in self.metrics if name in PRIMARY])
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """Chosen arms beside their rivals in everything."""
+        """Comparisons of chosen arms with rivals in all measurements."""
         return self._compared(self.metrics)
 
     def _compared(self, metrics: Sequence[str]) -> tuple[Comparison, ...]:
-        """Compare seed by seed, which a single seed cannot be."""
+        """Compare seed by seed; a single seed gives nothing to compare."""
         if len({run.seed for run in self.tests}) < 2:
             return ()
 
         def values(arm: str, metric: str) -> list[float]:
-            return [run.metrics[metric] for run in of_arm(self.tests, arm)]
+            return [run.metrics[metric] for run in runs_of_arm(self.tests, arm)]
 
         return compare(
             [
@@ -106,7 +101,7 @@ class Outcome:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """What each chosen arm is better and worse at than each rival."""
+        """One sentence for each chosen arm and rival."""
         return tuple(itertools.chain(*(self._verdicts(arm) for arm in self.chosen)))
 
     def _verdicts(self, arm: str) -> Iterator[str]:
@@ -115,14 +110,14 @@ class Outcome:
         elif not self.rivals[arm]:
             yield f'{arm} has no rival among the arms.'
         elif not self.primary:
-            yield f'{arm} has one seed, which tells no difference from chance.'
+            yield f'{arm} has one seed, too few for a test.'
         else:
             yield from (self._verdict(arm, rival) for rival in self.rivals[arm])
 
     def _verdict(self, arm: str, rival: str) -> str:
         own = [c for c in self.primary if (c.arm, c.other) == (arm, rival)]
-        better = [c.metric for c in own if outcome(c) == 'better']
-        worse = [c.metric for c in own if outcome(c) == 'worse']
+        better = [c.metric for c in own if direction(c) == 'better']
+        worse = [c.metric for c in own if direction(c) == 'worse']
         return (
             f'{arm} beside {rival}: better in {len(better)} of {len(own)} measurements '
             f'({", ".join(better) or "none"}), worse in {len(worse)} '
@@ -132,12 +127,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A row of the table of all runs.
+    """Row of the table of all runs.
 
     Attributes:
         arm: Name of the arm.
         seed: Its seed.
-        metric: What was measured.
+        metric: Name of the measurement.
         value: Its value.
     """
 
@@ -147,8 +142,8 @@ class Measurement:
     value: float
 
 
-def measurements(runs: Iterable['Run']) -> list[Measurement]:
-    """Return everything that was measured, a row for each value.
+def measurements(runs: Iterable[Run]) -> list[Measurement]:
+    """Return all measurements, a row for each value.
 
     Args:
         runs: The runs.
@@ -164,8 +159,8 @@ def measurements(runs: Iterable['Run']) -> list[Measurement]:
     ]
 
 
-def of_arm(runs: Iterable['Run'], arm: str) -> list['Run']:
-    """Return the runs of an arm, in the order of their seeds.
+def runs_of_arm(runs: Iterable[Run], arm: str) -> list[Run]:
+    """Return the runs of an arm, ordered by seed.
 
     Args:
         runs: Runs of several arms.
@@ -174,8 +169,8 @@ def of_arm(runs: Iterable['Run'], arm: str) -> list['Run']:
     return sorted((run for run in runs if run.arm == arm), key=lambda run: run.seed)
 
 
-def outcome(comparison: Comparison) -> str:
-    """Say whether an arm is better, worse or neither.
+def direction(comparison: Comparison) -> str:
+    """Return the direction of a difference, if it is significant.
 
     Args:
         comparison: The comparison.
@@ -198,13 +193,13 @@ def page_lines(
     left_out: Sequence[str],
     figures: Mapping[str, str],
 ) -> Iterator[str]:
-    """Yield the lines of the page in Markdown, without its conclusion.
+    """Yield the lines of the page in Markdown.
 
     Args:
-        found: All runs.
-        command: The command that makes the page.
-        setting: What all runs share.
-        left_out: What was left out, and why.
+        found: Results.
+        command: Command that makes the page.
+        setting: Description of the settings.
+        left_out: Arms and tables that were left out, with the reason.
         figures: Titles of figures, and their paths from the page.
     """
     yield '# What was measured'
@@ -220,16 +215,19 @@ def page_lines(
     if found.tests:
         yield '## Fresh seeds'
         yield ''
-        yield from _means({name: of_arm(found.tests, name) for name in found.tested})
+        yield from _means(
+            {name: runs_of_arm(found.tests, name) for name in found.tested}
+        )
     if found.comparisons:
         yield '## Differences'
         yield ''
         yield from wrapped(
             'Paired t-tests over the seeds, corrected by Holm for all rows of a table. '
-            'A smaller error and a larger R² are better. What the study is about:'
+            'A smaller error and a larger R² are better. Measurements that the study was '
+            'set up for:'
         )
         yield from _comparisons(found.primary)
-        yield from wrapped('Everything that was measured, those rows among it:')
+        yield from wrapped('All measurements, including those rows:')
         yield from _comparisons(found.comparisons)
     if figures:
         yield '## Figures'
@@ -240,12 +238,12 @@ def page_lines(
         yield from wrapped(f'{title}.')
     yield '## All arms'
     yield ''
-    apart = ', at other points than the tables above' if found.tests else ''
     yield from wrapped(
-        f'With the seeds that arms are chosen by{apart}. Arms are chosen by the first two '
-        'columns alone.'
+        'These are runs with the seeds that arms are chosen by. Arms are chosen by the '
+        'first two columns alone.'
+        + (' Points are others than in the tables above.' if found.tests else '')
     )
-    yield from _overview({a: of_arm(found.choice, a) for a in found.arms})
+    yield from _overview({a: runs_of_arm(found.choice, a) for a in found.arms})
     yield '| arm | |'
     yield '| --- | --- |'
     for arm in found.arms.values():
@@ -258,8 +256,8 @@ def _threads() -> str:
     return f'{number} thread' if number == 1 else f'{number} threads'
 
 
-def _overview(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
-    """Yield a table of median errors, and one of all that is not about pictures."""
+def _overview(runs: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    """Yield a table of median errors, and one of the other measurements."""
     known = list(next(iter(runs.values()))[0].metrics)
     errors = [metric for metric in known if metric.endswith(ERROR)]
     titles = [metric.removesuffix(ERROR).replace('/', ', ') for metric in errors]
@@ -270,7 +268,7 @@ def _overview(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
     )
 
 
-def _means(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
+def _means(runs: Mapping[str, Sequence[Run]]) -> Iterator[str]:
     """Yield tables of means and standard deviations over seeds, a row for each arm."""
     groups: dict[str, list[str]] = {}
     for metric in next(iter(runs.values()))[0].metrics:
@@ -284,18 +282,18 @@ def _means(runs: Mapping[str, Sequence['Run']]) -> Iterator[str]:
 
 def _table(
     first: str,
-    runs: Mapping[str, Sequence['Run']],
+    runs: Mapping[str, Sequence[Run]],
     metrics: Sequence[str],
     titles: Sequence[str],
 ) -> Iterator[str]:
     yield f'| {first} | seeds | {" | ".join(titles)} | minutes |'
     yield f'| --- | ---: |{" ---: |" * len(metrics)} ---: |'
-    for name, some in runs.items():
+    for name, own in runs.items():
         cells = [
-            _mean([run.metrics[metric] for run in some], metric) for metric in metrics
+            _mean([run.metrics[metric] for run in own], metric) for metric in metrics
         ]
-        minutes = np.mean([run.training_minutes for run in some])
-        yield f'| {name} | {len(some)} | {" | ".join(cells)} | {minutes:.1f} |'
+        minutes = np.mean([run.training_minutes for run in own])
+        yield f'| {name} | {len(own)} | {" | ".join(cells)} | {minutes:.1f} |'
     yield ''
 
 
@@ -316,6 +314,6 @@ def _comparisons(comparisons: Sequence[Comparison]) -> Iterator[str]:
         yield (
             f'| {c.metric} | {c.arm} | {c.other} | {c.difference:+.{digits}f} | '
             f'{c.low:+.{digits}f} to {c.high:+.{digits}f} | {c.p:.2g} | '
-            f'{c.corrected:.2g} | {outcome(c)} |'
+            f'{c.corrected:.2g} | {direction(c)} |'
         )
     yield ''

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""One arm, one seed: training, and everything that is measured of it."""
+"""One run of the study: train an arm with a seed, and measure it."""
 
 import gc
 import hashlib
@@ -27,28 +27,28 @@ from torchgeo_concepts.tasks import ConceptAlignment
 from torchgeo_concepts.utils.files import atomic_path
 
 from .arms import FILES, Arm
-from .measures import Exam, measure
+from .measures import EvaluationData, measure
 
-# Changes whenever the same settings could get other measurements.
+# Increased whenever the same settings could give other measurements.
 PROTOCOL = 3
 
-# Steps between two points of the curves of training.
+# Steps between two points of a training curve.
 CURVE = 10
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all runs share beside their arm.
+    """Settings of all runs of a study.
 
     Attributes:
         root: Folder of the pictures.
-        truth: What runs are measured by, as
-            :func:`~alignment_study.exam.truth_digest` hashes it.
+        truth: Hash of tables and maps, by
+            :func:`~alignment_study.evaluation.truth_digest`.
         steps: Number of steps of training.
         number: Number of points to train on.
         batch_size: Number of samples in a step.
-        questions: Number of patches of each picture that are located.
-        mislocated: Share of the points to train on whose image shows another place.
+        patches: Number of patches of each picture to locate.
+        mislocated: Share of the training points with the image of another place.
     """
 
     root: Path
@@ -56,11 +56,11 @@ class Settings:
     steps: int = 400
     number: int = 60_000
     batch_size: int = 512
-    questions: int = 4_000
+    patches: int = 4_000
     mislocated: float = 0.0
 
     def data(self, arm: Arm, seed: int) -> BlueMarbleDataModule:
-        """Return the patches that an arm is trained on.
+        """Return the training data of an arm.
 
         Args:
             arm: The arm.
@@ -71,40 +71,37 @@ class Settings:
             'number': self.number,
             'batch_size': self.batch_size,
             'mislocated': self.mislocated,
-            # Runs are measured by exams instead.
+            # Runs are evaluated elsewhere.
             'val_number': 1,
         }
-        data = BlueMarbleDataModule(**arm.arguments('data') | own, seed=seed)
+        data = BlueMarbleDataModule(**arm.data | own, seed=seed)
         data.options['groundings'] = all_groundings()
         return data
 
     def digest(self, arm: Arm) -> str:
-        """Hash everything that a run of an arm depends on.
+        """Hash everything that a run depends on.
 
         Args:
             arm: The arm.
         """
         known = {'arm': arm.config, 'protocol': PROTOCOL, **asdict(self)}
         known.pop('root')
-        # What was measured before noise could be asked for stays known.
-        if not self.mislocated:
-            known.pop('mislocated')
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was measured of an arm with a seed.
+    """Measurements of an arm with a seed.
 
     Attributes:
         arm: Name of the arm.
         seed: Its seed.
-        settings: Hash of all settings it depends on.
+        settings: Hash of all settings that it depends on.
         training_minutes: Time of training.
         measuring_minutes: Time of measuring.
         metrics: Measurements by name.
-        curve: Step and losses during training.
+        curve: Steps and losses of training.
     """
 
     arm: str
@@ -118,12 +115,12 @@ class Run:
 
 @cache
 def all_groundings() -> Groundings:
-    """Return what installed maps tell, which takes seconds to look up."""
+    """Return the concepts of all installed maps, which takes seconds to look up."""
     return load_groundings()
 
 
 class _Curve(Callback):
-    """Keeps losses as training goes on."""
+    """Record the loss during training."""
 
     def __init__(self) -> None:
         self.points: list[dict[str, float]] = []
@@ -140,7 +137,7 @@ class _Curve(Callback):
 
 
 def run_path(folder: Path, arm: str, seed: int) -> Path:
-    """Return the file of what is measured of a run.
+    """Return the file of the measurements of a run.
 
     Args:
         folder: Folder of the study.
@@ -151,7 +148,7 @@ def run_path(folder: Path, arm: str, seed: int) -> Path:
 
 
 def checkpoint_path(folder: Path, arm: str, seed: int) -> Path:
-    """Return the file of the model of a run, if it is kept.
+    """Return the file of the model of a run.
 
     Args:
         folder: Folder of the study.
@@ -164,14 +161,14 @@ def checkpoint_path(folder: Path, arm: str, seed: int) -> Path:
 def read_run(
     folder: Path, arm: Arm, seed: int, settings: Settings, keep: bool = False
 ) -> Run | None:
-    """Read what was measured of a run, if it was measured with these settings.
+    """Read the measurements of a run, if they were made with these settings.
 
     Args:
         folder: Folder of the study.
         arm: The arm.
         seed: Its seed.
-        settings: What all runs share.
-        keep: Only if its model was kept, too.
+        settings: Settings of all runs.
+        keep: Require the checkpoint of its model as well.
 
     Returns:
         The run, or None.
@@ -189,7 +186,7 @@ def run_arm(
     arm: Arm,
     seed: int,
     settings: Settings,
-    exam: Exam,
+    data: EvaluationData,
     folder: Path,
     keep: bool = False,
 ) -> Run:
@@ -198,21 +195,21 @@ def run_arm(
     Args:
         arm: The arm.
         seed: Seed of weights, points and order.
-        settings: What all runs share.
-        exam: What it is asked.
+        settings: Settings of all runs.
+        data: Data to evaluate on.
         folder: Folder of the study, which gets the measurements.
         keep: Also keep the model, as a checkpoint of Lightning.
 
     Returns:
-        What was measured.
+        The measurements.
     """
-    # Trainers, tasks and data refer to each other, so that those of earlier runs stay
-    # until they are collected, which may be gigabytes later.
+    # Trainer, task and data refer to each other, so earlier runs stay in memory until
+    # they are collected.
     gc.collect()
     start = time.perf_counter()
     task, curve = train(arm, seed, settings, folder, keep=keep)
     trained = time.perf_counter()
-    metrics = measure(task.model.cpu(), task.cpu().supervision, exam)
+    metrics = measure(task.model.cpu(), task.cpu().supervision, data)
     run = Run(
         arm.name,
         seed,
@@ -237,18 +234,18 @@ def train(
     Args:
         arm: The arm.
         seed: Seed of weights, points and order.
-        settings: What all runs share.
-        folder: Folder of the study, which has the banks and texts.
+        settings: Settings of all runs.
+        folder: Folder of the study with banks and texts.
         keep: Also keep the model, as a checkpoint of Lightning.
 
     Returns:
-        The task, and its losses as training went on.
+        The task, and the points of its training curve.
     """
     lightning.seed_everything(seed, verbose=False)
     curve = _Curve()
     options = dict(arm.config['trainer']) | {'max_steps': settings.steps}
     with _quiet():
-        task = ConceptAlignment(**_resolved(arm.arguments('model'), folder))
+        task = ConceptAlignment(**_with_paths(arm.model, folder))
         trainer = Trainer(
             **options,
             logger=False,
@@ -268,18 +265,16 @@ def train(
     return task, curve.points
 
 
-def _resolved(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Find files of the study in its folder."""
-    for name in FILES:
-        file = arguments.get(name)
-        if file and (folder / file).is_file():
-            arguments[name] = str(folder / file)
-    return arguments
+def _with_paths(arguments: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Replace names of files of the study by their paths."""
+    files = {name: folder / arguments[name] for name in FILES if name in arguments}
+    found = {name: str(file) for name, file in files.items() if file.is_file()}
+    return arguments | found
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out Lightning's advice, which is not for whoever runs a study."""
+    """Suppress advice of Lightning that does not apply here."""
     logger = logging.getLogger('lightning.pytorch')
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Whether arms differ by more than their seeds do."""
+"""Paired t-tests of arms over seeds, corrected for their number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison of two arms over the same seeds.
+    """Paired comparison of two arms over the same seeds.
 
     Attributes:
-        metric: What is compared.
-        arm: The one arm.
-        other: The other arm.
-        difference: Mean of the one minus the other.
-        low: Lower end of the interval of the difference, of 95 %.
+        metric: Name of the measurement.
+        arm: The first arm.
+        other: The second arm.
+        difference: Mean of the first minus the second.
+        low: Lower end of the 95% confidence interval of the difference.
         high: Upper end.
-        p: Two-sided probability of a t of that size if there were no difference.
-        corrected: The same by Holm's correction for all comparisons that are made.
+        p: Two-sided p-value.
+        corrected: The p-value by Holm's correction for all comparisons.
         seeds: Number of seeds.
     """
 
@@ -39,13 +39,13 @@ class Comparison:
 
 
 def holm(probabilities: Sequence[float]) -> NDArray[np.float64]:
-    """Correct probabilities for their number, so that any false one is rare.
+    """Correct p-values by Holm's step-down method.
 
     Args:
-        probabilities: Probabilities of several tests.
+        probabilities: P-values of several tests.
 
     Returns:
-        Corrected ones, in the same order.
+        Corrected p-values, in the same order.
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
@@ -65,7 +65,7 @@ def compare(
     """Compare arms seed by seed, and correct for the number of comparisons.
 
     Args:
-        pairs: Metric, the two arms, and the values of each, in the order of the seeds.
+        pairs: Measurement, the two arms, and the values of each in the order of the seeds.
 
     Returns:
         The comparisons.
@@ -77,7 +77,7 @@ def compare(
     for metric, arm, other, values, others in pairs:
         if len(values) != len(others) or len(values) < 2:
             raise ValueError(
-                f'{arm} and {other} need values of the same two seeds or more, not '
+                f'{arm} and {other} need values of the same two seeds or more, got '
                 f'{len(values)} and {len(others)}.'
             )
         test = stats.ttest_rel(values, others)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How much scores tell of a concept that are not said to be about it."""
+"""Niche impurity: information on a concept in the scores of others."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ type NicheFit = Callable[[Floats, Floats], Callable[[Floats], Floats]]
 
 @dataclass(frozen=True, eq=False)
 class NicheImpurity:
-    """How well labels are told from scores outside their niches.
+    """Niche impurity score of concept scores, with its parts.
 
     Attributes:
-        score: The niche impurity score, the mean over concepts and thresholds; 0.5 is
-            what chance has, 1 the most.
+        score: The niche impurity score, averaged over concepts and thresholds, from 0.5
+            by chance to 1.
         low: Lower end of its interval.
         high: Upper end.
         thresholds: Absolute correlations above which a score is in the niche of a
             concept, of shape ``(steps,)``.
-        area: AUC of shape ``(k, steps)``, from the scores outside the niche.
-        outside: How many these are, of the same shape.
+        area: AUC from the scores outside the niche, of shape ``(k, steps)``.
+        outside: Number of these scores, of the same shape.
         names: Names of the concepts.
     """
 
@@ -51,11 +51,10 @@ class NicheImpurity:
     names: tuple[str, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each concept, those that leak most first.
+        """Return a row for each concept, the highest impurity first.
 
         Returns:
-            A table of ``concept`` and ``impurity``, the mean of its AUC over all
-            thresholds.
+            A table of ``concept`` and ``impurity``, its AUC averaged over thresholds.
         """
         frame = pd.DataFrame(
             {'concept': list(self.names), 'impurity': self.area.mean(axis=1)}
@@ -66,14 +65,14 @@ class NicheImpurity:
 
 
 def linear_head(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
-    """Fit a ridge regression of a label, whose order is that of a linear discriminant.
+    """Fit a ridge regression of a label; it ranks points as a linear discriminant does.
 
     Args:
         x: Standardised scores of shape ``(N, d)``.
         y: Labels of shape ``(N,)``.
 
     Returns:
-        A function of scores that predicts.
+        A function that predicts from scores.
     """
     head = fit_regression(Ridge(RIDGE), torch.from_numpy(x), torch.from_numpy(y))
     weight = head.weight[0].numpy()
@@ -88,14 +87,14 @@ def niche_impurity(
     *,
     fit: NicheFit = linear_head,
     steps: int = 20,
-    samples: int = 200,
+    num_samples: int = 200,
     seed: int = 0,
 ) -> NicheImpurity:
     r"""Compute the niche impurity score of concept scores.
 
-    The niche of concept ``i`` at a threshold :math:`\beta` has the scores that go with its
-    label, :math:`N_i(\beta) = \{j : |\rho(\hat c_j, c_i)| > \beta\}` by Pearson's
-    correlation. What a head tells of the label from all other scores is impurity:
+    The niche of concept ``i`` at a threshold :math:`\beta` is the set of scores that
+    correlate with its label, :math:`N_i(\beta) = \{j : |\rho(\hat c_j, c_i)| > \beta\}`,
+    by Pearson's correlation. Impurity is the AUC of a head of all other scores:
 
     .. math::
 
@@ -103,16 +102,15 @@ def niche_impurity(
         \mathrm{AUC}\bigl(f_{i, \beta}(\hat c_{\setminus N_i(\beta)}), c_i\bigr)
         \, d\beta
 
-    It is 0.5 if a concept is told by no score outside its niche, and 1 if all are told
-    without theirs. Beyond the highest correlation a niche is empty, so that scores which
-    are right, but not alike to a label, have more than 0.5 in part for that reason:
-    compare with the score of the labels themselves, which also tells how much concepts
-    go together on Earth.
+    It is 0.5 if scores outside the niche do not predict the concept, and 1 if they predict
+    it perfectly. Above the highest correlation a niche is empty, so even correct scores
+    have more than 0.5. Compare with the score of the labels themselves, which shows how
+    much concepts occur together on Earth.
 
-    Correlations and heads are learned on half of the blocks of 10 degrees, and heads are
-    tried on the other. The paper fits one head to all scores and sets those of the niche
-    to 0; here a head is fitted for each niche, so that it may find what is there. The
-    integral is the mean of as many thresholds, in the middle of equal parts.
+    Half of the blocks of 10 degrees fits correlations and heads, the other half scores
+    them. The paper fits one head to all scores and sets those of the niche to 0; here a
+    head is fitted for each niche. The integral is the mean over thresholds in the middle
+    of equal parts.
 
     If you use this in your research, please cite the following paper:
 
@@ -124,39 +122,38 @@ def niche_impurity(
             as 0.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         names: Names of the concepts, their numbers by default.
-        fit: Fits a head to standardised scores of shape ``(n, d)`` and labels of shape ``(n,)``, and
-            returns a function that predicts from scores. By default, a ridge regression.
+        fit: Function that fits a head to standardised scores of shape ``(n, d)`` and
+            labels of shape ``(n,)``, and returns a function that predicts from scores.
         steps: Number of thresholds.
-        samples: Number of draws of blocks that the interval is made of.
-        seed: Seed of halves and draws.
+        num_samples: Number of resamples of blocks for the confidence interval.
+        seed: Seed of halves and resamples.
 
     Returns:
-        The score, its interval, and what it is made of.
+        The score, its confidence interval, and its parts.
 
     Raises:
-        ValueError: If numbers of rows differ, there is not one name for each concept, a
-            score is not finite, labels are others than 0 and 1, a concept does not vary
-            on either half, or there is no threshold.
+        ValueError: If numbers of rows or names differ, a score is not finite, a label is
+            neither 0 nor 1, a concept does not vary on a half, or *steps* is less than 1.
     """
     if steps < 1:
         raise ValueError(f'steps must be at least 1, not {steps}.')
     titles, truth = check_classes(scores, labels, points, names)
     train, test = halves(truth, points, titles, seed)
-    draws = BlockBootstrap.from_points(
-        points[torch.from_numpy(test)], samples, seed=seed
+    bootstrap = BlockBootstrap.from_points(
+        points[torch.from_numpy(test)], num_samples, seed=seed
     )
-    # Standardised by the half that is learned from, scores as well as labels.
+    # Scores and labels are standardised by the half that is fitted on.
     x, y = (_standardised(values, train) for values in (scores.double().numpy(), truth))
     thresholds = (np.arange(steps) + 0.5) / steps
     correlation = np.abs(y[train].T @ x[train]) / len(train)
     outside = correlation[:, None] <= thresholds[:, None]
     found = np.stack(
         [
-            _areas(x[train], x[test], label[train], label[test], own, fit, draws)
+            _areas(x[train], x[test], label[train], label[test], own, fit, bootstrap)
             for label, own in zip(truth.T, outside, strict=True)
         ]
     )
-    # A concept may be missing in a draw, which is the mean of the others then.
+    # A concept may be missing in a resample, which is then the mean of the others.
     each = np.nanmean(found, axis=(0, 1))
     return NicheImpurity(
         float(each[0]),
@@ -180,9 +177,9 @@ def _areas(
     test_label: Floats,
     outside: NDArray[np.bool_],
     fit: NicheFit,
-    draws: BlockBootstrap,
+    bootstrap: BlockBootstrap,
 ) -> Floats:
-    """Return AUC at each threshold, in each draw, of shape ``(steps, draws)``."""
+    """Return AUC at each threshold and resample, shape ``(steps, num_samples + 1)``."""
     # Between two correlations the niche stays the same.
     each, place = np.unique(outside, axis=0, return_inverse=True)
     areas = []
@@ -190,5 +187,5 @@ def _areas(
         predicted = np.zeros(len(test))
         if own.any():
             predicted = fit(train[:, own], train_label)(test[:, own])
-        areas.append(draws.auc(predicted, test_label))
+        areas.append(bootstrap.auc(predicted, test_label))
     return np.asarray(areas)[place.reshape(-1)]

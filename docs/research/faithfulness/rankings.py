@@ -1,11 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Checks of rankings of concepts that linear heads do not pass by construction.
-
-Heads are fitted again without the concepts that contribute most, rankings of one half of
-the Earth are tried on the other, and heads are fitted to other draws of the data.
-"""
+"""Checks of rankings of concepts that linear heads do not pass by construction."""
 
 import itertools
 from collections.abc import Sequence
@@ -43,10 +39,10 @@ def remove_and_retrain(
     counts: Sequence[int] = COUNTS,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
 ) -> pd.DataFrame:
-    """Fit heads again without the concepts that contribute most, or without others.
+    """Train heads without the concepts that contribute most, or without random ones.
 
-    The ranking is that of a head of the other folds, so that what is scored has chosen
-    nothing. Where other concepts tell the same, a new head loses little.
+    The ranking of each fold comes from a head that was trained on the other folds. A new
+    head loses little where other concepts carry the same information.
 
     If you use this in your research, please cite the following paper:
 
@@ -56,13 +52,13 @@ def remove_and_retrain(
         z: Concept scores of shape ``(N, k)``.
         y: Values of shape ``(N,)``.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        counts: Numbers of concepts to remove, less than there are.
+        counts: Numbers of concepts to remove; those of all concepts or more are left out.
         seeds: Seeds of the folds, blocks of 10 degrees, and of random concepts.
 
     Returns:
-        A table with a row for each number: ``removed``, R² without the ``top`` concepts
-        and without ``random`` ones, how much more the first costs, ``difference``, and
-        the range of that over the seeds, ``low`` and ``high``.
+        A table with a row for each number: ``removed``; R² without the ``top`` concepts
+        and without ``random`` ones; ``difference``, the second minus the first; and its
+        range over the seeds, ``low`` and ``high``.
 
     Raises:
         ValueError: If the numbers of rows differ.
@@ -82,19 +78,20 @@ def remove_and_retrain(
             top.append(_r2_without(z, y, folds, alpha, removed))
             other.append(_r2_without(z, y, folds, alpha, at_random))
         gap = np.subtract(other, top)
-        lines.append((count, np.mean(top), np.mean(other), gap.mean(), *_range(gap)))
+        means = np.mean(top), np.mean(other), gap.mean()
+        lines.append((count, *means, gap.min(), gap.max()))
     names = ['removed', 'top', 'random', 'difference', 'low', 'high']
     return pd.DataFrame(lines, columns=names)
 
 
 def _ranking(z: Tensor, y: Tensor, alpha: float, left_out: Rows) -> NDArray[np.int64]:
-    """Rank concepts by their mean contribution, the largest first."""
+    """Rank concepts by a head that was trained without the rows that are left out."""
     rows = np.setdiff1d(np.arange(len(z)), left_out)
     return np.argsort(-_importance(z[rows], y[rows], alpha), kind='stable')
 
 
 def _importance(z: Tensor, y: Tensor, alpha: float) -> Floats:
-    """Return the mean size of what each concept contributes to a head fitted here."""
+    """Return the mean absolute contribution of each concept to a head of these rows."""
     mean, std = scale_of(z)
     scaled = (z - mean) / std
     weight = fit_regression(Ridge(alpha), scaled, y).weight[0]
@@ -108,7 +105,7 @@ def _r2_without(
     alpha: float,
     removed: Sequence[NDArray[np.int64]],
 ) -> float:
-    """Score heads without concepts, which may be others on each fold."""
+    """Score heads without concepts, which may differ between folds."""
     scores = []
     for fold, columns in zip(folds, removed, strict=True):
         kept = np.setdiff1d(np.arange(z.shape[1]), columns)
@@ -119,8 +116,9 @@ def _r2_without(
     return float(np.mean(scores))
 
 
-def _range(values: Floats) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
+def _r2_of(z: Tensor, y: Tensor, folds: Folds, alpha: float) -> float:
+    """Score heads in held-out folds."""
+    return mean_r2(y, held_out_predictions(z, y, folds, Ridge(alpha)), folds)
 
 
 def rank_by_halves(
@@ -131,23 +129,24 @@ def rank_by_halves(
     counts: Sequence[int] = COUNTS,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
 ) -> pd.DataFrame:
-    """Rank concepts on one half of the blocks, and try the ranking on the other.
+    """Rank concepts on each half of the blocks, and use the ranking on the other half.
 
-    Heads of the other half learn from the concepts that come first, by the ranking of
-    this half, of their own, or at random.
+    Heads of each half are trained on the concepts that come first by the ranking of the
+    other half, by their own, or at random.
 
     Args:
         z: Concept scores of shape ``(N, k)``.
         y: Values of shape ``(N,)``.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        counts: Numbers of concepts that heads learn from, less than there are.
+        counts: Numbers of concepts to train on; those of all concepts or more are left
+            out.
         seeds: Seeds of the halves, which are whole blocks of 10 degrees.
 
     Returns:
-        A table with a row for each number: ``kept``, R² in held-out blocks of the other
-        half by the ``other`` ranking, by its ``own`` and at ``random``, means over
-        seeds and both halves, and ``correlation``, Spearman's of the rankings of the
-        halves, the mean over the seeds.
+        A table with a row for each number: ``kept``; R² in held-out blocks of a half by
+        the ranking of the ``other`` half, by its ``own``, and at ``random``, averaged
+        over seeds and both halves; and ``correlation``, Spearman's of both rankings,
+        averaged over seeds.
 
     Raises:
         ValueError: If the numbers of rows differ.
@@ -186,40 +185,34 @@ def rank_by_halves(
     )
 
 
-def _r2_of(z: Tensor, y: Tensor, folds: Folds, alpha: float) -> float:
-    return mean_r2(y, held_out_predictions(z, y, folds, Ridge(alpha)), folds)
-
-
 def ranking_stability(
-    z: Tensor, y: Tensor, points: Tensor, *, draws: int = 20, seed: int = 0
+    z: Tensor, y: Tensor, points: Tensor, *, num_samples: int = 20, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Compare rankings of heads that were fitted to other draws of the same blocks.
+    """Compare rankings of heads that were trained on resampled blocks.
 
     Args:
         z: Concept scores of shape ``(N, k)``.
         y: Values of shape ``(N,)``.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        draws: Number of draws of blocks of 10 degrees, with replacement.
-        seed: Seed of the draws.
+        num_samples: Number of resamples of blocks of 10 degrees, with replacement.
+        seed: Seed of the resamples.
 
     Returns:
-        Spearman's correlation of the mean sizes of contributions, the mean over all
-        pairs of draws, and the interval that holds 95% of them.
+        Spearman's correlation of the mean absolute contributions, averaged over all pairs
+        of resamples, and the interval with 95% of the pairs.
 
     Raises:
-        ValueError: If the numbers of rows differ, or there are fewer than two draws.
+        ValueError: If the numbers of rows differ, or *num_samples* is less than 2.
     """
     check_rows(z, y, points)
-    if draws < 2:
-        raise ValueError(
-            f'Rankings are compared by pairs: draws=2 at least, not {draws}.'
-        )
+    if num_samples < 2:
+        raise ValueError(f'num_samples must be at least 2, not {num_samples}.')
     z, y = z.double(), y.double()
     alpha = ridge_probe(z, y, block_folds(points)).alpha
     block = block_numbers(points)
     rng = np.random.default_rng(seed)
     sizes = []
-    for _ in range(draws):
+    for _ in range(num_samples):
         chosen = rng.integers(0, block.max() + 1, block.max() + 1)
         rows = torch.from_numpy(
             np.concatenate([np.flatnonzero(block == number) for number in chosen])

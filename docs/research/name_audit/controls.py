@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What is released, and what stands beside it in an audit."""
+"""Released features of concepts, and controls to compare them with."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,31 +19,35 @@ from torchgeo_concepts.geo.splits import Rows
 from torchgeo_concepts.models.alignment import ConceptBasis
 from torchgeo_concepts.models.concept_earth_weights import concept_earth
 
-from .study import TRAIN, Study, encode, onto, rotated
-from .texts import has_sentence_encoder, mapped, random_words, sentence_vectors
+from .data import TRAIN, AuditData, encode, project_onto, rotate
+from .texts import (
+    has_sentence_encoder,
+    project_randomly,
+    random_words,
+    sentence_vectors,
+)
 
 SCORES, PROJECTIONS = 'released scores', 'released projections'
 HELD_OUT = 'HELD_OUT projections'
 
-# Numbers of concepts that are tried.
+# Numbers of concepts of controls.
 SIZES = (32, 128, 512)
 
 TEXT_REMARK = (
-    'Texts are encoded by MiniLM, a sentence encoder that knows no images, and brought '
-    'into the space of the embeddings by a random map: the weights of CLIP could not be '
-    'had. So they show what directions do that know nothing of the space, and nothing of '
-    "what CLIP's text encoder would do."
+    'Texts are encoded by MiniLM, a sentence encoder that was not trained on images, and '
+    'projected into the space of the embeddings by a random matrix, because no weights of '
+    'CLIP were available. These rows say nothing about the text encoder of CLIP.'
 )
 
 
 @dataclass(frozen=True, eq=False)
-class ReadOut:
-    """Numbers that stand for concepts.
+class ConceptFeatures:
+    """Features, of which some have the names of concepts.
 
     Attributes:
-        values: Numbers of shape ``(N, m)`` at each set of points.
-        concepts: Which concept each of the first columns is named for; those beyond
-            have no name that a map tells.
+        values: Features of shape ``(N, m)`` at each set of points.
+        concepts: Number of the concept of each of the first columns; the others have no
+            name.
     """
 
     values: Mapping[str, Tensor]
@@ -52,87 +56,89 @@ class ReadOut:
 
 @dataclass(frozen=True, eq=False)
 class Control:
-    """What stands beside something that is released.
+    """Features to compare with released ones.
 
     Attributes:
-        name: What it is, in a few words.
-        against: Name of what it stands beside, empty for what is released itself.
-        remark: What it shows.
-        make: Makes it of a seed.
-        is_random: Whether another seed makes another one.
-        is_rival: Whether names or training are in doubt if it does as well. Parts of
-            what is released, and weights that were taught alike, are not.
+        name: Description in a few words.
+        against: Name of its counterpart, empty for what is released itself.
+        remark: Description in a sentence.
+        make: Function that makes the features from a seed.
+        is_random: True if the features depend on the seed.
+        is_rival: True if names or training are in doubt when it does as well. False for
+            parts of what is released and weights with the same training.
     """
 
     name: str
     against: str
     remark: str
-    make: Callable[[int], ReadOut]
+    make: Callable[[int], ConceptFeatures]
     is_random: bool = False
     is_rival: bool = True
 
 
-def make_controls(study: Study, seeds: int, text: bool) -> Iterator[Control]:
+def make_controls(data: AuditData, seeds: int, text: bool) -> Iterator[Control]:
     """Yield what is released and all controls.
 
     Args:
-        study: What they work on.
+        data: Data of the audit.
         seeds: Number of seeds, for angles that are spread evenly.
-        text: Whether to try directions of texts.
+        text: Include directions of texts.
 
     Yields:
         The controls.
     """
-    yield from _released(study)
-    yield from _fitted(study, seeds)
-    yield from _untaught(study, concept_earth('HELD_OUT').bank == study.bank)
-    yield from _sizes(study)
+    yield from _released(data)
+    yield from _fitted(data, seeds)
+    yield from _without_training(data, concept_earth('HELD_OUT').bank == data.bank)
+    yield from _sizes(data)
     if text and has_sentence_encoder():
-        yield from _texts(study)
+        yield from _texts(data)
 
 
-def _everything(study: Study) -> Rows:
-    return np.arange(len(study.bank))
+def _everything(data: AuditData) -> Rows:
+    return np.arange(len(data.bank))
 
 
-def _always(values: Mapping[str, Tensor], concepts: Rows) -> Callable[[int], ReadOut]:
-    read_out = ReadOut(values, concepts)
-    return lambda seed: read_out
+def _always(
+    values: Mapping[str, Tensor], concepts: Rows
+) -> Callable[[int], ConceptFeatures]:
+    features = ConceptFeatures(values, concepts)
+    return lambda seed: features
 
 
 # What is released ----------------------------------------------------------------------
 
 
-def _released(study: Study) -> Iterator[Control]:
-    everything = _everything(study)
-    yield Control(SCORES, '', 'What `concepts` returns.', _always(study.z, everything))
+def _released(data: AuditData) -> Iterator[Control]:
+    everything = _everything(data)
+    yield Control(SCORES, '', 'What `concepts` returns.', _always(data.z, everything))
     yield Control(
         PROJECTIONS,
         '',
         'What `project` returns.',
-        _always(onto(study.x, study.basis), everything),
+        _always(project_onto(data.x, data.basis), everything),
     )
     held_out = concept_earth('HELD_OUT')
-    if held_out.bank == study.bank:
-        x, z = (encode(held_out, study.points, kind) for kind in ('x', 'z'))
+    if held_out.bank == data.bank:
+        x, z = (encode(held_out, data.points, kind) for kind in ('x', 'z'))
         yield Control(
             'HELD_OUT scores',
             SCORES,
-            'Trained alike, but never in the blocks that names are scored in.',
+            'The same training, but not in the blocks that names are scored in.',
             _always(z, everything),
             is_rival=False,
         )
         yield Control(
             HELD_OUT,
             PROJECTIONS,
-            'Of the same weights.',
-            _always(onto(x, held_out.basis.directions.detach().T), everything),
+            'The same weights.',
+            _always(project_onto(x, held_out.basis.directions.detach().T), everything),
             is_rival=False,
         )
 
-    def swapped(seed: int) -> ReadOut:
+    def swapped(seed: int) -> ConceptFeatures:
         order = np.random.default_rng(seed).permutation(everything)
-        return ReadOut({p: z[:, order] for p, z in study.z.items()}, everything)
+        return ConceptFeatures({p: z[:, order] for p, z in data.z.items()}, everything)
 
     yield Control(
         'scores with swapped names',
@@ -147,19 +153,18 @@ def _released(study: Study) -> Iterator[Control]:
 
 
 def fit_directions(
-    study: Study, x: Mapping[str, Tensor], labels: NDArray[np.float64]
+    data: AuditData, x: Mapping[str, Tensor], labels: NDArray[np.float64]
 ) -> Tensor:
-    """Fit the direction of each concept to labels of the points that train.
+    """Fit the direction of each concept to labels of the training points.
 
     Args:
-        study: What all controls share.
+        data: Data of the audit.
         x: Embeddings.
-        labels: Labels of shape ``(N, k)``, NaN where unknown; there they count as the
-            mean.
+        labels: Labels of shape ``(N, k)``; NaN counts as the mean.
 
     Returns:
-        Directions of shape ``(k, d)``, those of ridge regressions from unit embeddings
-        whose penalties were chosen on blocks that were left out.
+        Directions of shape ``(k, d)``: weights of ridge regressions from unit embeddings,
+        with penalties that were chosen on held-out blocks.
     """
     known = ~np.isnan(labels)
     number = known.sum(axis=0).clip(min=1)
@@ -168,17 +173,17 @@ def fit_directions(
     std = np.sqrt((centred**2).sum(axis=0) / number)
     y = torch.from_numpy(centred / np.where(std > 0, std, 1))
     unit = F.normalize(x[TRAIN], dim=1)
-    fit, choose = study.learning
+    fit, choose = data.fit_rows
     return fit_ridge(unit[fit], y[fit], unit[choose], y[choose]).weight
 
 
-def _fitted(study: Study, seeds: int) -> Iterator[Control]:
-    everything = _everything(study)
+def _fitted(data: AuditData, seeds: int) -> Iterator[Control]:
+    everything = _everything(data)
 
     @cache
-    def grounded() -> ReadOut:
-        directions = fit_directions(study, study.x, study.labels[TRAIN])
-        return ReadOut(onto(study.x, directions), everything)
+    def grounded() -> ConceptFeatures:
+        directions = fit_directions(data, data.x, data.labels[TRAIN])
+        return ConceptFeatures(project_onto(data.x, directions), everything)
 
     yield Control(
         'fitted to the maps',
@@ -188,49 +193,49 @@ def _fitted(study: Study, seeds: int) -> Iterator[Control]:
         lambda seed: grounded(),
     )
 
-    def turned(seed: int) -> ReadOut:
+    def turned(seed: int) -> ConceptFeatures:
         angle = 360 * (seed + 1) / (seeds + 1)
-        points = rotated(study.points[TRAIN], angle)
-        labels = study.groundings.labels(points).astype(np.float64)
-        directions = fit_directions(study, study.x, labels)
-        return ReadOut(onto(study.x, directions), everything)
+        points = rotate(data.points[TRAIN], angle)
+        labels = data.groundings.labels(points).astype(np.float64)
+        directions = fit_directions(data, data.x, labels)
+        return ConceptFeatures(project_onto(data.x, directions), everything)
 
     angles = ', '.join(f'{360 * (s + 1) / (seeds + 1):g}°' for s in range(seeds))
     yield Control(
         'fitted to rotated maps',
         PROJECTIONS,
-        f'The same for maps turned by {angles} of longitude, scored against the true '
-        'ones: as smooth, but in the wrong place. What depends on latitude alone, and '
-        'much of climate, stays true.',
+        f'The same for maps rotated by {angles} of longitude, scored against the true '
+        'ones: as smooth, but in the wrong place. Whatever depends on latitude alone, '
+        'such as much of climate, stays true.',
         turned,
         True,
     )
 
 
-def _untaught(study: Study, has_held_out: bool) -> Iterator[Control]:
-    everything = _everything(study)
-    dim = study.basis.shape[1]
+def _without_training(data: AuditData, has_held_out: bool) -> Iterator[Control]:
+    everything = _everything(data)
+    dim = data.basis.shape[1]
     yield Control(
         'Δ = 0',
         PROJECTIONS,
-        'The directions where training started, which for ConceptEarth is at random '
-        '(seed 0): a Gaussian basis again.',
-        _always(onto(study.x, _gaussian(study.bank, dim, 0)), everything),
+        'The directions before training, which for ConceptEarth are random (seed 0): a '
+        'Gaussian basis again.',
+        _always(project_onto(data.x, _gaussian(data.bank, dim, 0)), everything),
     )
     distilled = concept_earth('DISTILLED')
-    x = encode(distilled, study.points, 'x')
+    x = encode(distilled, data.points, 'x')
 
     @cache
-    def afterwards() -> ReadOut:
-        directions = fit_directions(study, x, study.labels[TRAIN])
-        return ReadOut(onto(x, directions), everything)
+    def afterwards() -> ConceptFeatures:
+        directions = fit_directions(data, x, data.labels[TRAIN])
+        return ConceptFeatures(project_onto(x, directions), everything)
 
     yield Control(
         'λ = 0 fitted to the maps',
-        # Neither of the two has seen a map of the blocks that names are scored in.
+        # Neither was trained on maps of the blocks that names are scored in.
         HELD_OUT if has_held_out else PROJECTIONS,
-        'DISTILLED, half as wide, which never learned a concept, but the embeddings of '
-        'GeoCLIP everywhere; its directions are fitted afterwards to the true maps.',
+        'DISTILLED, half as wide, was trained on the embeddings of GeoCLIP everywhere and '
+        'on no concept; its directions are fitted afterwards to the true maps.',
         lambda seed: afterwards(),
     )
 
@@ -242,26 +247,26 @@ def _gaussian(bank: ConceptBank, dim: int, seed: int) -> Tensor:
 # Numbers of concepts -------------------------------------------------------------------
 
 
-def _sizes(study: Study) -> Iterator[Control]:
-    number, dim = study.basis.shape
+def _sizes(data: AuditData) -> Iterator[Control]:
+    number, dim = data.basis.shape
 
-    def gaussian(size: int, seed: int) -> ReadOut:
-        # Seed 0 is where training started, and no size may begin as another does.
+    def gaussian(size: int, seed: int) -> ConceptFeatures:
+        # Different from the start of training, which has seed 0, and for each size.
         generator = torch.Generator().manual_seed(1000 * size + seed)
         directions = torch.randn(size, dim, generator=generator)
         chosen = _chosen(min(size, number), seed)
-        return ReadOut(onto(study.x, directions), chosen)
+        return ConceptFeatures(project_onto(data.x, directions), chosen)
 
-    def some(which: str, size: int, seed: int) -> ReadOut:
+    def subset(which: str, size: int, seed: int) -> ConceptFeatures:
         chosen = _chosen(size, seed)
-        values = study.z if which == SCORES else onto(study.x, study.basis)
-        return ReadOut({p: v[:, chosen] for p, v in values.items()}, chosen)
+        values = data.z if which == SCORES else project_onto(data.x, data.basis)
+        return ConceptFeatures({p: v[:, chosen] for p, v in values.items()}, chosen)
 
-    def more(size: int, seed: int) -> ReadOut:
+    def more(size: int, seed: int) -> ConceptFeatures:
         generator = torch.Generator().manual_seed(seed + 1)
         added = torch.randn(size - number, dim, generator=generator)
-        directions = torch.cat((study.basis, added))
-        return ReadOut(onto(study.x, directions), _everything(study))
+        directions = torch.cat((data.basis, added))
+        return ConceptFeatures(project_onto(data.x, directions), _everything(data))
 
     def _chosen(size: int, seed: int) -> Rows:
         chosen = np.random.default_rng(seed).permutation(number)[:size]
@@ -271,9 +276,7 @@ def _sizes(study: Study) -> Iterator[Control]:
         yield Control(
             f'Gaussian basis of {size}',
             PROJECTIONS,
-            'Random directions, which name nothing.'
-            if size == number
-            else f'{size} random directions.',
+            'Random directions.' if size == number else f'{size} random directions.',
             partial(gaussian, size),
             True,
         )
@@ -283,8 +286,8 @@ def _sizes(study: Study) -> Iterator[Control]:
                 yield Control(
                     f'{size} of the {which.removeprefix("released ")}',
                     which,
-                    'Concepts drawn at random; names are scored among these.',
-                    partial(some, which, size),
+                    'Concepts drawn at random; only their names are scored.',
+                    partial(subset, which, size),
                     is_random=True,
                     is_rival=False,
                 )
@@ -292,7 +295,7 @@ def _sizes(study: Study) -> Iterator[Control]:
             yield Control(
                 f'{size - number} Gaussian added to projections',
                 PROJECTIONS,
-                f'{size} in all. Names are scored among the concepts.',
+                f'{size} in all. Only names of concepts are scored.',
                 partial(more, size),
                 is_random=True,
                 is_rival=False,
@@ -302,41 +305,38 @@ def _sizes(study: Study) -> Iterator[Control]:
 # Directions of texts -------------------------------------------------------------------
 
 
-def _texts(study: Study) -> Iterator[Control]:
-    number, dim = study.basis.shape
-    everything = _everything(study)
+def _texts(data: AuditData) -> Iterator[Control]:
+    number, dim = data.basis.shape
+    everything = _everything(data)
     nouns = ConceptBank.general().names
     words = random_words(number)
-    vectors = cache(lambda: sentence_vectors([*study.bank.names, *nouns, *words]))
+    vectors = cache(lambda: sentence_vectors([*data.bank.names, *nouns, *words]))
 
-    def directions(first: int, last: int, dealt: bool, seed: int) -> ReadOut:
+    def directions(first: int, last: int, shuffled: bool, seed: int) -> ConceptFeatures:
         texts = vectors()[first:last]
-        if dealt:
+        if shuffled:
             rng = np.random.default_rng(seed)
-            # Fewer texts than concepts are dealt out more than once.
+            # Fewer texts than concepts are used more than once.
             texts = texts[np.resize(rng.permutation(len(texts)), number)]
-        return ReadOut(onto(study.x, mapped(texts, dim, seed)), everything)
+        return ConceptFeatures(
+            project_onto(data.x, project_randomly(texts, dim, seed)), everything
+        )
 
     ends = np.cumsum([0, number, len(nouns), len(words)]).tolist()
-    for name, remark, place, dealt in (
-        (
-            'texts of the names',
-            'What the concepts are called, mapped at random.',
-            0,
-            False,
-        ),
+    for name, remark, place, shuffled in (
+        ('texts of the names', 'Names of the concepts, projected at random.', 0, False),
         (
             'general bank',
-            f'{len(nouns)} common nouns, dealt out to the concepts as names.',
+            f'{len(nouns)} common nouns, assigned to the concepts at random.',
             1,
             True,
         ),
-        ('random words', 'Words that mean nothing, one for each concept.', 2, False),
+        ('random words', 'Words without meaning, one for each concept.', 2, False),
     ):
         yield Control(
             name,
             PROJECTIONS,
             remark,
-            partial(directions, ends[place], ends[place + 1], dealt),
+            partial(directions, ends[place], ends[place + 1], shuffled),
             True,
         )

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The figure of an audit."""
+"""Figure of an audit."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,20 +11,20 @@ import numpy as np
 
 from torchgeo_concepts.utils.files import atomic_path
 
-from .report import GROUPS, Row
+from .report import GROUPS, AuditRow
 from .scores import AUC, R2
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Inches: width, height of a row, and what is above and below the rows; size of text.
+# Inches: width, height of a row, and margin; font size in points.
 WIDTH, ROW_HEIGHT, MARGIN, FONT_SIZE = 8.0, 0.32, 2.0, 11
 DPI = 150
 
-# Scores below are as bad as they need to be shown.
+# Lower scores are drawn here.
 LOWEST_SHOWN = -0.2
 
-# Colours and signs; people with any colour vision tell them apart: Okabe and Ito (2008),
+# Colours and markers that people with any colour vision can tell apart: Okabe and Ito,
 # https://jfly.uni-koeln.de/color/
 NAMES = {AUC: ('#0072b2', 'o'), R2: ('#d55e00', '^')}
 TARGETS = (
@@ -36,15 +36,15 @@ TARGETS = (
 )
 
 
-def write_figure(path: Path, rows: Sequence[Row]) -> None:
+def write_figure(path: Path, rows: Sequence[AuditRow]) -> None:
     """Draw the figure, and write it as PNG."""
     figure = plot_rows(rows)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format='png', dpi=DPI)
 
 
-def plot_rows(rows: Sequence[Row]) -> 'Figure':
-    """Draw names and downstream scores of all controls.
+def plot_rows(rows: Sequence[AuditRow]) -> 'Figure':
+    """Draw scores of names and downstream scores of all controls.
 
     Args:
         rows: All rows.
@@ -70,17 +70,17 @@ def plot_rows(rows: Sequence[Row]) -> 'Figure':
     panels[1].set_xlabel('R² in held-out blocks [1]', fontsize=FONT_SIZE)
     panels[0].set_yticks(range(len(names)), names, fontsize=FONT_SIZE)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
-    panels[0].set_ylabel('read-out', fontsize=FONT_SIZE)
+    panels[0].set_ylabel('features', fontsize=FONT_SIZE)
     return figure
 
 
 def _draw_panel(
     panel: Any,
     names: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[AuditRow],
     signs: Mapping[str, tuple[str, str]],
 ) -> None:
-    """Draw a line for each name, with a sign for each measure and its interval."""
+    """Draw a line for each name, with a marker and interval for each measure."""
     for number, (measure, (colour, marker)) in enumerate(signs.items()):
         own = [row for row in rows if row.measure == measure]
         values = np.array([[row.value, row.low, row.high] for row in own])

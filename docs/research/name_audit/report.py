@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What an audit says: a verdict, tables, and the page of them."""
+"""Verdict, tables and page of an audit."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,36 +9,36 @@ from dataclasses import dataclass
 from torchgeo_concepts.io.pages import report_head, today_with, wrapped
 
 from .controls import PROJECTIONS, SCORES, TEXT_REMARK, Control
-from .scores import AUC, R2, Measure, Value
+from .scores import AUC, R2, Measure, ScoreInterval
 
-# Kinds of rows: controls, other read-outs beside them, and groups that were not taught.
+# Kinds of rows: controls, parts of what is released, and groups without training.
 CONTROLS, OTHERS, GROUPS = 'controls', 'others', 'groups'
 
 GROUPS_REMARK = (
-    'What predicts if concepts of a group were never trained. NO_CLIMATE has seen no map '
-    'of climate, NO_PEOPLE none of people, and DISTILLED no map at all. FAST has seen all '
-    'and is of their size; GROUNDED is twice as wide.'
+    'Scores of weights that were trained without a group of maps: NO_CLIMATE without maps '
+    'of climate, NO_PEOPLE without maps of people, and DISTILLED without any map. FAST was '
+    'trained on all maps and has their size; GROUNDED is twice as wide.'
 )
 
 
 @dataclass(frozen=True)
-class Row:
-    """One score of one input.
+class AuditRow:
+    """One score of one set of features.
 
     Attributes:
-        table: ``'controls'``, ``'others'`` for parts of what is released and weights that
-            were taught alike, or ``'groups'`` for concepts that were never trained.
-        name: Name of the input.
-        against: What it stands beside, empty for what is released.
-        measure: What was measured: of names, or the target that was predicted.
-        split: How a target was predicted, ``'random'`` or ``'blocks'``; empty for names.
+        table: ``'controls'``; ``'others'`` for parts of what is released and weights with
+            the same training; or ``'groups'`` for weights without a group of maps.
+        name: Name of the features.
+        against: Name of what they are compared with, empty for what is released.
+        measure: Measure of names, or the target that was predicted.
+        split: Split of the predicted points, ``'random'`` or ``'blocks'``; empty for names.
         value: The score.
         low: Lower end of its interval.
         high: Upper end.
         dimensions: Number of features.
         seeds: Number of seeds.
-        does_as_well: Whether what it stands beside is not reliably better: higher in at
-            least 97.5% of the draws.
+        does_as_well: True unless what it is compared with is higher in at least 97.5% of
+            the resamples.
     """
 
     table: str
@@ -56,18 +56,18 @@ class Row:
 
 def make_rows(
     tables: Mapping[str, str],
-    found: Mapping[str, Mapping[Measure, Value]],
+    found: Mapping[str, Mapping[Measure, ScoreInterval]],
     against: Mapping[str, str],
     dimensions: Mapping[str, int],
     seeds: int,
-) -> list[Row]:
-    """Put scores into rows, and compare with what each stands beside.
+) -> list[AuditRow]:
+    """Make rows of scores, and compare each with its counterpart.
 
     Args:
-        tables: Kind of each input.
-        found: Scores of each input.
-        against: What each input stands beside, empty if nothing.
-        dimensions: Number of features of each input.
+        tables: Kind of row, by name.
+        found: Scores, by name.
+        against: Name of the counterpart, by name; empty for none.
+        dimensions: Number of features, by name.
         seeds: Number of seeds.
 
     Returns:
@@ -75,11 +75,11 @@ def make_rows(
     """
     rows = []
     for name, scores in found.items():
-        beside = found.get(against[name], {})
+        counterpart = found.get(against[name], {})
         for (measure, split), score in scores.items():
-            other = beside.get((measure, split))
+            other = counterpart.get((measure, split))
             rows.append(
-                Row(
+                AuditRow(
                     tables[name],
                     name,
                     against[name],
@@ -96,8 +96,8 @@ def make_rows(
     return rows
 
 
-def verdict(rows: Sequence[Row]) -> str:
-    """Say which controls do as well as what is released, in a sentence.
+def verdict(rows: Sequence[AuditRow]) -> str:
+    """Return a sentence that names the controls that do as well as what is released.
 
     Args:
         rows: All rows.
@@ -107,14 +107,14 @@ def verdict(rows: Sequence[Row]) -> str:
     """
     controls = [row for row in rows if row.table == CONTROLS and row.does_as_well]
 
-    def among(chosen: Iterable[Row]) -> str:
+    def names(chosen: Iterable[AuditRow]) -> str:
         return ', '.join(dict.fromkeys(map(_named, chosen))) or 'none'
 
     by_auc, by_r2 = (
-        among(row for row in controls if row.measure == measure)
+        names(row for row in controls if row.measure == measure)
         for measure in (AUC, R2)
     )
-    blocks = among(row for row in controls if row.split == 'blocks')
+    blocks = names(row for row in controls if row.split == 'blocks')
     return (
         f'Controls that do as well as what is released - in naming classes: {by_auc}; in '
         f'naming quantities: {by_r2}; downstream, for at least one target in held-out '
@@ -122,14 +122,14 @@ def verdict(rows: Sequence[Row]) -> str:
     )
 
 
-def _named(row: Row) -> str:
-    """Name a control, and what it stands beside if that is not released itself."""
+def _named(row: AuditRow) -> str:
+    """Name a control, and its counterpart if that is not released itself."""
     is_released = row.against in (SCORES, PROJECTIONS)
     return row.name if is_released else f'{row.name} (beside {row.against})'
 
 
 def page_lines(
-    rows: Sequence[Row],
+    rows: Sequence[AuditRow],
     controls: Sequence[Control],
     command: str,
     setting: str,
@@ -141,11 +141,11 @@ def page_lines(
 
     Args:
         rows: All rows.
-        controls: What was tried.
-        command: The command that makes the page.
-        setting: What the scores were computed on.
-        left_out: What was left out, and why.
-        drift: How far the directions are from where they started.
+        controls: All controls.
+        command: Command that makes the page.
+        setting: Description of the data.
+        left_out: Data that was left out, with the reason.
+        drift: Sentence on the change of directions in training.
         figure: Path of the figure from the page.
     """
     yield '# Audit'
@@ -162,16 +162,15 @@ def page_lines(
     yield '## Does it matter downstream?'
     yield ''
     yield from _table([row for row in own if row.split])
-    yield '## What stands beside what is released'
+    yield '## Controls'
     yield ''
     yield from wrapped(
-        'In all tables, `=` marks a row that does as well as what it stands beside: that '
-        'is, what stands beside is higher in less than 97.5% of the draws. Draws are the '
-        'same for both, so intervals may overlap where one is reliably better. Parts of '
-        'what is released, and HELD_OUT, are no controls, and the first line leaves '
-        'them out.'
+        'In all tables, `=` marks a row that does as well as its counterpart: the '
+        'counterpart is higher in less than 97.5% of the resamples. Both have the same '
+        'resamples, so intervals may overlap where one is reliably better. Parts of what '
+        'is released, and HELD_OUT, are no controls, and the first line leaves them out.'
     )
-    yield '| control | beside | |'
+    yield '| control | counterpart | |'
     yield '| --- | --- | --- |'
     for control in controls:
         yield f'| {control.name} | {control.against} | {control.remark} |'
@@ -184,7 +183,7 @@ def page_lines(
     yield from _table([row for row in rows if row.table == GROUPS])
 
 
-def _table(rows: Sequence[Row]) -> Iterator[str]:
+def _table(rows: Sequence[AuditRow]) -> Iterator[str]:
     measures = list(dict.fromkeys((row.measure, row.split) for row in rows))
     titles = [f'{m}, {s}' if s else m for m, s in measures]
     yield f'| | numbers | {" | ".join(titles)} |'
@@ -197,7 +196,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield ''
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: AuditRow | None) -> str:
     if row is None:
         return '-'
     sign = ' `=`' if row.does_as_well else ''

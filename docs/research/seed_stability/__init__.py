@@ -1,4 +1,4 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Do encoders that were trained alike explain alike?"""
+"""Do encoders of the same training with other seeds explain alike?"""

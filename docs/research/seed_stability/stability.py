@@ -1,11 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Whether encoders that were trained alike explain alike.
-
-Training starts at random, and so does what explanations are made of. Two encoders may
-tell the same concepts and predict the same, by other contributions.
-"""
+"""Compare the concept scores and the explanations of encoders."""
 
 import itertools
 from collections.abc import Mapping
@@ -23,26 +19,27 @@ from torchgeo_concepts.evaluate.agreement import Floats
 from torchgeo_concepts.explain.faithfulness import fit_head
 from torchgeo_concepts.explain.heads import device_of
 from torchgeo_concepts.geo.points import PointsLike, as_points
+from torchgeo_concepts.models.protocols import GroundedEncoder, check_encoder
 
 
 @dataclass(frozen=True, eq=False)
 class ModelPair:
-    """How alike two encoders score places, and how alike they explain predictions.
+    """Agreement of two encoders in concept scores and in explanations of predictions.
 
     Attributes:
-        names: What the two are called.
+        names: Names of the two encoders.
         scores: Pearson's correlation of the scores of each concept, of shape ``(k,)``;
-            NaN for a concept that is the same everywhere.
-        contributions: That of what each concept adds to the prediction: the same, but
-            negative where the two heads weigh a concept with other signs.
-        top_scores: Share of the highest scores of a point that both name, on average.
-        first_score: Share of the points at which the highest is the same.
+            NaN for a constant concept.
+        contributions: The same of contributions to the prediction; negative where the
+            weights of the two heads differ in sign.
+        top_scores: Share of the highest scores of a point that both have in common.
+        first_score: Share of the points at which the highest score is the same.
         top_contributions: Share of the largest contributions, of either sign, that both
-            name.
+            have in common.
         first_contribution: Share of the points at which the largest is the same.
         explanations: Correlation of the contributions of all concepts at all points.
         predictions: Correlation of the predictions.
-        ranking: Spearman's correlation of the mean sizes of contributions.
+        ranking: Spearman's correlation of the mean absolute contributions.
     """
 
     names: tuple[str, str]
@@ -59,14 +56,14 @@ class ModelPair:
 
 @dataclass(frozen=True, eq=False)
 class ModelStability:
-    """How alike encoders explain, two by two.
+    """Agreement of all pairs of several encoders.
 
     Attributes:
         pairs: The pairs.
-        concepts: Names of the concepts that all share, and that are compared.
+        concepts: Names of the compared concepts, which all encoders share.
         num_concepts: Number of concepts of each encoder.
-        num_points: Number of points that they are compared at.
-        top: Number of concepts of a point that count as its first.
+        num_points: Number of points to compare at.
+        top: Number of top concepts of a point.
     """
 
     pairs: tuple[ModelPair, ...]
@@ -77,7 +74,7 @@ class ModelStability:
 
     @property
     def chance(self) -> float:
-        """What concepts at random would have in common."""
+        """Share of top concepts in common by chance."""
         return self.top / len(self.concepts)
 
     def to_frame(self) -> pd.DataFrame:
@@ -100,7 +97,7 @@ class ModelStability:
         return pd.DataFrame(rows)
 
     def by_concept(self) -> pd.DataFrame:
-        """Return a row for each concept and pair, those that agree least first."""
+        """Return a row for each concept and pair, the lowest agreement first."""
         tables = [
             pd.DataFrame(
                 {
@@ -117,7 +114,7 @@ class ModelStability:
         return table.sort_values('scores', kind='stable', ignore_index=True)
 
     def __str__(self) -> str:
-        """Return what is compared, and a few lines for each pair."""
+        """Return a summary, with a few lines for each pair."""
         known = ', '.join(f'{n} of {name}' for name, n in self.num_concepts.items())
         lines = [f'{len(self.concepts)} concepts shared of {known}']
         lines.append(
@@ -143,7 +140,7 @@ class ModelStability:
 
 @dataclass(frozen=True, eq=False)
 class _Explained:
-    """What one encoder says of the points, of shape ``(N, k)`` each."""
+    """Scores and contributions of one encoder, of shape ``(N, k)`` each."""
 
     scores: Floats
     contributions: Floats
@@ -157,32 +154,34 @@ def stability_over_models(
     *,
     top: int = 10,
 ) -> ModelStability:
-    """Compare scores and explanations of encoders, such as those of other seeds.
+    """Compare concept scores and explanations of encoders, such as those of other seeds.
 
-    A linear head is fitted to the scores of each, at the same points with the same
-    values, and its contributions are compared elsewhere, relative to the average of the
-    points that it was fitted to. Each point counts alike, so that points should be
-    spread evenly over an area, as :func:`~torchgeo_concepts.explain.sample_area` does.
+    A linear head of each encoder is trained at the same points on the same values. Its
+    contributions are compared elsewhere. All points have equal weight, so spread them
+    evenly over an area.
 
     Args:
-        encoders: Two or more location encoders with concept scores, by name. Concepts
-            that not all of them have are left out.
-        points: Where to compare, in any form that
+        encoders: Two or more grounded encoders by name. Concepts that not all of them
+            have are left out.
+        points: Points to compare at, in any form that
             :func:`~torchgeo_concepts.geo.points.as_points` takes.
-        known: Where the values to predict are known, in any such form.
-        values: The values, of shape ``(n,)``.
-        top: Number of concepts of a point that count as its first.
+        known: Points of the values to predict, in any such form.
+        values: Values of shape ``(n,)``.
+        top: Number of top concepts of a point.
 
     Returns:
         The comparison of each pair, in the order of the encoders.
 
     Raises:
-        ValueError: If there are fewer than two encoders or points, one has no bank, they
-            share fewer than two concepts or than ``top``, or there is not one finite
-            value for each of the points where it is known.
+        ValueError: If there are fewer than two encoders or points, one has no concept
+            scores, they share fewer than two concepts or than ``top``, or a value is
+            missing or not finite.
     """
-    banks = _banks(encoders)
-    columns = _shared(banks)
+    if len(encoders) < 2:
+        raise ValueError(f'Expected at least 2 encoders, got {len(encoders)}.')
+    grounded = {n: check_encoder(e, GroundedEncoder) for n, e in encoders.items()}
+    banks = {name: encoder.bank for name, encoder in grounded.items()}
+    columns = _shared_columns(banks)
     first = next(iter(encoders))
     shared = len(columns[first])
     if not 1 <= top <= shared:
@@ -191,7 +190,7 @@ def stability_over_models(
         )
     places, fitted = as_points(points), as_points(known)
     if len(places) < 2:
-        raise ValueError(f'There are {len(places)} points; correlations need two.')
+        raise ValueError(f'Expected at least 2 points, got {len(places)}.')
     if not values.isfinite().all():
         row = int((~values.isfinite()).nonzero()[0, 0])
         raise ValueError(f'Value {row}, counted from 0, is not finite.')
@@ -211,24 +210,8 @@ def stability_over_models(
     )
 
 
-def _banks(encoders: Mapping[str, nn.Module]) -> dict[str, ConceptBank]:
-    if len(encoders) < 2:
-        raise ValueError(
-            f'Encoders are compared by pairs, but there is {len(encoders)}.'
-        )
-    banks = {}
-    for name, encoder in encoders.items():
-        bank: ConceptBank | None = getattr(encoder, 'bank', None)
-        if bank is None:
-            raise ValueError(
-                f'Encoder {name!r} has no bank: its concepts have no names.'
-            )
-        banks[name] = bank
-    return banks
-
-
-def _shared(banks: Mapping[str, ConceptBank]) -> dict[str, list[int]]:
-    """Find the columns of the concepts that are in all banks, in one order."""
+def _shared_columns(banks: Mapping[str, ConceptBank]) -> dict[str, list[int]]:
+    """Return the columns of the concepts that all banks have, in one order."""
     ids = {
         name: {concept: column for column, concept in enumerate(bank.ids)}
         for name, bank in banks.items()
@@ -237,8 +220,8 @@ def _shared(banks: Mapping[str, ConceptBank]) -> dict[str, list[int]]:
     if len(common) < 2:
         counts = ', '.join(f'{name!r} has {len(own)}' for name, own in ids.items())
         raise ValueError(
-            f'Encoders must share two concepts at least, by identifier, not '
-            f'{len(common)}: {counts}.'
+            f'Encoders must share at least 2 concepts by identifier, not {len(common)}: '
+            f'{counts}.'
         )
     order = [concept for concept in next(iter(ids.values())) if concept in common]
     return {name: [own[concept] for concept in order] for name, own in ids.items()}
@@ -253,9 +236,9 @@ def _explained(
 ) -> _Explained:
     here, there = (
         embed_points(
-            encoder, some, features='z', device=device_of(encoder), progress=False
+            encoder, own, features='z', device=device_of(encoder), progress=False
         )[:, columns].double()
-        for some in (places, known)
+        for own in (places, known)
     )
     head, mean, std = fit_head(there, values, known)
     parts = (here - mean) / std * head.weight[0]
@@ -284,7 +267,7 @@ def _compared(
 
 
 def _correlations(one: Floats, other: Floats) -> Floats:
-    """Compute Pearson's correlation of each column, NaN of one that does not vary."""
+    """Compute Pearson's correlation of each column, NaN for a constant one."""
     a, b = one - one.mean(axis=0), other - other.mean(axis=0)
     spread = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     constant = (np.ptp(one, axis=0) == 0) | (np.ptp(other, axis=0) == 0)
@@ -293,7 +276,7 @@ def _correlations(one: Floats, other: Floats) -> Floats:
 
 
 def _in_common(one: Floats, other: Floats, top: int) -> tuple[float, float]:
-    """Compare the columns of the highest values of each row, and that of the highest."""
+    """Return the agreement of the top columns of each row, and of the first one."""
     first, second = (
         torch.from_numpy(values).topk(top, dim=1).indices for values in (one, other)
     )

@@ -95,7 +95,7 @@ def benchmark(
             split; the message lists near matches.
     """
     start = time.perf_counter()
-    command = command_line('benchmark', benchmark, locals())
+    command = command_line('torchgeo-concepts benchmark', benchmark, locals())
     output, page = Path(output), None if page is None else Path(page)
     _check_options(splits, seeds, threads)
     tables, left_out = read_tables(None if data is None else Path(data), datasets)

@@ -1,12 +1,11 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What an audit works on: points, what maps say there, and what encoders make of them."""
+"""Data of an audit: points, labels of maps there, embeddings and scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,36 +21,37 @@ from torchgeo_concepts.evaluate.benchmark.tasks import Table
 from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap
 from torchgeo_concepts.geo.splits import Rows, block_split
 from torchgeo_concepts.layers.grounding import Groundings, read_groundings
+from torchgeo_concepts.models import ConceptEarth
 from torchgeo_concepts.models.features import FeatureKind
 
-# No point of these was drawn for training, which used seed 0.
+# No released weights were trained on points of this seed; their points have seed 0.
 FRESH = 30_000_001
 
-# How many points are tried for each that trains: a tenth lie in blocks that are held out.
-TRIED = 4
+# Points drawn for each training point, since a tenth lie in held-out blocks.
+DRAWN = 4
 
-# A class must hold, and fail, at so many points, and hold in so many blocks.
+# A scored class needs so many positive and negative points, and so many blocks.
 MIN_POINTS, MIN_BLOCKS = 20, 3
 
-# Names of the two sets of points whose labels are known.
+# Names of the two sets of points with labels.
 TRAIN, TEST = 'train', 'test'
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """What all controls share.
+class AuditData:
+    """Points, labels and features that all controls share.
 
     Attributes:
         bank: The concepts.
         basis: Directions of the concepts, of shape ``(k, d)``.
-        groundings: What maps say of them.
-        points: Points on land that train and that test, the latter in held-out blocks,
-            and those of the tables, by name.
-        labels: Labels of the points that train and that test.
+        groundings: Rules that give labels of the concepts.
+        points: Points by name: of training, of the test in held-out blocks, and of the
+            tables.
+        labels: Labels of the points of training and test.
         x: Embeddings of all points.
         z: Concept scores of all points.
-        tables: What is predicted downstream.
-        draws: Draws of blocks of the points that test.
+        tables: Tables to predict downstream.
+        bootstrap: Resampled blocks of the test points.
     """
 
     bank: ConceptBank
@@ -62,16 +62,16 @@ class Study:
     x: Mapping[str, Tensor]
     z: Mapping[str, Tensor]
     tables: Sequence[Table]
-    draws: BlockBootstrap
+    bootstrap: BlockBootstrap
 
     @cached_property
     def is_class(self) -> NDArray[np.bool_]:
-        """Which concepts hold or do not."""
+        """True for classes, False for quantities."""
         return np.array([kind == 'class' for kind in self.groundings.kinds])
 
     @cached_property
     def can_score(self) -> NDArray[np.bool_]:
-        """Which concepts vary enough on the points to be scored."""
+        """True for concepts that vary enough on the points."""
         return np.array([self._varies(column) for column in range(len(self.bank))])
 
     def _varies(self, column: int) -> bool:
@@ -81,51 +81,55 @@ class Study:
                 np.isfinite(label).sum() >= MIN_POINTS and np.nanstd(label) > 0
                 for label in (train, test)
             )
-        blocks = len(np.unique(self.draws.block[test == 1]))
+        blocks = len(np.unique(self.bootstrap.block[test == 1]))
         counts = [(label == value).sum() for label in (train, test) for value in (0, 1)]
         return min(counts) >= MIN_POINTS and blocks >= MIN_BLOCKS
 
     @cached_property
-    def learning(self) -> tuple[Rows, Rows]:
-        """Points to fit directions on, and those to choose their penalty on."""
+    def fit_rows(self) -> tuple[Rows, Rows]:
+        """Rows to fit directions on, and rows to choose their penalty on."""
         split = block_split(self.points[TRAIN], (0.8, 0.2, 0.0))
         return split.train, split.val
 
 
-def make_study(
-    encoder: nn.Module, number: int, seed: int, tables: Sequence[Table], samples: int
-) -> Study:
-    """Draw points, look up maps, and encode.
+def make_audit_data(
+    encoder: nn.Module,
+    number: int,
+    seed: int,
+    tables: Sequence[Table],
+    num_samples: int,
+) -> AuditData:
+    """Draw points, look up maps, and embed.
 
     Args:
         encoder: A grounded encoder.
-        number: Number of points to train on, and most rows of a table.
+        number: Number of training points, and most rows of a table.
         seed: Seed of points and rows.
-        tables: What is predicted downstream.
-        samples: Number of draws of blocks.
+        tables: Tables to predict downstream.
+        num_samples: Number of resamples of blocks.
 
     Returns:
-        The study.
+        The data.
 
     Raises:
-        ValueError: If the encoder is not grounded, or maps of its concepts are not
-            known here.
+        ValueError: If the encoder is not grounded, or no installed map has one of its
+            concepts.
     """
     bank, basis = grounded_parts(encoder)
-    groundings = _groundings_of(bank)
-    tried = land_points(TRIED * number, FRESH + seed)
-    held_out = held_out_blocks(tried)
+    groundings = _find_groundings(bank)
+    drawn = land_points(DRAWN * number, FRESH + seed)
+    held_out = held_out_blocks(drawn)
     tables = [table.sample(number, seed) for table in tables]
     points = {
-        TRAIN: tried[~held_out][:number],
-        TEST: tried[held_out],
+        TRAIN: drawn[~held_out][:number],
+        TEST: drawn[held_out],
         **{table.name: table.points for table in tables},
     }
     labels = {
         part: groundings.labels(points[part]).astype(np.float64)
         for part in (TRAIN, TEST)
     }
-    return Study(
+    return AuditData(
         bank,
         basis,
         groundings,
@@ -134,9 +138,9 @@ def make_study(
         encode(encoder, points, 'x'),
         encode(encoder, points, 'z'),
         tables,
-        # The very blocks that are held out.
+        # The same blocks that are held out.
         BlockBootstrap.from_points(
-            points[TEST], samples, BLOCK_DEGREES, origin=(-180.0, -90.0)
+            points[TEST], num_samples, BLOCK_DEGREES, origin=(-180.0, -90.0)
         ),
     )
 
@@ -153,24 +157,22 @@ def grounded_parts(encoder: nn.Module) -> tuple[ConceptBank, Tensor]:
     Raises:
         ValueError: If it has no concept scores or no directions.
     """
-    bank: Any = getattr(encoder, 'bank', None)
-    basis: Any = getattr(encoder, 'basis', None)
-    if not hasattr(encoder, 'concepts') or basis is None or not len(bank or ()):
+    if not isinstance(encoder, ConceptEarth) or not len(encoder.bank):
         raise ValueError(
-            f'{type(encoder).__name__} has no concepts that maps taught, with scores and '
-            "directions. Audit a grounded encoder, such as 'concept_earth:GROUNDED'."
+            f'{type(encoder).__name__} has no concepts with scores and directions; audit '
+            "a grounded encoder such as 'concept_earth:GROUNDED'."
         )
-    return bank, basis.directions.detach().T
+    return encoder.bank, encoder.basis.directions.detach().T
 
 
-def _groundings_of(bank: ConceptBank) -> Groundings:
+def _find_groundings(bank: ConceptBank) -> Groundings:
     known = {grounding.concept: grounding for grounding in read_groundings()}
     missing = [concept for concept in bank.ids if concept not in known]
     if missing:
         raise ValueError(
-            f'No map of this package tells {", ".join(missing[:5])}'
-            f'{" and others" if len(missing) > 5 else ""}, so that names cannot be '
-            'scored. Audit an encoder whose concepts the layers of the package taught.'
+            f'No map of this package has {", ".join(missing[:5])}'
+            f'{" and others" if len(missing) > 5 else ""}, so names cannot be scored. '
+            'Audit an encoder that was trained on layers of this package.'
         )
     return Groundings(bank, [known[concept] for concept in bank.ids])
 
@@ -189,12 +191,12 @@ def encode(
         Features by name.
     """
     return {
-        name: embed_points(encoder, some, features=kind, device='cpu', progress=False)
-        for name, some in points.items()
+        name: embed_points(encoder, own, features=kind, device='cpu', progress=False)
+        for name, own in points.items()
     }
 
 
-def onto(x: Mapping[str, Tensor], directions: Tensor) -> dict[str, Tensor]:
+def project_onto(x: Mapping[str, Tensor], directions: Tensor) -> dict[str, Tensor]:
     """Project embeddings of several sets of points onto unit directions.
 
     Args:
@@ -205,15 +207,15 @@ def onto(x: Mapping[str, Tensor], directions: Tensor) -> dict[str, Tensor]:
         Cosines of shape ``(N, k)`` by name.
     """
     units = F.normalize(directions.float(), dim=1)
-    return {name: F.normalize(some, dim=1) @ units.T for name, some in x.items()}
+    return {name: F.normalize(own, dim=1) @ units.T for name, own in x.items()}
 
 
-def rotated(points: Tensor, degrees: float) -> Tensor:
-    """Turn points around the axis of the Earth.
+def rotate(points: Tensor, degrees: float) -> Tensor:
+    """Rotate points around the axis of the Earth.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        degrees: How far to the east.
+        degrees: Angle to the east.
 
     Returns:
         Points of the same shape.

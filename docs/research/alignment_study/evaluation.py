@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Questions that all arms are asked, and files that some of them begin with."""
+"""Data that arms are evaluated on, and files that some arms start from."""
 
 import hashlib
 import inspect
@@ -14,7 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from name_audit.texts import SENTENCES, has_sentence_encoder, mapped, sentence_vectors
+from name_audit.texts import (
+    SENTENCES,
+    has_sentence_encoder,
+    project_randomly,
+    sentence_vectors,
+)
 from safetensors.torch import save_file
 
 from torchgeo_concepts.concepts.bank import ConceptBank
@@ -33,13 +38,13 @@ from torchgeo_concepts.retrieval.candidates import candidate_points
 from torchgeo_concepts.utils.files import atomic_path
 
 from .arms import TEST, VALIDATION, Arm
-from .measures import Exam, Question
+from .measures import EvaluationData, PatchSet
 from .runs import Settings, all_groundings
 
-# Blocks that were trained in, and those that were not.
+# Blocks that were trained on, and held-out blocks.
 WHERE: dict[str, Blocks] = {'seen': 'train', 'held-out': 'test'}
 
-# Points that places are searched among.
+# Candidate points.
 CANDIDATES = 'land:70'
 
 BANK = 'layers without imagery'
@@ -49,15 +54,15 @@ WEIGHTS = (EfficientNetLite0_Weights.IMAGENET1K, GeoCLIPLocation_Weights.MP16)
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How an arm has its patches cut and normalised.
+class PatchFormat:
+    """Size and normalisation of the patches of an arm.
 
     Attributes:
         size: Rows and columns.
         degrees: Height in degrees of latitude.
-        pixels_per_degree: What finer pictures are averaged to.
-        mean: What is subtracted from each channel.
-        std: What each channel is divided by then.
+        pixels_per_degree: Resolution that finer pictures are averaged to.
+        mean: Value that is subtracted from each channel.
+        std: Value that each channel is then divided by.
     """
 
     size: int
@@ -67,41 +72,39 @@ class Cut:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, arm: Arm) -> 'Cut':
-        """Read how an arm has its patches cut.
+    def of_arm(cls, arm: Arm) -> 'PatchFormat':
+        """Read the format from the data of an arm.
 
         Args:
             arm: The arm.
         """
         defaults = inspect.signature(BlueMarbleDataModule).parameters
-        own = arm.arguments('data')
-        chosen = {
-            field.name: own.get(field.name, defaults[field.name].default)
+        values = {
+            field.name: arm.data.get(field.name, defaults[field.name].default)
             for field in fields(cls)
         }
-        for name in ('mean', 'std'):
-            chosen[name] = tuple(chosen[name])
-        return cls(**chosen)
+        pair = {name: tuple(values[name]) for name in ('mean', 'std')}
+        return cls(**values | pair)
 
-    def questions(
+    def cut(
         self, settings: Settings, pictures: Sequence[str], seed: int
-    ) -> Iterator[Question]:
-        """Cut patches whose places are asked for.
+    ) -> Iterator[PatchSet]:
+        """Cut patches to locate.
 
         Args:
-            settings: What all runs share.
+            settings: Settings of all runs.
             pictures: Names of pictures.
             seed: Seed of the points.
 
         Yields:
-            Patches of each picture, in blocks that were trained in and others.
+            Patches of each picture, in blocks that were trained on and in held-out ones.
         """
         normalize = Normalize(self.mean, self.std)
         for picture, (where, blocks) in itertools.product(pictures, WHERE.items()):
-            patches = BlueMarble(
+            dataset = BlueMarble(
                 settings.root,
                 picture,
-                settings.questions,
+                settings.patches,
                 seed,
                 blocks=blocks,
                 size=self.size,
@@ -110,13 +113,12 @@ class Cut:
                 mask_sea=True,
                 concepts=False,
             )
-            sample = patches[range(len(patches))]
-            images = normalize(sample)['image']
-            yield Question(picture, where, images, sample['point'])
+            sample = dataset[range(len(dataset))]
+            yield PatchSet(picture, where, normalize(sample)['image'], sample['point'])
 
 
-class Exams:
-    """One exam for all arms, with patches that are cut as each was trained on them."""
+class Evaluation:
+    """The same evaluation for all arms, with patches in the format of each."""
 
     def __init__(
         self,
@@ -125,12 +127,12 @@ class Exams:
         tables: Sequence[Table],
         seed: int,
     ) -> None:
-        """Initialize a new Exams instance.
+        """Initialize a new Evaluation instance.
 
         Args:
-            settings: What all runs share.
+            settings: Settings of all runs.
             pictures: Names of pictures that were not trained on.
-            tables: What is predicted from embeddings.
+            tables: Tables to predict from embeddings.
             seed: Seed of the points.
         """
         self.settings = settings
@@ -138,29 +140,29 @@ class Exams:
         self.tables = tuple(tables)
         self.seed = seed
         self.candidates = candidate_points(CANDIDATES).points
-        self._latest: tuple[Cut, Exam] | None = None
+        self._latest: tuple[PatchFormat, EvaluationData] | None = None
 
-    def of(self, arm: Arm) -> Exam:
-        """Return what an arm is asked.
+    def data(self, arm: Arm) -> EvaluationData:
+        """Return the data that an arm is evaluated on.
 
-        Arms whose patches are cut alike are asked the same; others are asked for the
-        same places. Patches of the latest arm are kept, as those of all take gigabytes.
+        All arms have patches of the same places. Patches of the latest format are kept,
+        since those of all formats take gigabytes.
 
         Args:
             arm: The arm.
         """
-        cut = Cut.of(arm)
-        if self._latest is None or self._latest[0] != cut:
+        patch_format = PatchFormat.of_arm(arm)
+        if self._latest is None or self._latest[0] != patch_format:
             self._latest = None
-            self._latest = cut, self._exam(cut)
+            self._latest = patch_format, self._make(patch_format)
         return self._latest[1]
 
-    def _exam(self, cut: Cut) -> Exam:
-        questions = tuple(cut.questions(self.settings, self.pictures, self.seed))
-        held_out = next(q.points for q in questions if q.where == 'held-out')
+    def _make(self, patch_format: PatchFormat) -> EvaluationData:
+        patches = tuple(patch_format.cut(self.settings, self.pictures, self.seed))
+        held_out = next(each.points for each in patches if each.where == 'held-out')
         groundings = all_groundings().without(('imagery',))
-        return Exam(
-            questions,
+        return EvaluationData(
+            patches,
             self.candidates,
             held_out,
             groundings,
@@ -169,30 +171,32 @@ class Exams:
         )
 
 
-def make_exams(settings: Settings, tables: Sequence[Table]) -> tuple[Exams, Exams]:
-    """Make the exam that all arms are asked, and the one that those chosen are tested by.
+def make_evaluations(
+    settings: Settings, tables: Sequence[Table]
+) -> tuple[Evaluation, Evaluation]:
+    """Return the evaluation of all arms, and that of the chosen arms.
 
-    Arms are chosen by the validation picture alone; that the first exam has the other
-    pictures and tables, too, shows how all arms do, whatever was chosen.
+    Arms are chosen on the validation picture alone. The first evaluation has the test
+    pictures and tables as well, so that the page can show them for all arms.
 
     Args:
-        settings: What all runs share.
-        tables: What is predicted from embeddings.
+        settings: Settings of all runs.
+        tables: Tables to predict from embeddings.
 
     Returns:
-        Both exams, of patches at other points.
+        Both evaluations, of patches at different points.
     """
     return (
-        Exams(settings, (*VALIDATION, *TEST), tables, VAL_SEED),
-        Exams(settings, TEST, tables, TEST_SEED),
+        Evaluation(settings, (*VALIDATION, *TEST), tables, VAL_SEED),
+        Evaluation(settings, TEST, tables, TEST_SEED),
     )
 
 
 def truth_digest(tables: Sequence[Table]) -> str:
-    """Hash what runs are measured by, beside pictures, whose files have checksums.
+    """Hash tables and maps. Pictures are left out, since files have checksums.
 
     Args:
-        tables: What is predicted from embeddings.
+        tables: Tables to predict from embeddings.
     """
     columns = [
         (table.name, target.name, table.digest(column))
@@ -212,7 +216,7 @@ def write_files(folder: Path) -> dict[str, str]:
         folder: Folder of the study.
 
     Returns:
-        What arms cannot begin with, and the distribution that it takes.
+        Names of missing files and weights, with the distribution that carries each.
     """
     missing = {}
     for weights in WEIGHTS:
@@ -223,18 +227,18 @@ def write_files(folder: Path) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     bank = read_bank(BANK)
     for size in BANKS:
-        _sized(bank, size).save(folder / f'bank-{size}.csv')
+        _resize(bank, size).save(folder / f'bank-{size}.csv')
     if not has_sentence_encoder():
         return {**missing, TEXT: f'directions of texts, by {SENTENCES[0]}'}
     vectors = sentence_vectors([concept.name for concept in bank])
-    directions = F.normalize(mapped(vectors, 512, seed=0), dim=1)
+    directions = F.normalize(project_randomly(vectors, 512, seed=0), dim=1)
     with atomic_path(folder / TEXT) as temporary:
         save_file({'directions': directions.contiguous()}, temporary)
     return missing
 
 
-def _sized(bank: ConceptBank, size: int) -> ConceptBank:
-    """Draw concepts of maps, and fill up with concepts that no map tells."""
+def _resize(bank: ConceptBank, size: int) -> ConceptBank:
+    """Draw concepts of maps, and fill up with concepts that no map has."""
     order = np.random.default_rng(0).permutation(len(bank))[:size]
     chosen = [bank[int(row)] for row in np.sort(order)]
     known = set(bank.ids)

@@ -1,20 +1,11 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Measure whether pictures of the Earth are copies of each other, and draw some of each.
+"""Measure which pictures of the Earth are copies of each other, and draw patches."""
 
-Run as ``python docs/benchmarks/imagery_correlation.py --root data/blue-marble --download
---output docs/imagery_numbers.md --figure docs/images/imagery.png``. It needs the extra
-layers, 40 MB of packages and half a minute of one core.
-"""
-
-import argparse
-import datetime
 import io
 import itertools
-import platform
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,21 +13,21 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
-from pictures import PackagedPicture  # noqa: F401  adds pictures of npm and Debian
 from PIL import Image
+from research_cli import run
 from scipy.ndimage import uniform_filter
 
 from torchgeo_concepts.datasets import EARTH_PICTURES, BlueMarble
 from torchgeo_concepts.datasets.earth_imagery import EarthPicture
 from torchgeo_concepts.datasets.patches import EarthPatches, area_average
 from torchgeo_concepts.datasets.point_sampling import land_points
-from torchgeo_concepts.io.pages import processor, wrapped, write_lines
+from torchgeo_concepts.io.pages import today_with, wrapped, write_lines
 from torchgeo_concepts.layers import get_layer
-from torchgeo_concepts.utils.version import VERSION
 
 HEIGHT, WIDTH = 675, 1350
 LATITUDE = 60
 MEAN_OVER = 9
+COPY = 'a copy of it'
 SHIFTS = range(-3, 4)
 
 PLACES = {
@@ -53,11 +44,11 @@ type Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two pictures are on some pixels.
+    """Agreement of two pictures on some pixels.
 
     Attributes:
         pixels: Correlation of all pixels and channels.
-        detail: Correlation of brightness minus its mean around each pixel.
+        detail: Correlation of brightness minus its local mean.
         difference: Mean absolute difference, in 0..255.
     """
 
@@ -79,7 +70,7 @@ def likeness(one: Array, other: Array, where: NDArray[np.bool_]) -> Likeness:
 
 
 def details(picture: Array) -> Array:
-    """Return the brightness minus its mean over the pixels around each."""
+    """Return the brightness minus its local mean."""
     brightness = picture.mean(axis=0)
     high: Array = brightness - uniform_filter(
         brightness, MEAN_OVER, mode=('nearest', 'wrap')
@@ -87,10 +78,10 @@ def details(picture: Array) -> Array:
     return high
 
 
-def registered(
+def register_pair(
     one: Array, other: Array, land: NDArray[np.bool_]
 ) -> tuple[tuple[int, int], Array]:
-    """Shift a picture to where its details fit another's best.
+    """Shift a picture to the best fit of its details with those of another.
 
     Returns:
         The shift in rows and columns, and the shifted picture.
@@ -106,7 +97,7 @@ def registered(
 
 
 def regions() -> dict[str, NDArray[np.bool_]]:
-    """Tell which pixels lie on land near the equator, on other land, and at sea."""
+    """Return masks of land near the equator, of other land, and of the sea."""
     lat = 90 - (np.arange(HEIGHT) + 0.5) * 180 / HEIGHT
     lon = (np.arange(WIDTH) + 0.5) * 360 / WIDTH - 180
     points = np.stack(np.broadcast_arrays(lon, lat[:, None]), axis=-1).reshape(-1, 2)
@@ -119,22 +110,22 @@ def regions() -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def small(picture: EarthPicture, root: Path, download: bool) -> Array:
-    """Read a picture, and average it to the size that all are compared at."""
+def read_small(picture: EarthPicture, root: Path, download: bool) -> Array:
+    """Read a picture, and average it to the size of the comparison."""
     pixels = picture.read(root, download=download, checksum=True)
     return area_average(pixels, HEIGHT, WIDTH).astype(np.float32)
 
 
 def share_of_sea(land: NDArray[np.bool_]) -> float:
-    """Compute how much of the patches around points on land is sea."""
+    """Compute the share of sea in patches around points on land."""
     points = land_points(4000)
     mask = np.repeat(255 * land[None].astype(np.uint8), 3, axis=0)
     patches = EarthPatches(mask)(points, torch.full((len(points),), 4.27), 32)
     return 1 - patches.mean().item() / 255
 
 
-def copy_of(picture: EarthPicture, root: Path) -> Array:
-    """Save a picture as a smaller JPEG, as who copies one may."""
+def compress(picture: EarthPicture, root: Path) -> Array:
+    """Return a picture after it was saved as a smaller JPEG, an example of a copy."""
     pixels = area_average(picture.read(root), 1024, 2048)
     stream = io.BytesIO()
     Image.fromarray(np.moveaxis(pixels, 0, -1)).save(stream, 'jpeg', quality=75)
@@ -147,47 +138,52 @@ def report(root: Path, download: bool) -> Iterator[str]:
     yield '# Pictures of the Earth: measurements'
     yield ''
     yield from wrapped(
-        'Written by `python docs/benchmarks/imagery_correlation.py --root data/blue-marble '
-        '--download --output docs/imagery_numbers.md` on '
-        f'{datetime.datetime.now(datetime.UTC):%d %B %Y}: '
-        f'torchgeo-concepts {VERSION}, numpy {np.__version__}, '
-        f'Python {platform.python_version()}, {processor()}. '
-        '[Satellite imagery](imagery.md) says what follows from it.'
+        'Written by `PYTHONPATH=docs/research python -m pictures --root data/blue-marble '
+        '--download --output docs/research/pictures/imagery_numbers.md` on '
+        f'{today_with()}. [Which pictures share pixels](pictures.md) explains it.'
     )
     pictures = {
-        name: small(picture, root, download) for name, picture in EARTH_PICTURES.items()
+        name: read_small(picture, root, download)
+        for name, picture in EARTH_PICTURES.items()
     }
     first = next(iter(pictures))
     pairs = list(itertools.combinations(pictures, 2))
-    # The first pair shows what the scores of a copy would be.
-    pictures['a copy of it'] = copy_of(EARTH_PICTURES[first], root)
+    # The first pair shows the scores of a copy.
+    pictures[COPY] = compress(EARTH_PICTURES[first], root)
     where = regions()
     near, beyond, sea = where.values()
     yield from wrapped(
         f'Pictures are averaged to {WIDTH} x {HEIGHT} pixels. Each three numbers are the '
-        'correlation of all pixels and channels, that of detail, which is brightness minus '
-        f'its mean over {MEAN_OVER} x {MEAN_OVER} pixels, and the mean absolute difference '
-        f'in 0..255, on the {near.sum():,} pixels of land within {LATITUDE}° of the '
-        f'equator, on the {beyond.sum():,} pixels of other land and on the {sea.sum():,} '
-        f'pixels of sea within {LATITUDE}°. "Shift" is by how many rows and columns, up to '
-        f'{SHIFTS[-1]} each, the second picture was moved to where detail of land near '
-        'the equator fits the first best; the scores are those after it. The copy is '
+        'correlation of all pixels and channels; that of detail, which is brightness minus '
+        f'its mean over {MEAN_OVER} x {MEAN_OVER} pixels; and the mean absolute difference '
+        f'in 0..255. They are computed on the {near.sum():,} pixels of land within '
+        f'{LATITUDE}° of the equator, on the {beyond.sum():,} pixels of other land and on '
+        f'the {sea.sum():,} pixels of sea within {LATITUDE}°. Before that, the second '
+        f'picture is shifted by up to {SHIFTS[-1]} rows and columns to the best fit of '
+        'detail of land near the equator; "shift" has rows and columns. The copy is '
         f'{first} as a JPEG of 2048 x 1024 pixels of quality 75.'
     )
+    yield from _table(pictures, [(first, COPY), *pairs], where)
+    sea_share = share_of_sea(near | beyond)
+    yield f'Of the pixels of patches around points on land, {sea_share:.0%} are sea.'
+
+
+def _table(
+    pictures: Mapping[str, Array],
+    pairs: list[tuple[str, str]],
+    where: Mapping[str, NDArray[np.bool_]],
+) -> Iterator[str]:
     columns = ' | '.join(f'{name} | detail | difference' for name in where)
     yield f'| pictures | shift | {columns} |'
     yield f'| --- |{" ---: |" * 10}'
-    for one, other in [(first, 'a copy of it'), *pairs]:
-        shift, moved = registered(pictures[one], pictures[other], near)
+    near = next(iter(where.values()))
+    for one, other in pairs:
+        shift, moved = register_pair(pictures[one], pictures[other], near)
         cells = ' | '.join(
             str(likeness(pictures[one], moved, mask)) for mask in where.values()
         )
         yield f'| {one}, {other} | {shift[0]}, {shift[1]} | {cells} |'
     yield ''
-    yield (
-        f'Of the pixels of patches around points on land, {share_of_sea(near | beyond):.0%} '
-        'are sea.'
-    )
 
 
 def draw(root: Path, path: Path) -> None:
@@ -211,25 +207,32 @@ def draw(root: Path, path: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
-    """Print the page, and write page and figure if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--root', type=Path, default=Path('data/blue-marble'))
-    parser.add_argument('--download', action='store_true')
-    parser.add_argument('--output', type=Path)
-    parser.add_argument('--figure', type=Path)
-    options = parser.parse_args()
-    start, lines = time.perf_counter(), []
-    for line in report(options.root, options.download):
-        print(line, flush=True)
-        lines.append(line)
-    if options.output is not None:
-        write_lines(options.output, lines)
-    if options.figure is not None:
-        draw(options.root, options.figure)
-    seconds = time.perf_counter() - start
-    print(f'{seconds:.0f} s, {time.process_time():.0f} s of one core')
+def compare_pictures(
+    root: Path = Path('data/blue-marble'),
+    output: Path | None = None,
+    figure: Path | None = None,
+    download: bool = False,
+) -> str:
+    """Measure which pictures of the Earth are copies of each other.
+
+    It needs the extra layers, 40 MB of packages and half a minute of one core.
+
+    Args:
+        root: Folder of the pictures.
+        output: Markdown file to write.
+        figure: PNG file to draw patches of all pictures to.
+        download: Download pictures that are not found.
+
+    Returns:
+        The page.
+    """
+    lines = list(report(root, download))
+    if output is not None:
+        write_lines(output, lines)
+    if figure is not None:
+        draw(root, figure)
+    return '\n'.join(lines)
 
 
 if __name__ == '__main__':
-    main()
+    run(compare_pictures)

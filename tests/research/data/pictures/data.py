@@ -11,7 +11,7 @@ from pathlib import Path
 from pictures import PackagedPicture
 from pictures.packaged import PACKAGED_PICTURES
 
-SMALL = runpy.run_path(str(Path(__file__).parents[1] / 'bluemarble/data.py'))
+SMALL = runpy.run_path(str(Path(__file__).parents[3] / 'data/bluemarble/data.py'))
 SHAPE = SMALL['SHAPE']
 
 
