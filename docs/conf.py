@@ -16,6 +16,8 @@ extensions = [
     'sphinx.ext.viewcode',
 ]
 exclude_patterns = ['_build']
+# Pages of measurements are linked where they are quoted.
+suppress_warnings = ['toc.not_included']
 html_theme = 'pydata_sphinx_theme'
 html_title = project
 myst_heading_anchors = 3

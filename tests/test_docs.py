@@ -44,18 +44,13 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.filterwarnings('ignore:.*module.s. in eval mode')
 @pytest.mark.filterwarnings('ignore:The dirpath has changed')
 @pytest.mark.filterwarnings('ignore:The number of training batches')
-@pytest.mark.parametrize('name', ['README.md', 'docs/from-csv.md'])
 def test_configuration_trains(
-    name: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (ROOT / name).read_text()
+    page = (ROOT / 'docs/from-csv.md').read_text()
     monkeypatch.chdir(tmp_path)
-    if name != 'README.md':
-        # The first block makes the table.
-        exec(CODE.findall(page)[0], {})
+    # The first block makes the table.
+    exec(CODE.findall(page)[0], {})
     [config] = YAML.findall(page)
     Path('page.yaml').write_text(config)
     main(['fit', '--config', 'page.yaml'])
@@ -65,8 +60,6 @@ def test_configuration_trains(
     main(['test', *options])
     [row] = re.findall(r'°C\] \| (\S+) ', capsys.readouterr().out)
     assert float(row) > 0.8
-    if name == 'README.md':
-        return
     main(['predict', *options])
     assert Path('predictions.parquet').is_file()
     [words] = MAP.findall(page)
@@ -114,8 +107,8 @@ def test_configurations_that_pages_name_exist() -> None:
 
 def test_sizes_of_networks_are_those_of_the_weights() -> None:
     page = (ROOT / 'docs' / 'concept_earth.md').read_text()
-    said = re.findall(r'^\| `(\w+)`[^|]*\| 2 x (\d+) \|', page, re.MULTILINE)
-    assert dict(said) == {
+    sizes = re.findall(r'^\| `(\w+)`[^|]*\| 2 x (\d+) \|', page, re.MULTILINE)
+    assert dict(sizes) == {
         weights.name: str(weights.meta['hidden_dim'])
         for weights in get_model_weights('concept_earth')
     }
