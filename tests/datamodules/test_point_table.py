@@ -126,7 +126,7 @@ class TestSplits:
         split = datamodule.split
         assert 0 < len(split.test) < 40
         assert sum(map(len, (split.train, split.val, split.test))) < 200
-        with pytest.raises(ValueError, match='needs a region'):
+        with pytest.raises(ValueError, match='needs region='):
             PointTableDataModule(PointTable(frame(), 'y'), split='region')
         with pytest.raises(ValueError, match='no other split takes it'):
             PointTableDataModule(PointTable(frame(), 'y'), region='Africa')
