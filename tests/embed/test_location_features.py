@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.embed.location_features import LocationFeatures
-from torchgeo_concepts.models import GeoCLIPLocation, coordinate_features
+from torchgeo_concepts.models import GeoCLIPLocation
 from torchgeo_concepts.models.concept_earth import ConceptEarth
+from torchgeo_concepts.models.features import coordinate_features
 
 POINTS = np.random.default_rng(0).uniform((-180, -80), (180, 80), (40, 2))
 COORDINATES = ['sin_lon', 'cos_lon', 'sin_lat', 'cos_lat']

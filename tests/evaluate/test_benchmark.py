@@ -25,7 +25,8 @@ from torchgeo_concepts.evaluate.benchmark.scores import ScoreFile, score
 from torchgeo_concepts.evaluate.probes import ridge_probe
 from torchgeo_concepts.geo.splits import block_folds, random_folds
 from torchgeo_concepts.io.pages import processor
-from torchgeo_concepts.models import ConceptEarth, coordinate_features
+from torchgeo_concepts.models import ConceptEarth
+from torchgeo_concepts.models.features import coordinate_features
 
 Run = Callable[..., BenchmarkReport]
 

@@ -36,8 +36,9 @@ from torchgeo_concepts.evaluate.probes import LinearFit, fit_ridge
 from torchgeo_concepts.explain import concept_head, contributions, explain
 from torchgeo_concepts.explain.heads import LinearHead, ScoreSource
 from torchgeo_concepts.explain.networks import NetworkHead
-from torchgeo_concepts.models import coordinate_features, features
+from torchgeo_concepts.models import features
 from torchgeo_concepts.models.concept_earth import ConceptEarth
+from torchgeo_concepts.models.features import coordinate_features
 from torchgeo_concepts.tasks import LocationClassification, LocationRegression
 
 pytestmark = [

@@ -43,7 +43,7 @@ class TestModel:
         assert model.project(points).equal(model.basis(model(points)))
         assert model.project(points).shape == (3, 5)
         assert model.bank == bank
-        assert model.basis_source == 'text embeddings'
+        assert model.basis.source == 'text embeddings'
         assert model.embed_dim == 6
 
     def test_projections_are_no_concept_scores(
@@ -97,7 +97,7 @@ class TestFiles:
         assert loaded.project(points).equal(model.project(points))
         assert loaded.basis.drift().equal(model.basis.drift())
         assert loaded.bank == model.bank
-        assert loaded.basis_source == model.basis_source
+        assert loaded.basis.source == model.basis.source
         assert not loaded.training
 
     def test_raw_basis_stays_raw(
@@ -124,11 +124,11 @@ class TestBuilder:
         assert not model.training
         assert model(points).equal(geoclip(points))
         assert model.bank == ConceptBank.default()
-        assert model.basis_source == 'random, seed 0'
+        assert model.basis.source == 'random, seed 0'
 
     def test_text_embeddings_need_no_warning(self, bank: ConceptBank) -> None:
         model = concept_geoclip('MP16', bank, torch.randn(5, 512))
-        assert model.basis_source == 'text embeddings'
+        assert model.basis.source == 'text embeddings'
 
     def test_state_dict_fits_the_model(self, bank: ConceptBank) -> None:
         model = concept_geoclip(None, bank, torch.randn(5, 512))

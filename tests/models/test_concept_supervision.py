@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchgeo_concepts.models import ConceptSupervision
 from torchgeo_concepts.models.alignment import AlignedEmbeddings
-from torchgeo_concepts.models.concept_supervision import SupervisionKind
+from torchgeo_concepts.models.concept_supervision import (
+    ConceptSupervision,
+    SupervisionKind,
+)
 
 
 @pytest.fixture

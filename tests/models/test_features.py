@@ -5,10 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from torchgeo_concepts.models import FeatureKind, GeoCLIPLocation, features
+from torchgeo_concepts.concepts import ConceptBank
+from torchgeo_concepts.models import GeoCLIPLocation, features
+from torchgeo_concepts.models.features import FeatureKind, input_features
 
 
 class Grounded(nn.Module):
+    bank = ConceptBank.default()[:1]
+
     def forward(self, points: Tensor) -> Tensor:
         return points.repeat(1, 2)
 
@@ -36,5 +40,14 @@ def test_no_concepts(small_encoder: GeoCLIPLocation, kind: FeatureKind) -> None:
 
 
 def test_unknown_kind(small_encoder: GeoCLIPLocation) -> None:
-    with pytest.raises(ValueError, match="'x', 'z' or 'xz', not 'y'"):
+    with pytest.raises(ValueError, match=r"one of \('x', 'z', 'xz'\), not 'y'"):
         features(small_encoder, torch.rand(3, 2), 'y')  # type: ignore[arg-type]
+
+
+def test_coordinates() -> None:
+    points = torch.tensor([[90.0, 0.0], [-180.0, 30.0]])
+    expected = torch.tensor([[1, 0, 0, 1], [0, -1, 0.5, 0.75**0.5]])
+    for encoder in (None, Grounded()):
+        found = input_features(encoder, points, 'coordinates')
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert input_features(Grounded(), points, 'z').equal(points[:, :1] + 1)

@@ -10,18 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from torchgeo_concepts.models import (
-    GeoCLIPGallery_Weights,
     GeoCLIPImageMLP_Weights,
     GeoCLIPLocation,
     GeoCLIPLocation_Weights,
-    GeoCLIPLogitScale_Weights,
     geoclip_gallery,
     geoclip_image_mlp,
     geoclip_location,
     geoclip_logit_scale,
 )
 from torchgeo_concepts.models._chunks import CPU_CHUNK
-from torchgeo_concepts.models.geoclip import FourierFeatures, equal_earth
+from torchgeo_concepts.models.geoclip import (
+    FourierFeatures,
+    GeoCLIPGallery_Weights,
+    GeoCLIPLogitScale_Weights,
+    equal_earth,
+)
 
 
 @pytest.fixture(scope='module')

@@ -4,7 +4,8 @@
 import pytest
 import torch
 
-from torchgeo_concepts.models import PatchCNN, load_image_tower
+from torchgeo_concepts.models import load_image_tower
+from torchgeo_concepts.models.patch_cnn import PatchCNN
 
 
 @pytest.mark.parametrize(('size', 'number'), [(16, 256), (32, 1024), (48, 2304)])

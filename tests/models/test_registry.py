@@ -13,11 +13,21 @@ from torchvision.models._api import Weights, WeightsEnum
 
 import torchgeo_concepts.models
 from torchgeo_concepts.models import (
-    GeoCLIPGallery_Weights,
+    ConceptEarth_Weights,
+    ConceptGeoCLIP_Weights,
+    EfficientNetLite0_Weights,
+    GeoCLIPImageMLP_Weights,
     GeoCLIPLocation,
     GeoCLIPLocation_Weights,
     _registry,
+    geoclip_gallery,
+    geoclip_image_mlp,
     geoclip_location,
+    geoclip_logit_scale,
+)
+from torchgeo_concepts.models.geoclip import (
+    GeoCLIPGallery_Weights,
+    GeoCLIPLogitScale_Weights,
 )
 
 
@@ -52,15 +62,38 @@ def test_get_model_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    'member', [GeoCLIPLocation_Weights.MP16, GeoCLIPGallery_Weights.MP16_100K]
+    'member',
+    [GeoCLIPLocation_Weights.MP16, ConceptGeoCLIP_Weights.MP16, *ConceptEarth_Weights],
 )
 def test_get_weight(member: WeightsEnum) -> None:
     assert torchgeo.models.get_weight(str(member)) is member
 
 
+@pytest.mark.parametrize(
+    'member',
+    [
+        EfficientNetLite0_Weights.IMAGENET1K,
+        GeoCLIPGallery_Weights.MP16_100K,
+        GeoCLIPImageMLP_Weights.MP16,
+        GeoCLIPLogitScale_Weights.MP16,
+    ],
+)
+def test_other_weights_are_not_registered(member: WeightsEnum) -> None:
+    with pytest.raises(ValueError, match=member.name):
+        torchgeo.models.get_weight(str(member))
+
+
+def test_their_builders_accept_names() -> None:
+    assert len(geoclip_gallery('GeoCLIPGallery_Weights.MP16_100K')) == 100_000
+    assert geoclip_logit_scale('GeoCLIPLogitScale_Weights.MP16').ndim == 0
+    assert not geoclip_image_mlp('GeoCLIPImageMLP_Weights.MP16').training
+
+
 def test_list_models() -> None:
     models = torchgeo.models.list_models()
-    assert {'geoclip_location', 'geoclip_image_mlp', 'satclip'} <= set(models)
+    assert 'satclip' in models
+    ours = {name for name in models if _registry._is_ours(api._model[name])}
+    assert ours == {'geoclip_location', 'concept_geoclip', 'concept_earth'}
 
 
 def test_registering_again_changes_nothing() -> None:
@@ -78,10 +111,9 @@ def test_torchgeo_wins_with_a_warning() -> None:
     api._model['geoclip_location'] = fake_model
     api._model_weights['geoclip_location'] = Fake_Weights
     with pytest.warns(UserWarning, match="ships 'geoclip_location' itself"):
-        added = _registry.register_model(
+        _registry.register_model(
             'geoclip_location', geoclip_location, GeoCLIPLocation_Weights
         )
-    assert not added
     assert api._model['geoclip_location'] is fake_model
     assert torchgeo.models.get_model_weights('geoclip_location') is Fake_Weights
 

@@ -30,8 +30,9 @@ from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.datamodules import ImagePointsDataModule, PointTableDataModule
 from torchgeo_concepts.datasets import ImagePoints, PointTable
 from torchgeo_concepts.evaluate.probes import ALPHAS
-from torchgeo_concepts.models import GeoCLIPLocation, coordinate_features
+from torchgeo_concepts.models import GeoCLIPLocation
 from torchgeo_concepts.models.concept_earth import ConceptEarth
+from torchgeo_concepts.models.features import coordinate_features
 from torchgeo_concepts.tasks import (
     LocationClassification,
     LocationRegression,

@@ -1,22 +1,19 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Location encoders, listed in TorchGeo's registry."""
+"""Location encoders, listed in TorchGeo's registry, and image towers."""
 
-from ._registry import register_model, register_weights
+from ._registry import register_model
 from .alignment import ConceptBasis, ImageLocationAlignment
 from .concept_earth import ConceptEarth
 from .concept_earth_weights import ConceptEarth_Weights, concept_earth
 from .concept_geoclip import ConceptGeoCLIP, ConceptGeoCLIP_Weights, concept_geoclip
-from .concept_supervision import ConceptSupervision
 from .efficientnet import EfficientNetLite0_Weights
-from .features import FeatureKind, InputKind, coordinate_features, features
+from .features import features
 from .geoclip import (
-    GeoCLIPGallery_Weights,
     GeoCLIPImageMLP_Weights,
     GeoCLIPLocation,
     GeoCLIPLocation_Weights,
-    GeoCLIPLogitScale_Weights,
     geoclip_gallery,
     geoclip_image_mlp,
     geoclip_location,
@@ -24,8 +21,7 @@ from .geoclip import (
 )
 from .image_location import ImageLocationModel
 from .image_towers import ImageTower, clip_image_tower, image_tower
-from .loading import load_encoder, resolve_weights
-from .patch_cnn import PatchCNN
+from .loading import load_encoder
 from .protocols import ConceptEncoder, GroundedEncoder, LocationEncoder
 from .tower_loading import load_image_tower
 
@@ -36,25 +32,18 @@ __all__ = (
     'ConceptEncoder',
     'ConceptGeoCLIP',
     'ConceptGeoCLIP_Weights',
-    'ConceptSupervision',
     'EfficientNetLite0_Weights',
-    'FeatureKind',
-    'GeoCLIPGallery_Weights',
     'GeoCLIPImageMLP_Weights',
     'GeoCLIPLocation',
     'GeoCLIPLocation_Weights',
-    'GeoCLIPLogitScale_Weights',
     'GroundedEncoder',
     'ImageLocationAlignment',
     'ImageLocationModel',
     'ImageTower',
-    'InputKind',
     'LocationEncoder',
-    'PatchCNN',
     'clip_image_tower',
     'concept_earth',
     'concept_geoclip',
-    'coordinate_features',
     'features',
     'geoclip_gallery',
     'geoclip_image_mlp',
@@ -63,13 +52,8 @@ __all__ = (
     'image_tower',
     'load_encoder',
     'load_image_tower',
-    'resolve_weights',
 )
 
 register_model('geoclip_location', geoclip_location, GeoCLIPLocation_Weights)
 register_model('concept_earth', concept_earth, ConceptEarth_Weights)
 register_model('concept_geoclip', concept_geoclip, ConceptGeoCLIP_Weights)
-register_model('geoclip_image_mlp', geoclip_image_mlp, GeoCLIPImageMLP_Weights)
-register_weights('geoclip_logit_scale', GeoCLIPLogitScale_Weights)
-register_weights('geoclip_gallery', GeoCLIPGallery_Weights)
-register_weights('tf_efficientnet_lite0', EfficientNetLite0_Weights)

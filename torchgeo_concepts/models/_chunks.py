@@ -1,29 +1,29 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Inference in pieces that stay in the cache of a processor."""
+"""Inference in chunks that fit the processor cache."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-# Activations of as many points stay in cache from one layer to the next.
+# Activations of this many points stay in cache between layers.
 CPU_CHUNK = 512
 
 
 def in_chunks(
     function: Callable[[Tensor], Tensor], points: Tensor, size: int = CPU_CHUNK
 ) -> Tensor:
-    """Apply a function to points, piece by piece if that is faster.
+    """Apply a function to points, in chunks where that is faster.
 
     Args:
-        function: Treats each point by itself.
+        function: Function of each point alone.
         points: Points of shape ``(N, 2)``.
-        size: Most points in a piece.
+        size: Maximum number of points in a chunk.
 
     Returns:
-        What the function returns for all points.
+        Outputs of the function for all points.
     """
     if torch.compiler.is_compiling() or torch.is_grad_enabled() or points.is_cuda:
         return function(points)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Weights that travel inside Python distributions."""
+"""Weights whose files are part of Python distributions."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from ..utils.distributions import installed_file
 
 
 class NamedWeights(WeightsEnum):
-    """Weights that are known by the names of their members."""
+    """Weights that can be given by name, and whose file has a known SHA-256."""
 
     @classmethod
     def verify(cls, obj: Any) -> Any:
-        """Turn the name of a member into the member.
+        """Return the member of a name.
 
         Args:
             obj: A member, its name with or without that of the class, or None.
@@ -37,8 +37,18 @@ class NamedWeights(WeightsEnum):
         name = str(obj).removeprefix(f'{cls.__name__}.')
         if name not in cls.__members__:
             known = ', '.join(map(str, cls))
-            raise ValueError(f'{obj!r} are no weights of this model; it has {known}.')
+            raise ValueError(f'This model has no weights {obj!r}; choose {known}.')
         return cls.__members__[name]
+
+    def _check(self, file: Path, advice: str) -> Path:
+        with file.open('rb') as stream:
+            found = hashlib.file_digest(stream, 'sha256').hexdigest()
+        if found != self.meta['sha256']:
+            raise ValueError(
+                f'{file} does not hold {self}: its SHA-256 is not '
+                f'{self.meta["sha256"]}. {advice}'
+            )
+        return file
 
 
 class PackagedWeights(NamedWeights):
@@ -49,7 +59,7 @@ class PackagedWeights(NamedWeights):
     """
 
     def path(self) -> Path:
-        """Find the file that holds the weights.
+        """Return the file that holds the weights.
 
         Returns:
             Path of a file with the right checksum.
@@ -63,19 +73,14 @@ class PackagedWeights(NamedWeights):
             raise FileNotFoundError(
                 f'{file} is missing. It is part of torchgeo-concepts: reinstall it.'
             )
-        if sha256(file) != self.meta['sha256']:
-            raise ValueError(
-                f'{file} does not hold {self}: its SHA-256 is not '
-                f'{self.meta["sha256"]}. Reinstall torchgeo-concepts.'
-            )
-        return file
+        return self._check(file, 'Reinstall torchgeo-concepts.')
 
 
 class DistributionWeights(NamedWeights):
-    """Weights whose file is part of a Python distribution.
+    """Weights whose file is part of another Python distribution.
 
     The file is found in the installed distribution without importing it. Otherwise it
-    is downloaded, if and only if that is asked for. Either way its SHA-256 is checked
+    is downloaded, if and only if the caller allows it. Its SHA-256 is always checked
     before it is read.
 
     Each member's ``meta`` holds ``distribution``, ``file`` (the path inside the
@@ -84,7 +89,7 @@ class DistributionWeights(NamedWeights):
     """
 
     def path(self, download: bool = False) -> Path:
-        """Find the file that holds the weights.
+        """Return the file that holds the weights.
 
         Args:
             download: Download the file if it is neither installed nor downloaded yet.
@@ -97,31 +102,43 @@ class DistributionWeights(NamedWeights):
             ValueError: If the file has another checksum, because it is truncated,
                 corrupt or of another version.
         """
-        file = (
-            installed_file(self.meta['distribution'], self.meta['file'])
-            or self._cached_path()
+        name = Path(self.meta['file'])
+        cached = Path(
+            torch.hub.get_dir(),
+            'checkpoints',
+            f'{name.stem}-{self.meta["sha256"][:8]}{name.suffix}',
         )
-        if file is None:
-            if not download:
-                raise FileNotFoundError(
-                    f'{self} is not on this machine. Install it with '
-                    f"'pip install torchgeo-concepts[{self.meta['extra']}]', or pass "
-                    f'download=True to fetch {self.url}.'
-                )
-            return self._download()
-        if sha256(file) != self.meta['sha256']:
-            raise ValueError(
-                f'{file} does not hold {self}: its SHA-256 is not '
-                f'{self.meta["sha256"]}. It is truncated, corrupt or of another '
-                f'version. Delete it, then reinstall {self.meta["distribution"]} or '
-                'download it again.'
+        file = installed_file(self.meta['distribution'], self.meta['file']) or cached
+        if file.is_file():
+            return self._check(
+                file,
+                'It is truncated, corrupt or of another version. Delete it, then '
+                f'reinstall {self.meta["distribution"]} or download it again.',
             )
-        return file
+        if not download:
+            raise FileNotFoundError(
+                f'{self} is not on this machine. Install it with '
+                f"'pip install torchgeo-concepts[{self.meta['extra']}]', or pass "
+                f'download=True to fetch {self.url}.'
+            )
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Writes beside the target, checks the hash, and only then renames.
+            torch.hub.download_url_to_file(
+                self.url, str(cached), hash_prefix=self.meta['sha256']
+            )
+        except URLError as error:
+            raise OSError(f'Cannot fetch {self.url}: {error.reason}') from error
+        except RuntimeError as error:
+            raise ValueError(
+                f'{self.url} does not hold {self}: {error}. No file was kept.'
+            ) from error
+        return cached
 
     def get_state_dict(
         self, *args: Any, download: bool = False, **kwargs: Any
     ) -> Mapping[str, Tensor]:
-        """Read the weights in the layout that the model of this package has.
+        """Read the weights in the layout of this package's model.
 
         Args:
             *args: Accepted as TorchGeo and torchvision pass them, without effect.
@@ -138,37 +155,3 @@ class DistributionWeights(NamedWeights):
             file, map_location='cpu', weights_only=True
         )
         return state
-
-    def _cache_target(self) -> Path:
-        name = Path(self.meta['file'])
-        return Path(
-            torch.hub.get_dir(),
-            'checkpoints',
-            f'{name.stem}-{self.meta["sha256"][:8]}{name.suffix}',
-        )
-
-    def _cached_path(self) -> Path | None:
-        file = self._cache_target()
-        return file if file.is_file() else None
-
-    def _download(self) -> Path:
-        file = self._cache_target()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Writes beside the target, checks the hash, and only then renames.
-            torch.hub.download_url_to_file(
-                self.url, str(file), hash_prefix=self.meta['sha256']
-            )
-        except URLError as error:
-            raise OSError(f'Cannot fetch {self.url}: {error.reason}') from error
-        except RuntimeError as error:
-            raise ValueError(
-                f'{self.url} does not hold {self}: {error}. Nothing was kept.'
-            ) from error
-        return file
-
-
-def sha256(file: Path) -> str:
-    """Compute the SHA-256 of a file."""
-    with file.open('rb') as stream:
-        return hashlib.file_digest(stream, 'sha256').hexdigest()

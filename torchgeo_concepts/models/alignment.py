@@ -1,17 +1,17 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Concept bases, and the alignment of images with locations by way of concepts."""
+"""Concept bases, and the comparison of images with locations by concepts."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
+from ..utils.choices import check_choice
 
 Align = Literal['x', 'z', 'both']
 ImageProjection = Literal['mlp', 'tied']
@@ -20,7 +20,7 @@ ImageProjection = Literal['mlp', 'tied']
 class ConceptBasis(nn.Module):
     r"""Directions of concepts, :math:`B = E + \Delta`.
 
-    :math:`E` is where the directions start, such as text embeddings, and stays.
+    The initial directions :math:`E`, such as text embeddings, are fixed. The offset
     :math:`\Delta` starts at zero and is trained.
 
     If you use this module in your research, please cite the following paper:
@@ -37,20 +37,20 @@ class ConceptBasis(nn.Module):
 
         Args:
             bank: The concepts.
-            initial: Their directions :math:`E`, of shape ``(k, d)`` in the order of the
-                bank.
-            source: Where the directions come from, in a few words.
+            initial: Initial directions :math:`E`, of shape ``(k, d)`` in the order of
+                the bank.
+            source: Origin of the directions, in a few words.
             unit: Project unit vectors onto unit directions, which gives cosines. If
-                false, dot products as in the paper.
+                false, use dot products, as in the paper.
 
         Raises:
-            ValueError: If there is not one direction for each concept.
+            ValueError: If the directions are not finite, or not one for each concept.
         """
         super().__init__()
         if initial.ndim != 2 or len(initial) != len(bank):
             raise ValueError(
-                f'A bank of {len(bank)} concepts needs directions of shape '
-                f'({len(bank)}, d), not {tuple(initial.shape)}.'
+                f'Expected directions of shape ({len(bank)}, d), one for each concept, '
+                f'got {tuple(initial.shape)}.'
             )
         if not initial.isfinite().all():
             raise ValueError('The directions of concepts must be finite.')
@@ -65,7 +65,7 @@ class ConceptBasis(nn.Module):
     def random(
         cls, bank: ConceptBank, dim: int, unit: bool = True, seed: int = 0
     ) -> 'ConceptBasis':
-        """Make a basis of random directions, which name nothing.
+        """Make a basis of random directions, without relation to the concept names.
 
         Args:
             bank: The concepts.
@@ -82,7 +82,7 @@ class ConceptBasis(nn.Module):
 
     @property
     def directions(self) -> Tensor:
-        """The basis :math:`B` of shape ``(d, k)``, unit vectors if so chosen."""
+        """The basis :math:`B` of shape ``(d, k)``, normalised if *unit* is set."""
         basis = self.initial + self.offset
         return F.normalize(basis, dim=0) if self.unit else basis
 
@@ -100,27 +100,21 @@ class ConceptBasis(nn.Module):
         return x @ self.directions
 
     def drift(self) -> Tensor:
-        """Cosine of each direction with where it started, of shape ``(k,)``.
+        """Return the cosine of each direction with its initial value, shape ``(k,)``.
 
-        Names hold for the start; the further a direction drifts, the less its name says
-        about it.
+        The name of a concept belongs to its initial direction. The lower the cosine, the
+        less the name describes the trained direction.
         """
         return F.cosine_similarity(self.initial + self.offset, self.initial, dim=0)
 
     def drift_penalty(self) -> Tensor:
-        """Mean of 1 minus the cosines of :meth:`drift`, to add to a loss."""
+        """Return the mean of 1 minus :meth:`drift`, to add to a loss."""
         return 1 - self.drift().mean()
-
-    @torch.no_grad()
-    def drift_report(self) -> pd.DataFrame:
-        """Return names and drift of all concepts, those that drifted most first."""
-        report = pd.DataFrame({'concept': self.bank.names, 'drift': self.drift().cpu()})
-        return report.sort_values('drift', ignore_index=True)
 
 
 @dataclass(frozen=True)
 class AlignedEmbeddings:
-    """Images and their locations in the spaces where they are compared.
+    """Images and locations in the embedding space and in concept space.
 
     Attributes:
         x_image: Image embeddings of shape ``(N, d)``.
@@ -154,28 +148,24 @@ class ImageLocationAlignment(nn.Module):
 
         Args:
             basis: Projects locations, and images too if tied.
-            image_projection: ``'mlp'``, as in the paper, gives images a network of
-                their own, which never touches the basis. ``'tied'`` projects images
-                onto the same basis, after a correction that starts at zero.
-            align: Where to compare: in the embedding space (``'x'``, GeoCLIP), by
-                concepts (``'z'``, Eq. 4 of the paper) or in both.
+            image_projection: ``'mlp'``, as in the paper, projects images with a separate
+                network, without the basis. ``'tied'`` projects images onto the same
+                basis, after a correction that starts at zero.
+            align: Space of the comparison: embeddings (``'x'``, as in GeoCLIP), concepts
+                (``'z'``, Eq. 4 of the paper) or both.
             hidden_dim: Number of hidden features of the network on images.
 
         Raises:
-            ValueError: If an argument is none of its choices.
+            ValueError: If *image_projection* or *align* is unknown.
         """
         super().__init__()
-        for value, choices in (
-            (image_projection, get_args(ImageProjection)),
-            (align, get_args(Align)),
-        ):
-            if value not in choices:
-                raise ValueError(f'{value!r} is none of {choices}.')
+        check_choice('image_projection', image_projection, ImageProjection)
+        check_choice('align', align, Align)
         dim, num_concepts = basis.initial.shape
         tied = image_projection == 'tied'
         last = nn.Linear(hidden_dim, dim if tied else num_concepts)
         if tied:
-            # Images start where the image tower put them.
+            # At first, images are projected without a correction.
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.basis = basis
@@ -184,7 +174,7 @@ class ImageLocationAlignment(nn.Module):
         self.image_mlp = nn.Sequential(nn.Linear(dim, hidden_dim), nn.ReLU(), last)
 
     def project_image(self, x_image: Tensor) -> Tensor:
-        """Project images into concept space.
+        """Project image embeddings into concept space.
 
         Args:
             x_image: Image embeddings of shape ``(N, d)``.
@@ -205,28 +195,40 @@ class ImageLocationAlignment(nn.Module):
             x_location: Location embeddings of shape ``(N, d)``.
 
         Returns:
-            Both, with their concept projections.
+            Embeddings and concept projections of both.
         """
         z_image, z_location = self.project_image(x_image), self.basis(x_location)
         return AlignedEmbeddings(x_image, x_location, z_image, z_location)
 
+    def vectors(self, x: Tensor, z: Tensor, space: Align | None = None) -> list[Tensor]:
+        """Return the vectors to compare, one tensor for each space.
+
+        Args:
+            x: Embeddings of shape ``(N, d)``.
+            z: Concept projections of shape ``(N, k)``.
+            space: Space of the comparison. By default, *align* of the module.
+
+        Returns:
+            Unit vectors, except for concept projections of a basis that is not unit.
+        """
+        space = space or self.align
+        vectors = [F.normalize(x, dim=1)] if space in ('x', 'both') else []
+        if space in ('z', 'both'):
+            vectors.append(F.normalize(z, dim=1) if self.basis.unit else z)
+        return vectors
+
     def pairs(self, aligned: AlignedEmbeddings) -> list[tuple[Tensor, Tensor]]:
-        """Return what a contrastive loss compares.
+        """Return the pairs of tensors that a contrastive loss compares.
 
         Args:
             aligned: Images and locations.
 
         Returns:
-            Images and locations in each space that is aligned: unit vectors, but for
-            concept projections of a basis that is not unit.
+            Images and locations in each space that is compared, as from :meth:`vectors`.
         """
-        pairs = []
-        if self.align in ('x', 'both'):
-            pairs.append(_units(aligned.x_image, aligned.x_location))
-        if self.align in ('z', 'both'):
-            raw = aligned.z_image, aligned.z_location
-            pairs.append(_units(*raw) if self.basis.unit else raw)
-        return pairs
+        images = self.vectors(aligned.x_image, aligned.z_image)
+        locations = self.vectors(aligned.x_location, aligned.z_location)
+        return list(zip(images, locations, strict=True))
 
     def similarity(self, aligned: AlignedEmbeddings) -> Tensor:
         """Compare each image with each location.
@@ -238,11 +240,7 @@ class ImageLocationAlignment(nn.Module):
             aligned: ``N`` images and ``M`` locations.
 
         Returns:
-            Similarities of shape ``(N, M)``, averaged over the spaces that are aligned.
+            Similarities of shape ``(N, M)``, the mean over the spaces compared.
         """
         pairs = self.pairs(aligned)
         return torch.stack([image @ place.T for image, place in pairs]).mean(dim=0)
-
-
-def _units(image: Tensor, location: Tensor) -> tuple[Tensor, Tensor]:
-    return F.normalize(image, dim=1), F.normalize(location, dim=1)

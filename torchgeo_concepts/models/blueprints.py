@@ -1,24 +1,19 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""How location encoders are built again, for checkpoints that have their weights."""
+"""Blueprints, from which a checkpoint builds its location encoder again."""
 
 import inspect
-from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 from torchgeo.models import get_model
 from torchvision.models._api import WeightsEnum
 
-from ..concepts.bank import ConceptBank
-from .alignment import ConceptBasis
 from .concept_earth import ConceptEarth
-from .concept_geoclip import ConceptGeoCLIP
+from .concept_model import ConceptModel
 from .geoclip import GeoCLIPLocation
-from .loading import find_encoder, load_encoder
-
-# Weights by this name leave an encoder as it is initialised.
+from .loading import CONCEPT_MODELS, find_encoder, load_encoder
 
 
 def named_encoder(
@@ -28,11 +23,12 @@ def named_encoder(
     *,
     truncate_dim: int | None = None,
     download: bool = False,
-) -> tuple[nn.Module, dict[str, Any] | None]:
-    """Build an encoder by its name, and say how to build it again.
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Build an encoder by its name, with its blueprint.
 
     Args:
-        model: Name of the model in TorchGeo's registry.
+        model: Name of a model in TorchGeo's registry, or a safetensors file of this
+            package.
         weights: Name of the weights, a safetensors file of this package, or None for
             random weights.
         model_kwargs: Arguments of a model with random weights.
@@ -43,51 +39,36 @@ def named_encoder(
         The encoder, and its blueprint for :func:`build_encoder`.
 
     Raises:
-        ValueError: If weights are given and arguments too.
+        ValueError: If both weights and arguments are given.
     """
     kwargs = dict(model_kwargs or {})
     name = find_encoder(model, weights)
     encoder = load_encoder(name, truncate_dim=truncate_dim, download=download, **kwargs)
     if isinstance(name.weights, WeightsEnum):
-        # Weights tell the sizes of the models that they belong to.
-        meta = name.weights.meta
+        # TorchGeo keeps the arguments that weights determine in their meta.
         known = inspect.signature(type(encoder)).parameters
-        kwargs = {name: value for name, value in meta.items() if name in known}
+        kwargs = {
+            key: value for key, value in name.weights.meta.items() if key in known
+        }
     own = encoder_blueprint(encoder)
-    return encoder, own or {'kind': 'registry', 'model': name.model, 'kwargs': kwargs}
+    return encoder, own or {'model': name.model, 'kwargs': kwargs}
 
 
 def encoder_blueprint(encoder: nn.Module) -> dict[str, Any] | None:
-    """Say how to build an encoder of this package again.
+    """Describe an encoder of this package.
 
     Args:
         encoder: The encoder.
 
     Returns:
-        Plain values for :func:`build_encoder`, or None for an encoder of others.
+        Plain values for :func:`build_encoder`, or None for any other encoder.
     """
     if isinstance(encoder, ConceptEarth):
-        return {
-            'kind': 'ConceptEarth',
-            'architecture': {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in asdict(encoder.architecture).items()
-            },
-            'bank': encoder.bank.to_json(),
-            'basis_source': encoder.basis.source,
-            'provenance': encoder.provenance,
-            'truncate_dim': encoder.truncate_dim,
-        }
-    if isinstance(encoder, ConceptGeoCLIP):
-        return {
-            'kind': 'ConceptGeoCLIP',
-            'encoder': encoder.encoder.config,
-            'bank': encoder.bank.to_json(),
-            'basis_source': encoder.basis.source,
-            'unit': encoder.basis.unit,
-        }
+        return {**encoder.metadata(), 'truncate_dim': encoder.truncate_dim}
+    if isinstance(encoder, ConceptModel):
+        return encoder.metadata()
     if isinstance(encoder, GeoCLIPLocation):
-        return {'kind': 'GeoCLIPLocation', 'encoder': encoder.config}
+        return {'model': 'geoclip_location', 'kwargs': encoder.config}
     return None
 
 
@@ -95,24 +76,15 @@ def build_encoder(blueprint: dict[str, Any]) -> nn.Module:
     """Build an encoder whose weights are loaded next.
 
     Args:
-        blueprint: What :func:`encoder_blueprint` or :func:`named_encoder` said.
+        blueprint: Returned by :func:`encoder_blueprint` or :func:`named_encoder`.
 
     Returns:
         The encoder.
     """
-    kind = blueprint['kind']
-    if kind == 'registry':
+    if 'kwargs' in blueprint:
         encoder: nn.Module = get_model(blueprint['model'], **blueprint['kwargs'])
         return encoder
-    if kind == 'GeoCLIPLocation':
-        return GeoCLIPLocation(**blueprint['encoder'])
-    bank = ConceptBank.from_json(blueprint['bank'])
-    if kind == 'ConceptGeoCLIP':
-        geoclip = GeoCLIPLocation(**blueprint['encoder'])
-        basis = ConceptBasis.random(bank, geoclip.embed_dim, blueprint['unit'])
-        basis.source = blueprint['basis_source']
-        return ConceptGeoCLIP(geoclip, basis)
-    earth = ConceptEarth(bank, **blueprint['architecture'])
-    earth.basis.source = blueprint['basis_source']
-    earth.provenance = blueprint['provenance']
-    return earth.truncate(blueprint['truncate_dim'])
+    model = CONCEPT_MODELS[blueprint['model']].from_metadata(blueprint)
+    if isinstance(model, ConceptEarth):
+        model.truncate(blueprint['truncate_dim'])
+    return model

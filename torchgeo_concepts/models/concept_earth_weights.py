@@ -15,7 +15,7 @@ from ..concepts.bank import ConceptBank
 from ._weights import PackagedWeights
 from .concept_earth import ConceptEarth
 
-# Written out, because importing layers takes time.
+# Groups of layers, written out because importing layers takes time.
 _ALL_GROUPS = (
     'climate',
     'terrain',
@@ -51,9 +51,9 @@ def _packaged(name: str, sha256: str, **meta: Any) -> Weights:
 class ConceptEarth_Weights(PackagedWeights):
     """Weights of ConceptEarth, which are part of this package.
 
-    Each file holds its concepts, the versions of the layers that taught it, and how it
-    was trained and did on points that it was not trained on, as
-    :attr:`ConceptEarth.provenance`. What layers were left out stands in ``meta``.
+    Each file holds its concepts, and in ``ConceptEarth.provenance`` the versions of the
+    layers it was trained on, the training settings and held-out scores. ``meta`` lists
+    the groups of layers that were excluded.
     """
 
     GROUNDED = _packaged(
@@ -95,7 +95,7 @@ class ConceptEarth_Weights(PackagedWeights):
     )
 
     def get_state_dict(self, *args: Any, **kwargs: Any) -> Mapping[str, Tensor]:
-        """Read the weights in the layout that the model has.
+        """Read the weights in the layout of the model.
 
         Args:
             *args: Accepted as TorchGeo and torchvision pass them, without effect.
@@ -125,8 +125,8 @@ def concept_earth(
         weights: Pre-trained weights, or their name. If provided, the returned model is
             set to eval mode.
         bank: The concepts of a model without weights. By default, the curated bank.
-        truncate_dim: Give the first principal components of embeddings only, at most
-            128; see :meth:`ConceptEarth.truncate`.
+        truncate_dim: Number of principal components of the embedding to return, at
+            most 128; see :meth:`ConceptEarth.truncate`.
         **kwargs: Additional keyword arguments to pass to
             :class:`~torchgeo_concepts.models.ConceptEarth`, without weights.
 
@@ -134,7 +134,7 @@ def concept_earth(
         A location encoder.
 
     Raises:
-        ValueError: If weights are given together with what they determine.
+        ValueError: If both weights and arguments that they determine are given.
     """
     member: ConceptEarth_Weights | None = ConceptEarth_Weights.verify(weights)
     if member is None:

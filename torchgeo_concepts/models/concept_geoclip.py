@@ -8,27 +8,26 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..concepts.bank import ConceptBank
-from ..utils.files import atomic_path
-from ..utils.version import VERSION
 from ._weights import DistributionWeights
 from .alignment import ConceptBasis
-from .geoclip import CONFIG, GeoCLIPLocation, GeoCLIPLocation_Weights
+from .concept_model import ConceptModel
+from .geoclip import GeoCLIPLocation, GeoCLIPLocation_Weights, encoder_arguments
 
 
-class ConceptGeoCLIP(nn.Module):
+class ConceptGeoCLIP(ConceptModel):
     """Location encoder whose embeddings can be projected onto named concepts.
 
     If you use this model in your research, please cite the following paper:
 
     * https://doi.org/10.48550/arXiv.2509.01910
     """
+
+    model_name = 'concept_geoclip'
 
     def __init__(self, encoder: GeoCLIPLocation, basis: ConceptBasis) -> None:
         """Initialize a new ConceptGeoCLIP instance.
@@ -54,16 +53,6 @@ class ConceptGeoCLIP(nn.Module):
         """Number of features of an embedding."""
         return self.encoder.embed_dim
 
-    @property
-    def bank(self) -> ConceptBank:
-        """The concepts, in the order of the projections."""
-        return self.basis.bank
-
-    @property
-    def basis_source(self) -> str:
-        """Where the directions of the concepts come from."""
-        return self.basis.source
-
     def forward(self, points: Tensor) -> Tensor:
         """Forward pass.
 
@@ -88,51 +77,32 @@ class ConceptGeoCLIP(nn.Module):
         projection: Tensor = self.basis(self(points))
         return projection
 
-    def save(self, path: Path | str) -> None:
-        """Write the model to a file that :meth:`load` needs nothing beside.
-
-        Args:
-            path: A safetensors file.
-        """
-        metadata = {
-            'model': 'concept_geoclip',
-            'version': VERSION,
+    def metadata(self) -> dict[str, str]:
+        """Return what :meth:`from_metadata` builds the model from."""
+        return {
+            **super().metadata(),
             'encoder': json.dumps(self.encoder.config),
-            'bank': self.bank.to_json(),
-            'basis_source': self.basis.source,
             'unit': json.dumps(self.basis.unit),
         }
-        tensors = {key: value.contiguous() for key, value in self.state_dict().items()}
-        with atomic_path(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata)
 
     @classmethod
-    def load(cls, path: Path | str) -> 'ConceptGeoCLIP':
-        """Read a model that :meth:`save` wrote.
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Build a model whose weights are loaded next.
 
         Args:
-            path: The file.
+            metadata: Returned by :meth:`metadata`.
 
         Returns:
-            The model in eval mode.
-
-        Raises:
-            ValueError: If the file holds another model.
+            The model.
         """
-        with safe_open(path, 'pt') as file:
-            metadata = file.metadata() or {}
-            if metadata.get('model') != 'concept_geoclip':
-                raise ValueError(f'{path} holds no concept_geoclip model.')
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        basis = ConceptBasis(
+        encoder = GeoCLIPLocation(**json.loads(metadata['encoder']))
+        bank, unit = (
             ConceptBank.from_json(metadata['bank']),
-            state['basis.initial'].T,
-            metadata['basis_source'],
             json.loads(metadata['unit']),
         )
-        model = cls(GeoCLIPLocation(**json.loads(metadata['encoder'])), basis)
-        model.load_state_dict(state)
-        return model.eval()
+        basis = ConceptBasis.random(bank, encoder.embed_dim, unit)
+        basis.source = metadata['basis_source']
+        return cls(encoder, basis)
 
 
 class ConceptGeoCLIP_Weights(DistributionWeights):
@@ -181,24 +151,20 @@ def concept_geoclip(
         A concept-aware location encoder.
     """
     member: ConceptGeoCLIP_Weights | None = ConceptGeoCLIP_Weights.verify(weights)
-    if member is not None:
-        if kwargs:
-            raise ValueError(f'The weights determine {sorted(kwargs)}; leave them out.')
-        kwargs = {name: member.meta[name] for name in CONFIG}
-    encoder = GeoCLIPLocation(**kwargs)
+    encoder = GeoCLIPLocation(**encoder_arguments(member, kwargs))
     bank = ConceptBank.default() if bank is None else bank
     if text_embeddings is None:
         warnings.warn(
-            'Without text_embeddings the concept basis is random: its names mean '
-            'nothing until it is trained, and text gives them no start.',
+            'Without text_embeddings the concept basis is random: concept names mean '
+            'nothing until the basis is trained.',
             stacklevel=2,
         )
         basis = ConceptBasis.random(bank, encoder.embed_dim, unit)
     else:
         basis = ConceptBasis(bank, text_embeddings, 'text embeddings', unit)
     model = ConceptGeoCLIP(encoder, basis)
-    if member is not None:
-        pretrained = member.get_state_dict(download=download)
-        model.load_state_dict({**model.state_dict(), **pretrained})
-        model.eval()
-    return model
+    if member is None:
+        return model
+    pretrained = member.get_state_dict(download=download)
+    model.load_state_dict({**model.state_dict(), **pretrained})
+    return model.eval()

@@ -4,11 +4,12 @@
 """Estimates of concepts that are trained with labels from maps."""
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from ..utils.choices import check_choice
 from .alignment import AlignedEmbeddings
 
 SupervisionKind = Literal['projections', 'heads', 'both']
@@ -41,10 +42,7 @@ class ConceptSupervision(nn.Module):
             ValueError: If the kind is unknown.
         """
         super().__init__()
-        if kind not in get_args(SupervisionKind):
-            raise ValueError(
-                f'supervision must be one of {get_args(SupervisionKind)}, not {kind!r}.'
-            )
+        check_choice('supervision', kind, SupervisionKind)
         self.kind: SupervisionKind = kind
         self.register_buffer('mean', torch.zeros(num_concepts))
         self.register_buffer('std', torch.ones(num_concepts))

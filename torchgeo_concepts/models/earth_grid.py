@@ -4,24 +4,25 @@
 """Trained features on grids over the sphere, from coarse to fine."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Primes that spread rows and columns over a table, https://doi.org/10.1145/3528223.3530127.
+from ._frequencies import Frequencies
+
+# Primes that hash rows and columns into a table: https://doi.org/10.1145/3528223.3530127.
 ROW_PRIME, COLUMN_PRIME = 73_856_093, 19_349_663
 
 
 class EarthGrid(nn.Module):
     """Features at the nodes of several grids, interpolated between them.
 
-    A grid has rows of latitude from pole to pole, and in each row as many nodes as keep
-    their distance about the same, a single one at a pole. It is seamless: the nodes of a
-    row go around, and at a pole all meridians meet in one. Levels that have more nodes
-    than the table share entries among them.
+    A grid has rows of latitude from pole to pole. The number of nodes in a row keeps
+    their distance about the same, with a single node at each pole. The grid has no seam:
+    rows are periodic, and all meridians meet in the node at a pole. Levels with more
+    nodes than table entries share entries.
     """
 
     steps: Tensor
@@ -42,9 +43,9 @@ class EarthGrid(nn.Module):
         Args:
             rows: Number of steps from pole to pole of each level. 180 steps are 111 km
                 wide each.
-            num_features: Number of features at a node. More remember more at a place.
-            table_size: Most entries of a level. More of them share less between far
-                places, and take more memory.
+            num_features: Number of features at a node. More features store more detail.
+            table_size: Maximum number of entries of a level. A larger table shares fewer
+                entries between distant places, and takes more memory.
         """
         super().__init__()
         self.rows = tuple(rows)
@@ -57,16 +58,16 @@ class EarthGrid(nn.Module):
         starts = [F.pad(width.cumsum(0)[:-1], (1, 0)) for width in widths]
         tables = {
             'steps': torch.tensor(self.rows),
-            # Where a level begins among all rows, and among all entries.
+            # First row of each level, and its first entry.
             'firsts': torch.tensor(firsts),
             'bases': torch.tensor([sum(kept[:level]) for level in range(len(rows))]),
             'hashed': torch.tensor([n > table_size for n in numbers]),
-            # Of each row of each level: nodes, and nodes of the level before it.
+            # For each row of each level: its nodes, and the nodes before it.
             'widths': torch.cat(widths),
             'starts': torch.cat(starts),
         }
         for name, table in tables.items():
-            # What follows from the arguments need not be in a checkpoint.
+            # Checkpoints leave out what the arguments determine.
             table = table if name == 'hashed' else table.int()
             self.register_buffer(name, table, persistent=False)
         self.table = nn.Parameter(torch.empty(sum(kept), num_features))
@@ -110,16 +111,12 @@ class EarthGrid(nn.Module):
         return mixed.flatten(1)
 
     def _entries(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Find nodes in the table, from their rows and columns in each level."""
+        """Return table entries of nodes, from their rows and columns in each level."""
         level = slice(None), None, None
         plain = self.starts[rows + self.firsts[level]] + columns
         mixed = (rows * ROW_PRIME) ^ (columns * COLUMN_PRIME)
         entries = torch.where(self.hashed[level], mixed % self.table_size, plain)
         return entries + self.bases[level]
-
-    def extra_repr(self) -> str:
-        """Return the arguments."""
-        return f'rows={self.rows}, num_features={self.num_features}'
 
 
 def _row_widths(steps: int) -> Tensor:
@@ -128,10 +125,8 @@ def _row_widths(steps: int) -> Tensor:
     return (2 * steps * lat.cos()).round().clamp(min=1).long()
 
 
-class SphericalWaves(nn.Module):
-    """Waves over the sphere, of random directions and of wavelengths in a range."""
-
-    frequencies: Tensor
+class SphericalWaves(Frequencies):
+    """Waves over the sphere with random directions and a range of wavelengths."""
 
     def __init__(
         self,
@@ -144,7 +139,7 @@ class SphericalWaves(nn.Module):
 
         Args:
             number: Number of waves, each a sine and a cosine.
-            shortest_km: Shortest wavelength. What changes over less is left to grids.
+            shortest_km: Shortest wavelength. Grids resolve finer detail.
             longest_km: Longest wavelength.
             seed: Seed of the waves.
         """
@@ -155,15 +150,6 @@ class SphericalWaves(nn.Module):
         lengths = longest_km * (shortest_km / longest_km) ** spread
         circumference = 40_030.0
         self.register_buffer('frequencies', (circumference / lengths * directions).T)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        exact = self.frequencies
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        converted = self.frequencies
-        # The shortest waves turn many times around: half precision would lose them.
-        dtype = torch.promote_types(converted.dtype, torch.float32)
-        self.frequencies = exact.to(converted.device, dtype)
-        return self
 
     @property
     def output_dim(self) -> int:

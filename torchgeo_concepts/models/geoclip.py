@@ -4,11 +4,11 @@
 """GeoCLIP's location encoder, image head, logit scale and gallery."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
 import torch
@@ -17,6 +17,7 @@ from torchvision.models._api import Weights
 
 from ..geo.points import check_points
 from ._chunks import in_chunks
+from ._frequencies import Frequencies
 from ._weights import DistributionWeights
 
 # Coefficients of the projection: https://doi.org/10.1080/13658816.2018.1504949
@@ -28,8 +29,8 @@ EQUAL_EARTH_SCALE = 66.50336
 # Weights below this are zeroed at load: see GeoCLIPLocation_Weights.
 NEGLIGIBLE_WEIGHT = 1e-20
 
-# Arguments of the encoder that its weights determine.
-CONFIG = ('sigmas', 'num_frequencies', 'hidden_dim', 'embed_dim')
+# Arguments of the encoder, which weights determine.
+ARGUMENTS = ('sigmas', 'num_frequencies', 'hidden_dim', 'embed_dim')
 
 
 def equal_earth(points: Tensor) -> Tensor:
@@ -51,19 +52,15 @@ def equal_earth(points: Tensor) -> Tensor:
     return torch.stack((x, y), dim=1) * EQUAL_EARTH_SCALE / 180
 
 
-class FourierFeatures(nn.Module):
+class FourierFeatures(Frequencies):
     """Random Fourier features of planar coordinates.
 
-    Phases reach thousands of radians, where types below float32 hold nothing but
-    noise. So the frequencies stay at least in float32 whatever the rest of a model is
-    converted to, and neither autocast nor TensorFloat-32 touches the phases.
+    Neither autocast nor TensorFloat-32 reduces the precision of the phases.
 
     If you use this layer in your research, please cite the following paper:
 
     * https://doi.org/10.48550/arXiv.2006.10739
     """
-
-    frequencies: Tensor
 
     def __init__(self, sigma: float, num_frequencies: int = 256) -> None:
         """Initialize a new FourierFeatures instance.
@@ -75,15 +72,6 @@ class FourierFeatures(nn.Module):
         """
         super().__init__()
         self.register_buffer('frequencies', torch.randn(num_frequencies, 2) * sigma)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        exact = self.frequencies
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        converted = self.frequencies
-        if converted.dtype != exact.dtype:
-            dtype = torch.promote_types(converted.dtype, torch.float32)
-            self.frequencies = exact.to(converted.device, dtype)
-        return self
 
     def forward(self, xy: Tensor) -> Tensor:
         """Forward pass.
@@ -143,8 +131,8 @@ class GeoCLIPLocation(nn.Module):
 
         Args:
             sigmas: Standard deviation of the Fourier frequencies of each capsule, in
-                cycles over about half the width of the map. Higher values tell nearer
-                points apart.
+                cycles over about half the width of the map. Higher values resolve finer
+                detail.
             num_frequencies: Number of Fourier frequencies of a capsule.
             hidden_dim: Number of hidden features of a capsule.
             embed_dim: Number of output features.
@@ -152,7 +140,7 @@ class GeoCLIPLocation(nn.Module):
         super().__init__()
         self.embed_dim = embed_dim
         values = (list(sigmas), num_frequencies, hidden_dim, embed_dim)
-        self.config = dict(zip(CONFIG, values, strict=True))
+        self.config = dict(zip(ARGUMENTS, values, strict=True))
         self.capsules = nn.ModuleList(
             Capsule(sigma, num_frequencies, hidden_dim, embed_dim) for sigma in sigmas
         )
@@ -167,7 +155,7 @@ class GeoCLIPLocation(nn.Module):
             Embeddings of shape ``(N, embed_dim)``, not normalised.
 
         Raises:
-            ValueError: If a point is not on Earth; see
+            ValueError: If a point is not valid; see
                 :func:`~torchgeo_concepts.geo.points.check_points`.
         """
         return in_chunks(self._embed, check_points(points))
@@ -190,9 +178,8 @@ _GEOCLIP_META = {
     'extra': 'geoclip',
 }
 
-# The commit is one of the repository's main branch. The links could not be opened when
-# they were written down; the checksums are those of the files in geoclip 1.2 and 1.3,
-# so a link that leads elsewhere fails.
+# The commit is on the repository's main branch. The links were not tested, but the
+# checksums are of the files in geoclip 1.2 and 1.3, so a wrong link fails.
 _GEOCLIP_URL = (
     'https://github.com/VicenteVivan/geo-clip/raw/'
     '67f95e508a1369fd66ab07deb11864b02ef93034/'
@@ -210,10 +197,9 @@ def _geoclip_file(file: str, sha256: str, **meta: Any) -> Weights:
 class GeoCLIPLocation_Weights(DistributionWeights):
     """GeoCLIP location encoder weights.
 
-    The file holds numbers down to 1e-38 and below, left behind by weight decay in units
-    that died in training. Many processors need much longer for a product with
-    such a number, so those below 1e-20 are zeroed at load: embeddings do not
-    change.
+    The file holds denormal numbers, which weight decay left in dead units. Many
+    processors multiply them slowly, so values below 1e-20 are zeroed at load. Embeddings
+    do not change.
     """
 
     MP16 = _geoclip_file(
@@ -297,27 +283,51 @@ def geoclip_location(
         weights: Pre-trained weights to load, or their name. If provided, the returned
             model is set to eval mode.
         download: Download the weights if they are not on this machine.
-        **kwargs: Additional keyword arguments to pass to :class:`GeoCLIPLocation`.
-            The weights determine them all, if provided.
+        **kwargs: Additional keyword arguments to pass to :class:`GeoCLIPLocation`,
+            without weights.
 
     Returns:
         A GeoCLIP location encoder.
+
+    Raises:
+        ValueError: If both weights and further arguments are given.
     """
     member: GeoCLIPLocation_Weights | None = GeoCLIPLocation_Weights.verify(weights)
+    model = GeoCLIPLocation(**encoder_arguments(member, kwargs))
     if member is None:
-        return GeoCLIPLocation(**kwargs)
-    kwargs = {name: member.meta[name] for name in CONFIG}
-    model = GeoCLIPLocation(**kwargs)
+        return model
     model.load_state_dict(member.get_state_dict(download=download))
     return model.eval()
+
+
+def encoder_arguments(
+    member: DistributionWeights | None, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of GeoCLIP's encoder.
+
+    Args:
+        member: Weights that determine the arguments, or None.
+        kwargs: Arguments without weights.
+
+    Returns:
+        The arguments.
+
+    Raises:
+        ValueError: If both weights and arguments are given.
+    """
+    if member is None:
+        return kwargs
+    if kwargs:
+        raise ValueError(f'The weights determine {sorted(kwargs)}; leave them out.')
+    return {name: member.meta[name] for name in ARGUMENTS}
 
 
 def geoclip_image_mlp(
     weights: GeoCLIPImageMLP_Weights | str | None = None, *, download: bool = False
 ) -> nn.Sequential:
-    """GeoCLIP's head, which takes CLIP ViT-L/14 embeddings to the space of locations.
+    """GeoCLIP's head from CLIP ViT-L/14 embeddings to the location embedding space.
 
-    GeoCLIP answers text queries through the same head.
+    GeoCLIP encodes text queries with the same head.
 
     If you use this model in your research, please cite the following paper:
 
@@ -344,14 +354,14 @@ def geoclip_logit_scale(
     *,
     download: bool = False,
 ) -> Tensor:
-    """GeoCLIP's trained logit scale.
+    """Return GeoCLIP's trained logit scale.
 
     Args:
         weights: Weights to load, or their name.
         download: Download the weights if they are not on this machine.
 
     Returns:
-        Natural logarithm of the factor of the cosine similarities, a scalar.
+        Natural logarithm of the factor on cosine similarities, a scalar.
     """
     member: GeoCLIPLogitScale_Weights = GeoCLIPLogitScale_Weights.verify(weights)
     return member.get_state_dict(download=download)['logit_scale']
@@ -362,7 +372,7 @@ def geoclip_gallery(
     *,
     download: bool = False,
 ) -> Tensor:
-    """GeoCLIP's gallery of candidate points.
+    """Return GeoCLIP's gallery of candidate points.
 
     Args:
         weights: Gallery to load, or its name.

@@ -1,12 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""A model of images and locations, and of the concepts that both are compared by."""
+"""A model that compares images with locations."""
 
 import math
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .alignment import Align, AlignedEmbeddings, ImageLocationAlignment
@@ -31,7 +31,7 @@ class ImageLocationModel(nn.Module):
         Args:
             tower: Embeds images.
             encoder: Embeds points, into the same number of features.
-            alignment: Compares both.
+            alignment: Compares image and location embeddings.
         """
         super().__init__()
         self.tower = tower
@@ -55,24 +55,22 @@ class ImageLocationModel(nn.Module):
         return aligned
 
     def embed_images(self, images: Tensor, space: Align | None = None) -> Tensor:
-        """Compute vectors of images to search a gallery with.
+        """Compute vectors of images, the queries of a gallery.
 
         Args:
             images: Preprocessed images, or their cached features.
             space: ``'x'`` for embeddings, ``'z'`` for concept projections, ``'both'``
-                for the two side by side. By default, what the alignment compares.
+                for the two side by side. By default, the space of the alignment.
 
         Returns:
             Vectors of shape ``(N, D)``, whose dot products with those of points are the
             similarities.
         """
-        space = space or self.alignment.align
         x: Tensor = self.tower(images)
-        z = self.alignment.project_image(x) if space != 'x' else x
-        return self._vectors(x, z, space)
+        return self._join(x, self.alignment.project_image, space)
 
     def embed_points(self, points: Tensor, space: Align | None = None) -> Tensor:
-        """Compute vectors of points to fill a gallery with.
+        """Compute vectors of points, the candidates of a gallery.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -81,29 +79,27 @@ class ImageLocationModel(nn.Module):
         Returns:
             Vectors of shape ``(N, D)``.
         """
-        space = space or self.alignment.align
         x: Tensor = self.encoder(points)
-        z: Tensor = self.alignment.basis(x) if space != 'x' else x
-        return self._vectors(x, z, space)
+        return self._join(x, self.alignment.basis, space)
 
-    def _vectors(self, x: Tensor, z: Tensor, space: Align) -> Tensor:
-        parts = []
-        if space in ('x', 'both'):
-            parts.append(F.normalize(x, dim=1))
-        if space in ('z', 'both'):
-            parts.append(F.normalize(z, dim=1) if self.alignment.basis.unit else z)
-        # The dot product of what is side by side is the mean over the spaces.
-        return torch.cat(parts, dim=1) / math.sqrt(len(parts))
+    def _join(
+        self, x: Tensor, project: Callable[[Tensor], Tensor], space: Align | None
+    ) -> Tensor:
+        space = space or self.alignment.align
+        z = x if space == 'x' else project(x)
+        vectors = self.alignment.vectors(x, z, space)
+        # The dot product of joined vectors is the mean over the spaces.
+        return torch.cat(vectors, dim=1) / math.sqrt(len(vectors))
 
     def location_model(self) -> ConceptGeoCLIP:
-        """Return the location encoder with its concepts, to use or save alone.
+        """Return the location encoder with its concept basis.
 
         Raises:
             ValueError: If the location encoder is not GeoCLIP's.
         """
         if not isinstance(self.encoder, GeoCLIPLocation):
             raise ValueError(
-                f'{type(self.encoder).__name__} cannot become a ConceptGeoCLIP, which '
-                'has a GeoCLIPLocation in it.'
+                f'ConceptGeoCLIP needs a GeoCLIPLocation, not a '
+                f'{type(self.encoder).__name__}.'
             )
         return ConceptGeoCLIP(self.encoder, self.alignment.basis)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Image towers, which take images to the space of locations."""
+"""Image towers, which encode images into the location embedding space."""
 
 from typing import Any, Self
 
@@ -12,10 +12,9 @@ from .geoclip import GeoCLIPImageMLP_Weights, geoclip_image_mlp
 
 
 class ImageTower(nn.Module):
-    """A backbone that turns images into features, and a head that turns these around.
+    """A backbone that turns images into features, and a head on them.
 
-    A frozen backbone stays in eval mode and gets no gradients, whatever is done to the
-    tower.
+    A frozen backbone gets no gradients, and stays in eval mode when the tower is trained.
     """
 
     def __init__(
@@ -26,7 +25,7 @@ class ImageTower(nn.Module):
         Args:
             backbone: Maps images of shape ``(N, C, H, W)`` to features ``(N, f)``.
             head: Maps features to embeddings ``(N, d)``.
-            frozen: Keep the backbone as it is and train the head alone.
+            frozen: Train the head alone.
         """
         super().__init__()
         self.backbone = backbone
@@ -36,7 +35,7 @@ class ImageTower(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of the tower, but for a frozen backbone.
+        """Set the mode of the tower, except for a frozen backbone.
 
         Args:
             mode: Training mode, or eval mode if false.
@@ -50,7 +49,7 @@ class ImageTower(nn.Module):
         return self
 
     def features(self, images: Tensor) -> Tensor:
-        """Compute what the head takes, which may be cached if the backbone is frozen.
+        """Compute the inputs of the head, which can be cached if the backbone is frozen.
 
         Args:
             images: Preprocessed images of shape ``(N, C, H, W)``, or features of shape
@@ -63,8 +62,8 @@ class ImageTower(nn.Module):
             return images
         if isinstance(self.backbone, nn.Identity):
             raise ValueError(
-                'This tower takes cached features. For images, put the backbone that '
-                'made them before its head: ImageTower(backbone, tower.head).'
+                'This tower has no backbone and takes cached features. For images, use '
+                'ImageTower(backbone, tower.head) with the backbone of these features.'
             )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features: Tensor = self.backbone(images)
@@ -100,22 +99,38 @@ def clip_image_tower(
         clip: An open_clip model whose images have 768 features, such as
             ``open_clip.create_model('ViT-L-14-quickgelu', 'openai')``, which GeoCLIP
             was trained on.
-        weights: Weights of the head, or their name. None for a fresh head.
+        weights: Weights of the head, or their name. None for random weights.
         download: Download the weights of the head if they are not on this machine.
 
     Returns:
         The tower. Preprocess images with the transforms of the open_clip model.
 
     Raises:
-        ValueError: If the model has no image features of that number.
+        ValueError: If the model does not have 768 image features.
     """
     visual = getattr(clip, 'visual', None)
     if not isinstance(visual, nn.Module):
-        raise ValueError(f'{type(clip).__name__} is no open_clip model.')
-    dim = getattr(visual, 'output_dim', None)
+        raise ValueError(f'{type(clip).__name__} is not an open_clip model.')
+    dim = count_features(visual)
     if dim != 768:
-        raise ValueError(f"GeoCLIP's head takes 768 features, the model has {dim}.")
+        raise ValueError(f"GeoCLIP's head takes 768 features; this model has {dim}.")
     return ImageTower(visual, geoclip_image_mlp(weights, download=download))
+
+
+def count_features(backbone: nn.Module) -> int | None:
+    """Return the number of features of a backbone of timm or open_clip.
+
+    Args:
+        backbone: The backbone.
+
+    Returns:
+        The number, or None if the backbone does not have it as an attribute.
+    """
+    for name in ('num_features', 'output_dim'):
+        number = getattr(backbone, name, None)
+        if isinstance(number, int):
+            return number
+    return None
 
 
 def image_tower(
@@ -124,13 +139,14 @@ def image_tower(
     frozen: bool = True,
     num_features: int | None = None,
 ) -> ImageTower:
-    """Any timm or TorchGeo backbone, with a fresh head.
+    """Any timm or TorchGeo backbone, with a new head.
 
     Args:
-        backbone: Maps images to features; a classifier that timm put on it is removed.
+        backbone: Maps images to features. The classifier of a timm model is removed.
         embed_dim: Number of features of an embedding.
-        frozen: Keep the backbone as it is and train the head alone.
-        num_features: Number of features of the backbone, if it does not say itself.
+        frozen: Train the head alone.
+        num_features: Number of features of the backbone. By default, its attribute
+            ``num_features`` or ``output_dim``.
 
     Returns:
         The tower.
@@ -141,10 +157,10 @@ def image_tower(
     reset: Any = getattr(backbone, 'reset_classifier', None)
     if callable(reset):
         reset(0)
-    num_features = num_features or getattr(backbone, 'num_features', None)
+    num_features = num_features or count_features(backbone)
     if num_features is None:
         raise ValueError(
-            f'{type(backbone).__name__} does not say how many features it has. Pass '
+            f'{type(backbone).__name__} has no attribute num_features. Pass '
             'num_features.'
         )
     head = nn.Sequential(

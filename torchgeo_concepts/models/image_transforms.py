@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Transforms of the images of samples, to one size and for image towers."""
+"""Image transforms of samples and batches, for image towers."""
 
 import copy
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
 from torchvision.transforms import InterpolationMode, v2
 
-# Of the images that CLIP was trained on, https://arxiv.org/abs/2103.00020, whose
-# released code has these figures for values in [0, 1].
+# Channel statistics of values in [0, 1], from the released code of CLIP:
+# https://arxiv.org/abs/2103.00020
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -19,11 +19,16 @@ _BICUBIC = InterpolationMode.BICUBIC
 
 
 class _OfImage(nn.Module):
-    """A transform of tensors, applied to the image of a sample."""
+    """Sequence of transforms, applied to the image of a sample as whole numbers.
 
-    def __init__(self, transform: nn.Module) -> None:
+    CLIP was trained on images that were resized as bytes.
+    """
+
+    def __init__(self, *transforms: nn.Module) -> None:
         super().__init__()
-        self.transform = transform
+        self.transform = nn.Sequential(
+            v2.ToDtype(torch.uint8), *transforms, v2.ToDtype(torch.float32)
+        )
 
     def forward(self, sample: Sample) -> Sample:
         """Transform the image of a sample.
@@ -49,13 +54,11 @@ class CenterCrop(_OfImage):
             size: Side of the square in pixels.
         """
         resize = v2.Resize(size, interpolation=_BICUBIC, antialias=True)
-        super().__init__(
-            nn.Sequential(_ToBytes(), resize, v2.CenterCrop(size), _ToFloats())
-        )
+        super().__init__(resize, v2.CenterCrop(size))
 
 
 class RandomCrop(_OfImage):
-    """Crop, flip and recolour at random, as GeoCLIP does when it trains."""
+    """Crop, flip and recolour at random, as GeoCLIP does in training."""
 
     def __init__(self, size: int = 224) -> None:
         """Initialize a new RandomCrop instance.
@@ -63,24 +66,19 @@ class RandomCrop(_OfImage):
         Args:
             size: Side of the square in pixels.
         """
-        crop = v2.RandomResizedCrop(size, interpolation=_BICUBIC, antialias=True)
         jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
         super().__init__(
-            nn.Sequential(
-                _ToBytes(),
-                crop,
-                v2.RandomHorizontalFlip(),
-                v2.RandomApply([jitter], p=0.8),
-                v2.RandomGrayscale(p=0.2),
-                _ToFloats(),
-            )
+            v2.RandomResizedCrop(size, interpolation=_BICUBIC, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([jitter], p=0.8),
+            v2.RandomGrayscale(p=0.2),
         )
 
 
 class Normalize(nn.Module):
     """Scale the images of a batch from [0, 255] to mean 0 and standard deviation 1.
 
-    Cached features, which are no images, are left alone.
+    Cached features are returned unchanged.
     """
 
     mean: Tensor
@@ -97,7 +95,7 @@ class Normalize(nn.Module):
         Args:
             mean: Mean of each channel after scaling. By default, that of CLIP.
             std: Standard deviation of each channel after scaling.
-            scale: What values are divided by first.
+            scale: Divisor of the values, applied first.
         """
         super().__init__()
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1))
@@ -105,7 +103,7 @@ class Normalize(nn.Module):
         self.scale = scale
 
     def extra_repr(self) -> str:
-        """Return what sets this transform apart from others of its class."""
+        """Return the arguments, which set cached features apart."""
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
         return f'mean={mean}, std={std}, scale={self.scale}'
 
@@ -126,21 +124,21 @@ class Normalize(nn.Module):
 
 
 class ColourJitter(nn.Module):
-    """Recolour the images of a batch, each at random.
+    """Recolour each image of a batch at random.
 
-    Brightness, contrast, saturation and the gain of each channel are multiplied by
-    factors of their own.
+    Brightness, contrast, saturation and the gain of each channel get independent
+    factors.
     """
 
     def __init__(self, strength: float = 0.4) -> None:
         """Initialize a new ColourJitter instance.
 
         Args:
-            strength: Factors are drawn from 1 - *strength* to 1 + *strength*, and those
-                of channels from a quarter of that range around 1.
+            strength: Factors are uniform from 1 - *strength* to 1 + *strength*; the range
+                of channel gains is a quarter of that, around 1.
 
         Raises:
-            ValueError: If it does not lie in [0, 1].
+            ValueError: If *strength* does not lie in [0, 1].
         """
         super().__init__()
         if not 0 <= strength <= 1:
@@ -148,7 +146,7 @@ class ColourJitter(nn.Module):
         self.strength = strength
 
     def extra_repr(self) -> str:
-        """Return what sets this transform apart from others of its class."""
+        """Return the argument."""
         return f'strength={self.strength}'
 
     def forward(self, batch: Sample) -> Sample:
@@ -161,28 +159,16 @@ class ColourJitter(nn.Module):
             The batch with recoloured images in [0, 255].
         """
         images = batch['image'].flatten(2)
-        # Drawn on the CPU, so that a run is the same on any device.
-        drawn = torch.empty(len(images), 6).uniform_(-self.strength, self.strength)
-        drawn = drawn.to(images)
-        brightness, contrast, saturation = (1 + drawn[:, :3, None]).unbind(1)
-        gain = (1 + drawn[:, 3:] / 4).unsqueeze(2) * brightness[..., None]
+        # Random numbers of the CPU are the same on all devices.
+        change = torch.empty(len(images), 6).uniform_(-self.strength, self.strength)
+        change = change.to(images)
+        brightness, contrast, saturation = (1 + change[:, :3, None]).unbind(1)
+        gain = (1 + change[:, 3:] / 4).unsqueeze(2) * brightness[..., None]
         mean = (images.mean(dim=2, keepdim=True) * gain).mean(dim=1, keepdim=True)
-        # All are linear in the channels, so they are one product of matrices.
+        # All changes are linear in the channels, so one matrix product applies them.
         grey = torch.full((3, 3), 1 / 3).to(images)
         own = torch.eye(3).to(images)
         mixed = saturation[..., None] * own + (1 - saturation[..., None]) * grey
         mixed = contrast[..., None] * mixed * gain.mT
         changed = torch.baddbmm((1 - contrast[..., None]) * mean, mixed, images)
         return {**batch, 'image': changed.clamp_(0, 255).view_as(batch['image'])}
-
-
-class _ToBytes(nn.Module):
-    """Resizing whole numbers is faster, and what CLIP was trained with."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        return image.to(torch.uint8)
-
-
-class _ToFloats(nn.Module):
-    def forward(self, image: Tensor) -> Tensor:
-        return image.float()

@@ -1,17 +1,15 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Load encoders by the names that configurations and command lines give them."""
+"""Location encoders by name, as in configurations and on command lines."""
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from torchgeo.models import get_model, get_model_weights, list_models
 from torchvision.models._api import WeightsEnum
@@ -20,21 +18,21 @@ from ..utils.names import near_matches
 from ._registry import find_builder
 from .concept_earth import ConceptEarth
 from .concept_geoclip import ConceptGeoCLIP
+from .concept_model import ConceptModel, read_metadata
 
 # Defaults of all commands and tasks.
 DEFAULT_MODEL = 'concept_earth'
 DEFAULT_WEIGHTS = 'ConceptEarth_Weights.GROUNDED'
 
-# Readers of files of this package, by the name of the model in their metadata.
-READERS: dict[str, Callable[[Path], nn.Module]] = {
-    'concept_earth': ConceptEarth.load,
-    'concept_geoclip': ConceptGeoCLIP.load,
+# Models with files of this package, by the name in their metadata.
+CONCEPT_MODELS: dict[str, type[ConceptModel]] = {
+    model.model_name: model for model in (ConceptEarth, ConceptGeoCLIP)
 }
 
 
 @dataclass(frozen=True)
 class EncoderName:
-    """Model and weights that a pair of names stands for.
+    """Model and weights, found by their names.
 
     Attributes:
         model: Name of the model in TorchGeo's registry.
@@ -59,7 +57,7 @@ def resolve_weights(model: str, weights: str) -> WeightsEnum:
     Args:
         model: Name of the model.
         weights: Full name of the weights, such as ``GeoCLIPLocation_Weights.MP16``, or
-            that of the member alone.
+            of the member alone.
 
     Returns:
         The weights.
@@ -68,8 +66,7 @@ def resolve_weights(model: str, weights: str) -> WeightsEnum:
         ValueError: If there is no such model or there are no such weights; the
             message lists near matches.
     """
-    if model not in list_models():
-        raise ValueError(f'No model {model!r}. {near_matches(model, list_models())}')
+    _check_model(model)
     try:
         known = list(get_model_weights(model))
     except KeyError:
@@ -82,9 +79,9 @@ def resolve_weights(model: str, weights: str) -> WeightsEnum:
 
 
 def find_encoder(
-    model: str = DEFAULT_MODEL, weights: str | Path | None = DEFAULT_WEIGHTS
+    model: str | Path = DEFAULT_MODEL, weights: str | Path | None = DEFAULT_WEIGHTS
 ) -> EncoderName:
-    """Resolve the names of a model and of its weights.
+    """Find a model and its weights by their names.
 
     Args:
         model: Name of a model in TorchGeo's registry, or a safetensors file of this
@@ -100,25 +97,24 @@ def find_encoder(
             model; the message lists near matches.
         FileNotFoundError: If there is no such file.
     """
-    if model.endswith('.safetensors'):
+    if Path(model).suffix == '.safetensors':
         if weights not in (None, DEFAULT_WEIGHTS):
             raise ValueError(f'{model} holds its own weights; leave out weights.')
-        return EncoderName(_model_of(Path(model)), Path(model))
-    if weights is not None and str(weights).endswith('.safetensors'):
-        held = _model_of(Path(weights))
+        return EncoderName(_model_in(Path(model)), Path(model))
+    model = str(model)
+    if weights is None:
+        _check_model(model)
+        return EncoderName(model, None)
+    if Path(weights).suffix == '.safetensors':
+        held = _model_in(Path(weights))
         if held != model:
             raise ValueError(f'{weights} holds {held}; pass model={held!r}.')
         return EncoderName(model, Path(weights))
-    if weights is None:
-        if model not in list_models():
-            hint = near_matches(model, list_models())
-            raise ValueError(f'No model {model!r}. {hint}')
-        return EncoderName(model, None)
     return EncoderName(model, resolve_weights(model, str(weights)))
 
 
 def load_encoder(
-    model: str | EncoderName = DEFAULT_MODEL,
+    model: str | Path | EncoderName = DEFAULT_MODEL,
     weights: str | Path | None = DEFAULT_WEIGHTS,
     *,
     truncate_dim: int | None = None,
@@ -129,7 +125,7 @@ def load_encoder(
 
     Args:
         model: Name of a model in TorchGeo's registry, a safetensors file of this
-            package, or what :func:`find_encoder` returned.
+            package, or the result of :func:`find_encoder`.
         weights: Name of the weights, a safetensors file of this package, or None for
             random weights.
         truncate_dim: Number of principal components of the embedding to return, for
@@ -166,13 +162,13 @@ def _load(name: EncoderName, download: bool, kwargs: dict[str, Any]) -> nn.Modul
         encoder: nn.Module = get_model(name.model, **kwargs)
         return encoder
     if isinstance(member, Path):
-        return READERS[name.model](member)
+        return CONCEPT_MODELS[name.model].load(member)
     if 'download' in inspect.signature(find_builder(name.model)).parameters:
         encoder = get_model(name.model, weights=member, download=download)
         return encoder.eval()
     url = urlparse(member.url)
     cached = Path(torch.hub.get_dir(), 'checkpoints', Path(url.path).name)
-    # Weights that are files already, such as those of this package, need no download.
+    # TorchGeo's builders download without asking, unless the file is there.
     if url.scheme != 'file' and not download and not cached.is_file():
         raise FileNotFoundError(
             f'{member} is not on this machine. Pass download=True to fetch '
@@ -182,16 +178,15 @@ def _load(name: EncoderName, download: bool, kwargs: dict[str, Any]) -> nn.Modul
     return encoder.eval()
 
 
-def _model_of(path: Path) -> str:
-    """Read the name of the model that a file holds."""
-    if not path.is_file():
-        raise FileNotFoundError(f'No file {path}.')
-    try:
-        with safe_open(path, 'pt') as file:
-            name: str = (file.metadata() or {}).get('model', '')
-    except SafetensorError as error:
-        raise ValueError(f'Cannot read {path} as safetensors: {error}.') from error
-    if name not in READERS:
-        known = ' or '.join(READERS)
+def _check_model(model: str) -> None:
+    if model not in list_models():
+        raise ValueError(f'No model {model!r}. {near_matches(model, list_models())}')
+
+
+def _model_in(path: Path) -> str:
+    """Return the name of the model that a file holds."""
+    name = read_metadata(path).get('model', '')
+    if name not in CONCEPT_MODELS:
+        known = ' or '.join(CONCEPT_MODELS)
         raise ValueError(f'{path} does not name its model; expected {known}.')
     return name

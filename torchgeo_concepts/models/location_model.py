@@ -1,15 +1,16 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""A head on what is known of points: features, further columns, images."""
+"""A head on features of points: embeddings, further columns, images."""
 
 from collections.abc import Sequence
-from typing import Literal, Self, cast, get_args
+from typing import Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from .features import InputKind, coordinate_features, features
+from ..utils.choices import check_choice
+from .features import InputKind, input_features
 from .image_towers import ImageTower
 
 GradientHead = Literal['linear', 'mlp']
@@ -26,12 +27,12 @@ def make_head(
     """Make a head.
 
     Args:
-        kind: ``'mlp'`` for a network, anything else for a linear layer.
+        kind: ``'mlp'`` for a network, any other value for a linear layer.
         in_features: Number of inputs.
         out_features: Number of outputs.
         hidden_dim: Number of hidden features of a network.
         depth: Number of its hidden layers.
-        dropout: Share of hidden features that are left out in training.
+        dropout: Fraction of hidden features that are dropped in training.
 
     Returns:
         The head.
@@ -43,8 +44,8 @@ def make_head(
         return nn.Linear(in_features, out_features)
     if hidden_dim < 1 or depth < 1:
         raise ValueError(
-            f'A network needs a hidden_dim and a depth of at least 1, not {hidden_dim} '
-            f"and {depth}. head='linear' has no hidden layer."
+            f'hidden_dim and depth must be at least 1, not {hidden_dim} and {depth}. '
+            "Use head='linear' for a head without hidden layers."
         )
     layers: list[nn.Module] = []
     for layer in range(depth):
@@ -56,8 +57,8 @@ def make_head(
 class LocationModel(nn.Module):
     """A head on the standardised features of points.
 
-    What it takes are the features of a location encoder, those of an image backbone,
-    and further columns, side by side and in this order.
+    The head takes the features of a location encoder, the features of an image backbone
+    and further columns, joined in this order.
     """
 
     mean: Tensor
@@ -76,18 +77,15 @@ class LocationModel(nn.Module):
         Args:
             encoder: A location encoder, or None for ``'coordinates'``.
             kind: Features of points.
-            tower: Image tower, of which the backbone alone is used.
+            tower: Image tower, whose head is removed.
             num_extra: Number of further columns.
-            frozen: Keep encoder and backbone as they are, also in eval mode.
+            frozen: Do not train encoder and backbone, and keep them in eval mode.
 
         Raises:
-            ValueError: If there are no such features.
+            ValueError: If *kind* is unknown.
         """
         super().__init__()
-        if kind not in get_args(InputKind):
-            raise ValueError(
-                f'features must be one of {get_args(InputKind)}, not {kind!r}.'
-            )
+        check_choice('features', kind, InputKind)
         self.encoder = encoder
         self.kind = kind
         self.tower = tower
@@ -104,7 +102,7 @@ class LocationModel(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of the model, but for a frozen encoder.
+        """Set the mode of the model, except for a frozen encoder.
 
         Args:
             mode: Training mode, or eval mode if false.
@@ -118,17 +116,17 @@ class LocationModel(nn.Module):
         return self
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Set what inputs are standardised by.
+        """Set the mean and standard deviation of the inputs.
 
         Args:
-            mean: Mean of each input.
-            std: Standard deviation of each.
+            mean: Mean of each input, of shape ``(d,)``.
+            std: Standard deviation of each input, of shape ``(d,)``.
         """
         self.register_buffer('mean', mean)
         self.register_buffer('std', std)
 
     def fit_statistics(self, inputs: Tensor) -> None:
-        """Standardise by the inputs of training rows.
+        """Compute the mean and standard deviation of training inputs.
 
         Args:
             inputs: Inputs of shape ``(N, d)``, NaN where a column is missing.
@@ -139,14 +137,14 @@ class LocationModel(nn.Module):
         mean = values.sum(dim=0) / number
         spread = torch.where(known, values - mean, 0).square().sum(dim=0) / number
         std = spread.sqrt()
-        # Rounding must not be blown up to features.
+        # Dividing a constant input by its rounding error would make noise a feature.
         std[std <= 1e-6 * mean.abs()] = 1
         self.set_statistics(mean.float(), std.float())
 
     def inputs(
         self, points: Tensor, extra: Tensor | None = None, image: Tensor | None = None
     ) -> Tensor:
-        """Compute what the head takes, before it is standardised.
+        """Compute the inputs of the head, before they are standardised.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -157,10 +155,10 @@ class LocationModel(nn.Module):
             Inputs of shape ``(N, d)``.
 
         Raises:
-            ValueError: If images or columns are missing, or too many.
+            ValueError: If images are missing, or the number of columns is wrong.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            parts = [self._locate(points)]
+            parts = [input_features(self.encoder, points, self.kind)]
             if self.tower is not None:
                 if image is None:
                     raise ValueError(
@@ -170,17 +168,12 @@ class LocationModel(nn.Module):
         num_extra = 0 if extra is None else extra.shape[1]
         if num_extra != self.num_extra:
             raise ValueError(
-                f'The model has {self.num_extra} extra columns, the data {num_extra}. '
-                'Name the same ones in extra of the dataset.'
+                f'Expected {self.num_extra} extra columns, got {num_extra}. Pass the '
+                'columns of training as extra of the dataset.'
             )
         if extra is not None:
             parts.append(extra)
         return torch.cat([part.float() for part in parts], dim=1)
-
-    def _locate(self, points: Tensor) -> Tensor:
-        if self.kind == 'coordinates' or self.encoder is None:
-            return coordinate_features(points)
-        return features(self.encoder, points, self.kind)
 
     def standardise(self, inputs: Tensor) -> Tensor:
         """Standardise inputs.
@@ -189,7 +182,7 @@ class LocationModel(nn.Module):
             inputs: Inputs of shape ``(N, d)``.
 
         Returns:
-            Inputs of the same shape; a missing column has its mean, 0.
+            Inputs of the same shape; a missing value becomes 0, the mean.
         """
         scaled = (inputs - self.mean) / self.std
         number = scaled.shape[1] - self.num_extra
@@ -219,7 +212,7 @@ def freeze_unused(encoder: nn.Module, kind: InputKind) -> None:
         return
     trained = [p for p in encoder.parameters() if p.requires_grad]
     with torch.enable_grad():
-        total = features(encoder, torch.zeros(2, 2), kind).sum()
+        total = input_features(encoder, torch.zeros(2, 2), kind).sum()
         gradients = torch.autograd.grad(total, trained, allow_unused=True)
     found = cast(Sequence[Tensor | None], gradients)
     for parameter, gradient in zip(trained, found, strict=True):

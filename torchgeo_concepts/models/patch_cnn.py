@@ -1,19 +1,19 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""A small network for small patches of images."""
+"""A small convolutional network for small image patches."""
 
 from torch import Tensor, nn
 
-# Channels of the layers, each of which halves an image.
+# Channels of the layers, each of which halves the size of an image.
 CHANNELS = (32, 64, 128, 256)
 
 
 class PatchCNN(nn.Module):
-    """Convolutions that keep where in a patch something is.
+    """Convolutional network that keeps positions within a patch.
 
-    Networks for photos average over the image in the end. Where a coast runs through a
-    patch tells the place, so the last cells stay side by side here.
+    Networks for photos average over the image at the end. This one flattens the last
+    feature map instead, because the course of a coast through a patch locates it.
     """
 
     def __init__(self, size: int = 32, in_chans: int = 3) -> None:
@@ -24,7 +24,7 @@ class PatchCNN(nn.Module):
             in_chans: Number of channels of an image.
 
         Raises:
-            ValueError: If the size is none that can be halved four times.
+            ValueError: If the size is not a positive multiple of 16.
         """
         super().__init__()
         if size < 16 or size % 16:

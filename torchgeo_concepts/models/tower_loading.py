@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Image towers by the names that configurations give them."""
+"""Image towers by name, as in configurations."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +9,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchgeo.models import get_model, list_models
 
 from ..utils.modes import evaluating
 from ..utils.names import near_matches
 from ..utils.open_clip_weights import load_clip
 from .efficientnet import EfficientNetLite0_Weights
 from .geoclip import geoclip_image_mlp
-from .image_towers import ImageTower, image_tower
+from .image_towers import ImageTower, count_features, image_tower
+from .loading import load_encoder
 from .patch_cnn import PatchCNN
 
-# Side of the image that a backbone is tried with, which most of them take.
+# Side of a test image in pixels, which most backbones accept.
 SIZE = 224
 
 
@@ -32,23 +34,23 @@ def load_image_tower(
     frozen: bool = True,
     download: bool = False,
 ) -> ImageTower:
-    """Build an image tower from a library and the name of a backbone in it.
+    """Build an image tower from the name of its backbone.
 
     Args:
         name: ``open_clip/NAME``, ``timm/NAME`` or ``torchgeo/NAME`` for a backbone of
-            that library that makes one vector of an image, ``patch_cnn/SIZE`` for a
-            small one for patches that many pixels wide, or ``features/NUMBER`` for
-            images that come as that many cached features, without any backbone.
-        weights: Weights of the backbone: a tag of open_clip, full name of weights of
-            TorchGeo, ``'pretrained'`` for the default ones of timm, or a file of any
-            of the three. ``EfficientNetLite0_Weights.IMAGENET1K``, for
+            that library with one feature vector for an image; ``patch_cnn/SIZE`` for a
+            small network on patches of that size in pixels; or ``features/NUMBER`` for
+            that many cached features, without a backbone.
+        weights: Weights of the backbone: a tag of open_clip, the full name of TorchGeo
+            weights, ``'pretrained'`` for the default weights of timm, or a file.
+            ``EfficientNetLite0_Weights.IMAGENET1K``, for
             ``timm/tf_efficientnet_lite0``, come with the extra ``imagery``. None for
             random weights.
         head_weights: Weights of GeoCLIP's head, such as
-            ``GeoCLIPImageMLP_Weights.MP16``, for 768 features. None for a fresh head.
-        embed_dim: Number of features of an embedding, if the head is fresh.
+            ``GeoCLIPImageMLP_Weights.MP16``, for 768 features. None for a new head.
+        embed_dim: Number of features of an embedding of a new head.
         in_chans: Number of channels of an image.
-        frozen: Keep the backbone as it is and train the head alone.
+        frozen: Train the head alone.
         download: Download weights if they are not on this machine.
 
     Returns:
@@ -64,16 +66,14 @@ def load_image_tower(
             f'image_tower must be one of {sorted(BACKBONES)}, a slash and a name, such '
             f"as 'timm/resnet18', not {name!r}."
         )
-    backbone, num_features = BACKBONES[library](model, weights, in_chans, download)
-    num_features = num_features or getattr(backbone, 'num_features', None)
-    if num_features is None:
-        num_features = _count_features(name, backbone, in_chans)
+    backbone = BACKBONES[library](model, weights, in_chans, download)
+    num_features = count_features(backbone) or _try_image(name, backbone, in_chans)
     if head_weights is None:
         return image_tower(backbone, embed_dim, frozen, num_features)
     if (num_features, embed_dim) != (768, 512):
         raise ValueError(
-            f"GeoCLIP's head takes 768 features to 512; {name} has {num_features}, and "
-            f'{embed_dim} are asked for. Leave out head_weights for a fresh head.'
+            f"GeoCLIP's head maps 768 features to 512; {name} has {num_features}, and "
+            f'embed_dim is {embed_dim}. Leave out head_weights for a new head.'
         )
     head = geoclip_image_mlp(head_weights, download=download)
     return ImageTower(backbone, head.train(), frozen)
@@ -81,51 +81,38 @@ def load_image_tower(
 
 def _open_clip(
     model: str, weights: str | None, in_chans: int, download: bool
-) -> tuple[nn.Module, int | None]:
+) -> nn.Module:
     if in_chans != 3:
         raise ValueError(f'Models of open_clip take 3 channels, not {in_chans}.')
     visual = load_clip(model, weights, download=download).visual
     if not isinstance(visual, nn.Module):
         raise ValueError(f'{model} has no image tower.')
-    dim = getattr(visual, 'output_dim', None)
-    return visual, dim if isinstance(dim, int) else None
+    return visual
 
 
-def _timm(
-    model: str, weights: str | None, in_chans: int, download: bool
-) -> tuple[nn.Module, int | None]:
+def _timm(model: str, weights: str | None, in_chans: int, download: bool) -> nn.Module:
     import timm
 
-    if model not in timm.list_models():
-        hint = near_matches(model, timm.list_models())
-        raise ValueError(f'timm has no model {model!r}. {hint}')
-    if weights is not None and weights.startswith(EfficientNetLite0_Weights.__name__):
-        return _efficientnet(model, weights, in_chans, download), None
-    pretrained = weights == 'pretrained'
-    if pretrained and not download:
+    _check_known('timm', model, timm.list_models())
+    if weights == 'pretrained' and not download:
         raise FileNotFoundError(
-            f'timm fetches the weights of {model}. Pass download=True to allow it, or '
+            f'timm downloads the weights of {model}. Pass download=True to allow it, or '
             'the path of a checkpoint as weights.'
         )
-    backbone = timm.create_model(
-        model, pretrained=pretrained, in_chans=in_chans, num_classes=0
+    backbone: nn.Module = timm.create_model(
+        model, pretrained=weights == 'pretrained', in_chans=in_chans, num_classes=0
     )
-    if weights is not None and not pretrained:
-        _load_file(backbone, weights)
-    return backbone, None
-
-
-def _efficientnet(model: str, weights: str, in_chans: int, download: bool) -> nn.Module:
-    import timm
-
+    if weights is None or weights == 'pretrained':
+        return backbone
+    if not weights.startswith(EfficientNetLite0_Weights.__name__):
+        return _with_file(backbone, weights)
     member = EfficientNetLite0_Weights.verify(weights)
     if (model, in_chans) != (member.meta['model'], 3):
         raise ValueError(
-            f'{member} are of timm/{member.meta["model"]} and 3 channels, not of '
-            f'timm/{model} and {in_chans}.'
+            f'{member} belong to timm/{member.meta["model"]} with 3 channels, not to '
+            f'timm/{model} with {in_chans}.'
         )
     state = member.get_state_dict(download=download)
-    backbone: nn.Module = timm.create_model(model, num_classes=0)
     backbone.load_state_dict(
         {name: x for name, x in state.items() if not name.startswith('classifier.')}
     )
@@ -134,64 +121,68 @@ def _efficientnet(model: str, weights: str, in_chans: int, download: bool) -> nn
 
 def _torchgeo(
     model: str, weights: str | None, in_chans: int, download: bool
-) -> tuple[nn.Module, int | None]:
-    from torchgeo.models import get_model, list_models
-
-    from .loading import load_encoder
-
-    if model not in list_models():
-        hint = near_matches(model, list_models())
-        raise ValueError(f'TorchGeo has no model {model!r}. {hint}')
+) -> nn.Module:
+    _check_known('TorchGeo', model, list_models())
     if weights is not None and not Path(weights).is_file():
-        return load_encoder(model, weights, download=download).train(), None
+        return load_encoder(model, weights, download=download).train()
     try:
         backbone: nn.Module = get_model(model, weights=None, in_chans=in_chans)
-    except TypeError as error:
-        if 'unexpected keyword' not in str(error):
-            raise
-        # Not all builders take a number of channels; trying tells whether it fits.
+    except TypeError:
+        # Some builders have a fixed number of channels, which an image tests later.
         backbone = get_model(model)
-    if weights is not None:
-        _load_file(backbone, weights)
-    return backbone, None
+    return _with_file(backbone, weights)
+
+
+def _check_known(library: str, model: str, known: list[str]) -> None:
+    if model not in known:
+        hint = near_matches(model, known)
+        raise ValueError(f'{library} has no model {model!r}. {hint}')
 
 
 @torch.no_grad()
-def _count_features(name: str, backbone: nn.Module, in_chans: int) -> int:
-    """Count the features of a backbone that does not say, by trying an image."""
+def _try_image(name: str, backbone: nn.Module, in_chans: int) -> int:
+    """Count the features that a backbone returns for an image."""
     try:
         with evaluating(backbone):
             features = backbone(torch.zeros(1, in_chans, SIZE, SIZE))
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{name} does not take images of {in_chans} channels alone: {error}'
+            f'{name} does not accept images of {in_chans} channels without further '
+            f'inputs: {error}'
         ) from error
     if not isinstance(features, Tensor) or features.ndim != 2:
-        raise ValueError(f'{name} does not make one vector of an image.')
+        raise ValueError(f'{name} does not return one feature vector for an image.')
     return features.shape[1]
+
+
+class _CachedFeatures(nn.Identity):
+    """Backbone of a tower that takes features instead of images."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
 
 
 def _features(
     number: str, weights: str | None, in_chans: int, download: bool
-) -> tuple[nn.Module, int | None]:
+) -> nn.Module:
     if not number.isdecimal() or not int(number):
         raise ValueError(f"'features/' needs a number of features, not {number!r}.")
-    return nn.Identity(), int(number)
+    return _CachedFeatures(int(number))
 
 
 def _patch_cnn(
     size: str, weights: str | None, in_chans: int, download: bool
-) -> tuple[nn.Module, int | None]:
+) -> nn.Module:
     if not size.isdecimal():
         raise ValueError(f"'patch_cnn/' needs a size in pixels, not {size!r}.")
-    backbone = PatchCNN(int(size), in_chans)
-    if weights is not None:
-        _load_file(backbone, weights)
-    return backbone, None
+    return _with_file(PatchCNN(int(size), in_chans), weights)
 
 
-def _load_file(backbone: nn.Module, file: str) -> None:
-    """Load a state dict whose classifier, if it has one, is left out."""
+def _with_file(backbone: nn.Module, file: str | None) -> nn.Module:
+    """Load a state dict into a backbone, without the classifier."""
+    if file is None:
+        return backbone
     if not Path(file).is_file():
         raise FileNotFoundError(f'No file {file} with weights.')
     if Path(file).suffix == '.safetensors':
@@ -201,12 +192,13 @@ def _load_file(backbone: nn.Module, file: str) -> None:
     missing, unexpected = backbone.load_state_dict(state, strict=False)
     if missing:
         raise ValueError(
-            f'{file} lacks {len(missing)} of the weights of the backbone, such as '
-            f'{missing[0]!r}, and has {len(unexpected)} others.'
+            f'{file} does not fit the backbone: {len(missing)} weights are missing, such '
+            f'as {missing[0]!r}, and {len(unexpected)} are unknown.'
         )
+    return backbone
 
 
-Loader = Callable[[str, str | None, int, bool], tuple[nn.Module, int | None]]
+Loader = Callable[[str, str | None, int, bool], nn.Module]
 
 BACKBONES: dict[str, Loader] = {
     'features': _features,

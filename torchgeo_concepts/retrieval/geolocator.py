@@ -18,7 +18,7 @@ from ..io.images import read_image, to_tensor
 from ..models.image_location import ImageLocationModel
 from ..models.image_transforms import CenterCrop, Normalize
 from ..utils.modes import evaluating
-from .candidates import Candidates
+from .candidates import Candidates, candidate_points
 from .gallery import Gallery, Space, encoder_hash
 
 type ImageLike = str | Path | Image.Image | Tensor
@@ -115,31 +115,41 @@ class Geolocator:
     def build(
         cls,
         model: ImageLocationModel,
-        candidates: Candidates | Tensor,
+        candidates: Candidates | Tensor | str,
         folder: Path | str | None = None,
         *,
         space: Space | None = None,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         scale: float = 100.0,
+        download: bool = False,
         progress: bool | None = None,
     ) -> 'Geolocator':
         """Encode candidate points, and search them.
 
         Args:
             model: Embeds images and points.
-            candidates: Candidate points, such as those of
-                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points`.
+            candidates: Candidate points, a tensor of shape ``(M, 2)``, or a name that
+                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points` takes,
+                such as ``'land:25'``.
             folder: Where to keep the gallery. In memory if not given.
             space: ``'x'`` to compare embeddings, ``'z'`` to compare by concepts. By
                 default, what the model was trained to compare.
             preprocess: As for the class.
             scale: As for the class.
+            download: Download GeoCLIP's gallery if *candidates* name it and it is not
+                on this machine.
             progress: Show a progress bar. By default, on a terminal only.
 
         Returns:
             The geolocator.
+
+        Raises:
+            ValueError: If a name does not describe candidates.
+            FileNotFoundError: If the named table or gallery is not on this machine.
         """
-        if isinstance(candidates, Tensor):
+        if isinstance(candidates, str):
+            candidates = candidate_points(candidates, download=download)
+        elif isinstance(candidates, Tensor):
             candidates = Candidates(candidates)
         gallery = Gallery.build(
             model,

@@ -15,8 +15,9 @@ from torchgeo_concepts.evaluate.benchmark.tasks import Table
 from torchgeo_concepts.evaluate.metrics import distance_accuracy, geodesic_km
 from torchgeo_concepts.evaluate.probes import ridge_probes
 from torchgeo_concepts.layers.grounding import Groundings
-from torchgeo_concepts.models import ConceptSupervision, ImageLocationModel
+from torchgeo_concepts.models import ImageLocationModel
 from torchgeo_concepts.models.alignment import AlignedEmbeddings
+from torchgeo_concepts.models.concept_supervision import ConceptSupervision
 from torchgeo_concepts.retrieval.gallery import Gallery
 from torchgeo_concepts.tasks.concept_distillation import concept_quality
 from torchgeo_concepts.utils.modes import evaluating

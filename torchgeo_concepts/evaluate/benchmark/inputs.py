@@ -18,8 +18,8 @@ from ...embed.points import embed_points
 from ...geo.sphere import unit_vectors
 from ...layers import LAYERS, get_layer
 from ...layers.grounding import Groundings, load_groundings
-from ...models import ConceptEarth, coordinate_features
-from ...models.features import FeatureKind
+from ...models import ConceptEarth
+from ...models.features import FeatureKind, coordinate_features
 from ...models.protocols import GroundedEncoder
 from ...utils.devices import Device
 from .encoders import RELEASED, RELEASED_NAMES, NamedEncoder, TrainingMaps, load_named
