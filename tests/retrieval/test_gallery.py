@@ -40,8 +40,32 @@ class TestSearch:
         every = F.normalize(queries, dim=1) @ torch.from_numpy(gallery.vectors).T
         expected, order = every.topk(top_k, dim=1)
         torch.testing.assert_close(cosine, expected)
-        torch.testing.assert_close(found[:, 0], points[order[:, 0]])
-        assert found.shape == (4, top_k, 2)
+        torch.testing.assert_close(found, points[order])
+
+    @pytest.mark.parametrize('space', ['x', 'z'])
+    def test_all_ranks_in_each_space(
+        self,
+        small_encoder: GeoCLIPLocation,
+        bank: ConceptBank,
+        points: Tensor,
+        space: str,
+    ) -> None:
+        basis = ConceptBasis.random(bank, 6)
+        encoder = ConceptGeoCLIP(small_encoder, basis)
+        gallery = Gallery.build(encoder, points, space=space, dtype='float32')  # type: ignore[arg-type]
+        # Some candidates are left out, so rows of the gallery are not ranks.
+        gallery = gallery.without(points[::3])
+        kept = torch.ones(300, dtype=torch.bool)
+        kept[::3] = False
+        with torch.no_grad():
+            vectors = encoder(points) if space == 'x' else encoder.project(points)
+        vectors = F.normalize(vectors, dim=1)[kept]
+        queries = F.normalize(torch.randn(5, vectors.shape[1]), dim=1)
+        expected, order = (queries @ vectors.T).topk(9, dim=1)
+        for block in (13, 65_536):
+            found, cosine = gallery.search(queries, 9, block)
+            torch.testing.assert_close(cosine, expected)
+            torch.testing.assert_close(found, points[kept][order])
 
     def test_more_than_there_are(self, gallery: Gallery) -> None:
         found, cosine = gallery.search(torch.randn(2, 6), 1000)

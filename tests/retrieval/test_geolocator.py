@@ -20,7 +20,7 @@ from torchgeo_concepts.models import (
     ImageTower,
 )
 from torchgeo_concepts.models.alignment import Align
-from torchgeo_concepts.retrieval.candidates import Candidates
+from torchgeo_concepts.retrieval.candidates import Candidates, candidate_points
 from torchgeo_concepts.retrieval.geolocator import Geolocator, clip_preprocess
 
 
@@ -51,6 +51,31 @@ def files(tmp_path: Path) -> list[Path]:
     for path, colour in zip(paths, colours, strict=True):
         Image.new('RGB', (30, 20), colour).save(path)
     return paths
+
+
+class TestBuild:
+    def test_candidates_by_name(
+        self, model: ImageLocationModel, points: Tensor, tmp_path: Path
+    ) -> None:
+        table = tmp_path / 'points.csv'
+        rows = '\n'.join(f'{lon},{lat}' for lon, lat in points.tolist())
+        table.write_text(f'lon,lat\n{rows}')
+        named, given = (
+            Geolocator.build(model, candidates, preprocess=shrink).gallery
+            for candidates in (str(table), points)
+        )
+        assert (named.points == given.points).all()
+        assert (named.vectors == given.vectors).all()
+
+    def test_lattice_by_name(self, model: ImageLocationModel) -> None:
+        expected = candidate_points('land:900')
+        gallery = Geolocator.build(model, 'land:900').gallery
+        assert gallery.area_km2 == 900**2
+        assert (gallery.points == expected.points.numpy()).all()
+
+    def test_no_such_candidates(self, model: ImageLocationModel) -> None:
+        with pytest.raises(FileNotFoundError, match="neither 'geoclip', 'land:KM'"):
+            Geolocator.build(model, 'sea:300')
 
 
 class TestPredict:

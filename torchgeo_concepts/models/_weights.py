@@ -41,9 +41,7 @@ class NamedWeights(WeightsEnum):
         return cls.__members__[name]
 
     def _check(self, file: Path, advice: str) -> Path:
-        with file.open('rb') as stream:
-            found = hashlib.file_digest(stream, 'sha256').hexdigest()
-        if found != self.meta['sha256']:
+        if sha256(file) != self.meta['sha256']:
             raise ValueError(
                 f'{file} does not hold {self}: its SHA-256 is not '
                 f'{self.meta["sha256"]}. {advice}'
@@ -155,3 +153,9 @@ class DistributionWeights(NamedWeights):
             file, map_location='cpu', weights_only=True
         )
         return state
+
+
+def sha256(file: Path) -> str:
+    """Compute the SHA-256 of a file."""
+    with file.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
