@@ -162,7 +162,7 @@ class TestCalibration:
     def test_scale_of_another_bank(self, model: ConceptEarth) -> None:
         with pytest.raises(ValueError, match='The bank has 5 concepts, the scale 1'):
             model.set_scale(ConceptScale([0.0], [1.0], [False], [False]))
-        with pytest.raises(ValueError, match='as many of each'):
+        with pytest.raises(ValueError, match='need one length'):
             ConceptScale([0.0], [1.0, 2.0], [False], [False])
 
 
@@ -176,7 +176,6 @@ class TestFiles:
         loaded = ConceptEarth.load(tmp_path / 'earth.safetensors')
         assert loaded.bank == model.bank
         assert loaded.provenance == model.provenance
-        assert loaded.units == model.units
         assert not loaded.training
         tolerance = 2e-2 if half else 0
         for name in ('forward', 'concepts', 'project'):
