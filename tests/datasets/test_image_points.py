@@ -288,7 +288,7 @@ class TestLabels:
             ImagePoints(
                 photos, labelled, label='species', classes=['Falco tinnunculus']
             )
-        with pytest.raises(ValueError, match='Labels need a table'):
+        with pytest.raises(ValueError, match='label needs a table'):
             ImagePoints(photos, label='species')
         path = photos / 'none.csv'
         frame().assign(species=None).to_csv(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..datasets import MP16, Im2GPS, Im2GPS3k, ImagePoints, YFCC4k, YFCC26k
-from ..datasets.image_points import OnError
+from ..datasets._samples import OnError
 from .image_points import ImagePointsDataModule, ValidationSplit
 
 TestSet = Literal['im2gps', 'im2gps3k', 'yfcc4k', 'yfcc26k']

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ..datasets import OSV5M
-from ..datasets.image_points import OnError
+from ..datasets._samples import OnError
 from .image_points import ImagePointsDataModule, ValidationSplit
 
 

@@ -14,7 +14,8 @@ from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, download_url, extract_archive
 
 from ..io.images import is_image
-from .image_points import ImagePoints, OnError
+from ._samples import OnError
+from .image_points import ImagePoints
 
 
 def find_file(
@@ -53,10 +54,10 @@ class PublishedImages(ImagePoints):
 
     Attributes:
         metadata: Possible names of the table, in order of preference.
-        folders: Possible names of the folder of images. Without any, *root* is used if
-            it has images.
+        folders: Possible names of the folder of images. If none exists, *root* is used
+            if it has images.
         archives: Possible names of the archive, which is extracted to the first of
-            *folders* if there is no folder.
+            *folders* if no images are found.
         urls: URLs of tables and archives, by name.
     """
 
@@ -78,32 +79,30 @@ class PublishedImages(ImagePoints):
         Args:
             root: Folder with the table and the folder or the archive of images.
             transforms: Function that takes a sample and returns a changed one.
-            download: Download into *root* what is missing and has a direct link.
-            on_error: ``'raise'`` for an error if an image is missing or cannot be read,
-                ``'skip'`` to leave out missing images with a warning, and to replace
-                unreadable ones by the next.
+            download: Download missing files that have a direct link into *root*.
+            on_error: As in :class:`ImagePoints`.
 
         Raises:
             DatasetNotFoundError: If the table or the images are neither found nor
                 downloaded.
-            FileNotFoundError: If some images are missing and *on_error* is ``'raise'``,
-                or if all are.
+            FileNotFoundError: If all images are missing, or some are and *on_error* is
+                ``'raise'``.
         """
         self.root = pathlib.Path(root)
         self.download = download
         table = self._find_table()
-        folder = self._find_images()
         columns: dict[str, Any] = self._columns(table)
         super().__init__(
-            folder, table, transforms=transforms, on_error=on_error, **columns
+            self._find_images(),
+            table,
+            transforms=transforms,
+            on_error=on_error,
+            **columns,
         )
         self.root = pathlib.Path(root)
 
     def _find_table(self) -> pathlib.Path:
-        return self._find_file(self.metadata)
-
-    def _find_file(self, names: tuple[str, ...]) -> pathlib.Path:
-        return find_file(self, names, self.urls)
+        return find_file(self, self.metadata, self.urls)
 
     def _find_images(self) -> pathlib.Path:
         for name in self.folders:
@@ -111,14 +110,12 @@ class PublishedImages(ImagePoints):
                 return self._inner(self.root / name)
         if self._are_images_in_root():
             return self.root
-        return self._extract(self._find_file(self.archives))
+        return self._extract(find_file(self, self.archives, self.urls))
 
     def _inner(self, folder: pathlib.Path) -> pathlib.Path:
         """Return the folder inside an extracted archive, if there is one."""
-        for name in self.folders:
-            if (folder / name).is_dir():
-                return folder / name
-        return folder
+        inner = (folder / name for name in self.folders if (folder / name).is_dir())
+        return next(inner, folder)
 
     def _are_images_in_root(self) -> bool:
         if not self.root.is_dir():
@@ -141,5 +138,5 @@ class PublishedImages(ImagePoints):
         return self._inner(folder)
 
     def _columns(self, table: pathlib.Path) -> dict[str, str]:
-        """Return names of columns by argument, if they have no usual name."""
+        """Return arguments for columns with unusual names."""
         return {}

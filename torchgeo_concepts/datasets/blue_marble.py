@@ -22,6 +22,7 @@ from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import ConceptScale
 from ..utils.names import check_choice
 from ._label_scale import label_scale
+from ._samples import plot_image
 from .earth_imagery import earth_picture
 from .grounded_points import Blocks, held_out_blocks
 from .patches import EarthPatches, area_average
@@ -254,21 +255,12 @@ class BlueMarble(NonGeoDataset):
         Returns:
             The figure.
         """
-        from matplotlib import pyplot as plt
-
-        figure, axes = plt.subplots(figsize=(4, 4), layout='constrained')
-        axes.imshow((sample['image'] / 255).clamp(0, 1).permute(1, 2, 0).numpy())
-        axes.axis('off')
-        if show_titles:
-            lon, lat = sample['point'].tolist()
-            title = f'({lon:.2f}, {lat:.2f})'
-            if 'prediction' in sample:
-                lon, lat = sample['prediction'].tolist()
-                title += f'\nprediction: ({lon:.2f}, {lat:.2f})'
-            axes.set_title(title)
-        if suptitle is not None:
-            figure.suptitle(suptitle)
-        return figure
+        lon, lat = sample['point'].tolist()
+        title = f'({lon:.2f}, {lat:.2f})'
+        if 'prediction' in sample:
+            lon, lat = sample['prediction'].tolist()
+            title += f'\nprediction: ({lon:.2f}, {lat:.2f})'
+        return plot_image(sample['image'], title if show_titles else '', suptitle)
 
 
 def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:

@@ -16,6 +16,7 @@ from torchgeo.datasets.utils import Sample
 
 from ..models.image_towers import ImageTower
 from ..utils.hashing import hash_state
+from ._samples import find_index
 
 INFO_FILE = 'features.json'
 
@@ -120,9 +121,7 @@ class CachedFeatures(NonGeoDataset):
         Raises:
             IndexError: If there is no such image.
         """
-        if not -len(self) <= index < len(self):
-            raise IndexError(f'No image {index}: there are {len(self)}.')
-        index %= len(self)
+        index = find_index(index, len(self), 'image')
         part = int(np.searchsorted(self._starts, index, side='right')) - 1
         features = self._parts[part][index - self._starts[part]]
         sample: Sample = {

@@ -12,23 +12,8 @@ from ..utils.names import check_known
 from .point_table import PointTable
 from .target_transforms import TargetTransformOption
 
-MONTHS = tuple(
-    f'{month}_c'
-    for month in [
-        'jan',
-        'feb',
-        'mar',
-        'apr',
-        'may',
-        'jun',
-        'jul',
-        'aug',
-        'sep',
-        'oct',
-        'nov',
-        'dec',
-    ]
-)
+_MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'
+MONTHS = tuple(f'{month}_c' for month in _MONTHS.split())
 UNITS = {**dict.fromkeys((*MONTHS, 'annual_c'), '°C'), 'annual_mm': 'mm'}
 
 

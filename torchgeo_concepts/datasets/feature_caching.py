@@ -26,8 +26,8 @@ from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 from ..utils.version import VERSION
+from ._samples import OnError
 from .cached_features import INFO_FILE, CachedFeatures, hash_backbone
-from .image_points import OnError
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 
 """The Im2GPS test set."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..io.file_names import by_suffix
 from ._published import PublishedImages
@@ -47,6 +47,4 @@ class Im2GPS(PublishedImages):
         'gps_query_imgs.zip': 'http://graphics.cs.cmu.edu/projects/im2gps/'
         'gps_query_imgs.zip',
     }
-
-    def _match(self, names: Any) -> Any:
-        return by_suffix(self.folder, names)
+    _match = staticmethod(by_suffix)

@@ -27,7 +27,7 @@ from . import (
     YFCC26k,
     cache_features,
 )
-from .image_points import OnError
+from ._samples import OnError
 
 ImageSet = Literal['MP16', 'Im2GPS', 'Im2GPS3k', 'YFCC4k', 'YFCC26k', 'ImagePoints']
 

@@ -5,12 +5,11 @@
 
 import copy
 import hashlib
-import operator
 import pathlib
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 import torch
@@ -27,12 +26,10 @@ from ..io.file_names import exact, list_images
 from ..io.file_rows import Rows, read_rows
 from ..io.images import IMAGE_ERRORS, UnreadableImageError, read_image
 from ..utils.names import check_choice
+from ._samples import OnError, find_index, plot_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-OnError = Literal['raise', 'skip']
 
 # Number of images to read at a time when looking for unreadable ones.
 BLOCK = 1024
@@ -44,11 +41,27 @@ class ImagePoints(NonGeoDataset):
     Samples have an ``'image'`` of shape ``(3, H, W)``, RGB in 0..255 and upright, and a
     ``'point'``, ``(longitude, latitude)`` in degrees.
 
-    .. code-block:: python
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import pandas as pd
+        >>> rows = pd.DataFrame({'image': ['a.png'], 'lon': [2.35], 'lat': [48.86]})
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new('RGB', (4, 3)).save(f'{folder}/a.png')
+        ...     rows.to_csv(f'{folder}/photos.csv')
+        ...     dataset = ImagePoints(folder, f'{folder}/photos.csv')
+        ...     dataset[0]['image'].shape
+        torch.Size([3, 3, 4])
 
-       ImagePoints('photos')  # positions from Exif data
-       ImagePoints('photos', 'photos.csv')  # from a table
+    Without a table, points come from the Exif data of the images.
+
+    Attributes:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        labels: Indices of the classes of shape ``(N,)``, -1 where missing. None without
+            a *label* column.
+        classes: Names of the classes, by index.
     """
+
+    _match = staticmethod(exact)
 
     def __init__(
         self,
@@ -67,21 +80,21 @@ class ImagePoints(NonGeoDataset):
         """Initialize a new ImagePoints instance.
 
         Args:
-            root: Folder of the images, and of others with more of them.
+            root: Folder of the images, in any subfolders.
             table: Names of images relative to *root*, and their coordinates: a CSV,
                 Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or FlatGeobuf file.
-                Without it, all JPEG, PNG, TIFF and WebP files in *root* are taken, and
-                their positions from Exif data.
-            image_column: Name of the column of names, found by its usual names if not
-                given.
-            lon: Name of the column of longitudes, found if not given.
-            lat: Name of the column of latitudes, found if not given.
+                Without it, all JPEG, PNG, TIFF and WebP files in *root* are used, with
+                the positions in their Exif data.
+            image_column: Name of the column of file names. By default, it is found by
+                its usual names.
+            lon: Name of the column of longitudes. By default, it is found.
+            lat: Name of the column of latitudes. By default, it is found.
             require_points: If false, keep images without a point, with NaN as point,
-                such as those whose place is to be predicted.
+                to predict where they were taken.
             label: Name of the column of classes, such as species. Samples then have the
                 index of the class as ``'label'``, -1 if missing.
-            classes: Names of the classes in their order. By default, those that the
-                table has, sorted.
+            classes: Names of the classes in their order. By default, the sorted values
+                of the column.
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if an image is missing, has no point or
                 cannot be read. ``'skip'`` leaves out images that are missing or have no
@@ -102,7 +115,7 @@ class ImagePoints(NonGeoDataset):
         self._unreadable: set[int] = set()
         self._label_column = label
         if label is not None and table is None:
-            raise ValueError('Labels need a table. Pass table.')
+            raise ValueError('label needs a table. Pass table.')
         if not self.root.is_dir():
             raise FileNotFoundError(f'No folder {self.root}.')
         if table is None:
@@ -110,7 +123,7 @@ class ImagePoints(NonGeoDataset):
         else:
             rows = self._read_table(pathlib.Path(table), image_column, lon, lat)
         self._read_labels(rows, classes)
-        self._keep(rows, self._match(rows.names))
+        self._keep(rows, self._match(self.folder, rows.names))
 
     def _read_table(
         self,
@@ -123,7 +136,7 @@ class ImagePoints(NonGeoDataset):
 
     def _read_labels(self, rows: Rows, classes: Sequence[str | int] | None) -> None:
         self.classes: tuple[str, ...] = ()
-        self._labels: Tensor | None = None
+        self.labels: Tensor | None = None
         if rows.labels is None or self._label_column is None:
             return
         if not any(text is not None for text in rows.labels):
@@ -134,7 +147,7 @@ class ImagePoints(NonGeoDataset):
             sorted_classes(rows.labels) if classes is None else tuple(map(str, classes))
         )
         where = Columns(rows.source, rows.points, {})
-        self._labels = torch.from_numpy(
+        self.labels = torch.from_numpy(
             class_numbers(where, self._label_column, rows.labels, self.classes)
         )
 
@@ -157,48 +170,45 @@ class ImagePoints(NonGeoDataset):
                 problems[row] = f'{path.name} has no position: {error}'
         return Rows(str(self.folder), names, points, problems)
 
-    def _match(self, names: Any) -> Any:
-        """Find the file of each name, null where there is none."""
-        return exact(self.folder, names)
-
     def _keep(self, rows: Rows, files: Any) -> None:
         """Choose the rows of the dataset."""
         found = files.is_valid().to_numpy(zero_copy_only=False)
         valid = np.ones(len(found), bool)
         if self.require_points:
             valid[list(rows.problems)] = False
-        num_missing = int((valid & ~found).sum())
+        kept, num_missing = valid & found, int((valid & ~found).sum())
         if self.on_error == 'raise':
             if self.require_points:
                 _raise_problems(rows)
             if num_missing:
-                self._raise_missing(rows, ~found)
-        kept = valid & found
+                first = rows.names.filter(~found)[:3].to_pylist()
+                raise FileNotFoundError(
+                    f'{rows.source}: {(~found).sum()} of {len(found)} images are not in '
+                    f'{self.folder}, such as {", ".join(first)}. Leave them out with '
+                    "on_error='skip'."
+                )
+        problem = (
+            f'{num_missing} images are not in {self.folder}, {len(rows.problems)} rows '
+            'have no point.'
+        )
         if not kept.any():
             raise FileNotFoundError(
-                f'{rows.source} has {len(kept)} rows, {num_missing} of them with images '
-                f'that are not in {self.folder} and {len(rows.problems)} without a '
-                'point, so none is left.'
+                f'{rows.source}: none of {len(kept)} rows can be used; {problem}'
             )
         if not kept.all():
             warnings.warn(
                 f'{rows.source}: left out {len(kept) - kept.sum()} of {len(kept)} '
-                f'images; {num_missing} are not in {self.folder}, '
-                f'{len(rows.problems)} have no point.',
+                f'images; {problem}',
                 stacklevel=3,
             )
-        self._names = files if kept.all() else files.filter(kept)
-        self._points = torch.from_numpy(rows.points[kept])
-        if self._labels is not None:
-            self._labels = self._labels[torch.from_numpy(kept)]
+        self._names, self.points = files, torch.from_numpy(rows.points)
+        self._take(kept)
 
-    def _raise_missing(self, rows: Rows, missing: NDArray[np.bool_]) -> None:
-        first = rows.names.filter(missing)[:3].to_pylist()
-        raise FileNotFoundError(
-            f'{rows.source}: {missing.sum()} of {len(missing)} images are not in '
-            f'{self.folder}, such as {", ".join(first)}. Leave them out with '
-            "on_error='skip'."
-        )
+    def _take(self, rows: NDArray[np.bool_]) -> None:
+        self._names = self._names.filter(rows)
+        self.points = self.points[torch.from_numpy(rows)]
+        if self.labels is not None:
+            self.labels = self.labels[torch.from_numpy(rows)]
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -219,14 +229,13 @@ class ImagePoints(NonGeoDataset):
             UnreadableImageError: If it cannot be read and *on_error* is ``'raise'``, or
                 if none can be.
         """
-        number = self._number(index)
+        number = find_index(index, len(self), 'image')
         sample = self._next_readable(number) if self.on_error == 'skip' else None
-        if sample is None:
-            sample = self.load(number)
+        sample = self.load(number) if sample is None else sample
         return sample if self.transforms is None else self.transforms(sample)
 
     def load(self, index: int) -> Sample:
-        """Return a sample without transforms, and never another in its place.
+        """Return a sample without transforms, and never a replacement.
 
         Args:
             index: Number of the image; negative ones count from the end.
@@ -238,19 +247,13 @@ class ImagePoints(NonGeoDataset):
             IndexError: If there is no such image.
             UnreadableImageError: If it cannot be read.
         """
-        number = self._number(index)
+        number = find_index(index, len(self), 'image')
         path = self.folder / str(self._names[number])
         image = read_image(path, f'image {number}, {path}')
-        sample: Sample = {'image': image, 'point': self._points[number].clone()}
-        if self._labels is not None:
-            sample['label'] = self._labels[number].clone()
+        sample: Sample = {'image': image, 'point': self.points[number].clone()}
+        if self.labels is not None:
+            sample['label'] = self.labels[number].clone()
         return sample
-
-    def _number(self, index: int) -> int:
-        number = operator.index(index)
-        if not -len(self) <= number < len(self):
-            raise IndexError(f'No image {number}: there are {len(self)}.')
-        return number % len(self)
 
     def _next_readable(self, first: int) -> Sample | None:
         for step in range(len(self)):
@@ -266,17 +269,17 @@ class ImagePoints(NonGeoDataset):
 
     @property
     def num_unreadable(self) -> int:
-        """Number of images that were replaced so far in this process."""
+        """Number of images replaced so far in this process."""
         return len(self._unreadable)
 
     def without_unreadable(self, progress: bool | None = None) -> Self:
-        """Leave out images that cannot be read, so that none counts twice.
+        """Leave out unreadable images, so that no replacement counts twice.
 
         Args:
             progress: Show a progress bar. By default, on a terminal only.
 
         Returns:
-            The dataset of the readable images. A warning states the number of others.
+            The dataset of the readable images. A warning gives the number of the others.
         """
         readable = np.ones(len(self), bool)
         disable = None if progress is None else not progress
@@ -304,14 +307,11 @@ class ImagePoints(NonGeoDataset):
             rows: Mask of shape ``(N,)``.
 
         Returns:
-            The dataset of those, in the same order.
+            The dataset of these images, in the same order.
         """
         chosen = copy.copy(self)
         chosen._unreadable = set()
-        chosen._names = self._names.filter(rows)
-        chosen._points = self._points[torch.from_numpy(rows)]
-        if self._labels is not None:
-            chosen._labels = self._labels[torch.from_numpy(rows)]
+        chosen._take(rows)
         return chosen
 
     def _reads(self, number: int) -> bool:
@@ -322,28 +322,18 @@ class ImagePoints(NonGeoDataset):
         return True
 
     @property
-    def points(self) -> Tensor:
-        """Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees."""
-        return self._points
-
-    @property
-    def labels(self) -> Tensor | None:
-        """Numbers of the classes of shape ``(N,)``, -1 where missing, if there are any."""
-        return self._labels
-
-    @property
     def files(self) -> list[pathlib.Path]:
         """Paths of the images."""
         return [self.folder / name for name in self._names.to_pylist()]
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the names of the images, relative to their folder, and points."""
+        """SHA-256 of the points and of the names of the images in their folder."""
         digest = hashlib.sha256()
         for start in range(0, len(self), 65_536):
             names = self._names[start : start + 65_536].to_pylist()
             digest.update('\0'.join([*names, '']).encode())
-        digest.update(self._points.numpy().astype('<f4').tobytes())
+        digest.update(self.points.numpy().astype('<f4').tobytes())
         return digest.hexdigest()
 
     def plot(
@@ -359,28 +349,19 @@ class ImagePoints(NonGeoDataset):
         Returns:
             The figure.
         """
-        from matplotlib import pyplot as plt
-
-        figure, axes = plt.subplots(figsize=(4, 4))
-        axes.imshow((sample['image'] / 255).clamp(0, 1).permute(1, 2, 0).numpy())
-        axes.axis('off')
-        if show_titles:
-            lon, lat = sample['point'].tolist()
-            number = int(sample.get('label', -1))
-            shown = f'{self.classes[number]} ' if number >= 0 else ''
-            axes.set_title(f'{shown}({lon:.4f}, {lat:.4f})')
-        if suptitle is not None:
-            figure.suptitle(suptitle)
-        return figure
+        lon, lat = sample['point'].tolist()
+        number = int(sample.get('label', -1))
+        label = f'{self.classes[number]} ' if number >= 0 else ''
+        title = f'{label}({lon:.4f}, {lat:.4f})'
+        return plot_image(sample['image'], title if show_titles else '', suptitle)
 
 
 def _raise_problems(rows: Rows) -> None:
     if not rows.problems:
         return
     row, why = min(rows.problems.items())
-    more = len(rows.problems) - 1
+    more = f' So do {len(rows.problems) - 1} more.' if len(rows.problems) > 1 else ''
     raise ValueError(
-        f'{rows.source}: row {row}, counted from 0, has no point: {why}.'
-        f'{f" {more} more have none." if more else ""} Leave such images out with '
-        "on_error='skip'."
+        f'{rows.source}: row {row}, counted from 0, has no point: {why}.{more} Leave '
+        "such images out with on_error='skip'."
     )

@@ -5,13 +5,13 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torchgeo.datasets.utils import Path, Sample
 
 from ..io.file_names import with_underscores
-from ._published import PublishedImages
-from .image_points import OnError
+from ._published import PublishedImages, find_file
+from ._samples import OnError
 
 RELEASE = 'https://github.com/TIBHannover/GeoEstimation/releases/download/v1.0'
 
@@ -64,6 +64,8 @@ class MP16(PublishedImages):
         'mp16_places365.csv': f'{RELEASE}/mp16_places365.csv'
     }
 
+    _match = staticmethod(with_underscores)
+
     def __init__(
         self,
         root: Path = 'data',
@@ -94,9 +96,5 @@ class MP16(PublishedImages):
         )
 
     def _find_table(self) -> pathlib.Path:
-        return self._find_file(
-            self.metadata if not self._metadata else (self._metadata,)
-        )
-
-    def _match(self, names: Any) -> Any:
-        return with_underscores(self.folder, names)
+        names = (self._metadata,) if self._metadata else self.metadata
+        return find_file(self, names, self.urls)

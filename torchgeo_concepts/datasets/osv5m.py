@@ -5,7 +5,7 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, extract_archive
@@ -13,7 +13,7 @@ from torchgeo.datasets.utils import Path, Sample, extract_archive
 from ..io.file_names import by_stem
 from ..utils.names import check_choice
 from ._published import PublishedImages
-from .image_points import OnError
+from ._samples import OnError
 
 REPOSITORY = 'osv5m/osv5m'
 
@@ -46,6 +46,8 @@ class OSV5M(PublishedImages):
 
     * https://doi.org/10.48550/arXiv.2404.18873
     """
+
+    _match = staticmethod(by_stem)
 
     def __init__(
         self,
@@ -107,6 +109,3 @@ class OSV5M(PublishedImages):
 
     def _columns(self, table: pathlib.Path) -> dict[str, str]:
         return {'image_column': 'id'}
-
-    def _match(self, names: Any) -> Any:
-        return by_stem(self.folder, names)

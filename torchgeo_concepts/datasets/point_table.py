@@ -31,8 +31,8 @@ from ..io.columns import (
     sorted_classes,
 )
 from ..utils.names import check_choice, check_known
+from ._samples import OnError
 from ._table_plot import plot_table
-from .image_points import OnError
 from .target_transforms import TargetTransform, TargetTransformOption
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from ..geo.points import as_points, find_coordinate_columns
 from ..io.file_rows import read_rows
 from ..io.images import ENDING, SUFFIXES, UnreadableImageError, read_image
 from ..utils.names import check_choice
-from .image_points import OnError
+from ._samples import OnError
 
 # First bytes of compressed files, and functions to open them.
 COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {

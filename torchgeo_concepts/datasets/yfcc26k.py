@@ -3,7 +3,7 @@
 
 """The YFCC26k test set."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..io.file_names import with_underscores
 from ._published import PublishedImages
@@ -41,6 +41,4 @@ class YFCC26k(PublishedImages):
     urls: ClassVar[dict[str, str]] = {
         'yfcc25600_places365.csv': f'{RELEASE}/yfcc25600_places365.csv'
     }
-
-    def _match(self, names: Any) -> Any:
-        return with_underscores(self.folder, names)
+    _match = staticmethod(with_underscores)
