@@ -203,7 +203,7 @@ class TestTable:
     def test_all_missing(self, tmp_path: Path) -> None:
         frame().to_csv(tmp_path / 't.csv')
         with pytest.raises(
-            FileNotFoundError, match='4 rows, 4 of them .* none is left'
+            FileNotFoundError, match='none of 4 images can be used; 4 are not in'
         ):
             ImagePoints(tmp_path, tmp_path / 't.csv', on_error='skip')
 

@@ -187,13 +187,10 @@ class ImagePoints(NonGeoDataset):
                     f'{self.folder}, such as {", ".join(first)}. Leave them out with '
                     "on_error='skip'."
                 )
-        problem = (
-            f'{num_missing} images are not in {self.folder}, {len(rows.problems)} rows '
-            'have no point.'
-        )
+        problem = f'{num_missing} are not in {self.folder}, {len(rows.problems)} have no point.'
         if not kept.any():
             raise FileNotFoundError(
-                f'{rows.source}: none of {len(kept)} rows can be used; {problem}'
+                f'{rows.source}: none of {len(kept)} images can be used; {problem}'
             )
         if not kept.all():
             warnings.warn(
@@ -360,7 +357,8 @@ def _raise_problems(rows: Rows) -> None:
     if not rows.problems:
         return
     row, why = min(rows.problems.items())
-    more = f' So do {len(rows.problems) - 1} more.' if len(rows.problems) > 1 else ''
+    num_more = len(rows.problems) - 1
+    more = f' {num_more} more have none.' if num_more else ''
     raise ValueError(
         f'{rows.source}: row {row}, counted from 0, has no point: {why}.{more} Leave '
         "such images out with on_error='skip'."
