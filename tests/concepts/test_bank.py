@@ -134,20 +134,22 @@ class TestValidation:
 
     def test_duplicates(self) -> None:
         with pytest.raises(
-            ValueError, match=r"row 1, field 'id': 'dune' is a name of row 0"
+            ValueError, match=r"row 1, field 'id': 'dune' is also a name of row 0"
         ):
             ConceptBank([concept('dune'), concept('erg', id='dune')])
         with pytest.raises(
-            ValueError, match=r"row 1, field 'name': 'Dûne' is a name of row 0"
+            ValueError, match=r"row 1, field 'name': 'Dûne' is also a name of row 0"
         ):
             ConceptBank([concept('dune'), concept('Dûne', id='other')])
         with pytest.raises(
-            ValueError, match=r"row 1, field 'aliases': 'dune' is a name of"
+            ValueError, match=r"row 1, field 'aliases': 'dune' is also a name of"
         ):
             ConceptBank([concept('dune'), concept('erg', aliases='dune')])
 
     def test_id_that_is_the_name_of_another(self) -> None:
-        with pytest.raises(ValueError, match="field 'name': 'dune' is a name of row 0"):
+        with pytest.raises(
+            ValueError, match="field 'name': 'dune' is also a name of row 0"
+        ):
             ConceptBank([concept('erg', id='dune'), concept('dune', id='other')])
 
     def test_items_that_a_file_could_not_keep(self) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..utils.files import atomic_path
 from ..utils.markdown import markdown_table
-from ..utils.names import near_matches, normalise
+from ..utils.names import check_known, near_matches, normalise
 from .bank_files import (
     concepts_to_csv,
     concepts_to_frame,
@@ -28,7 +28,7 @@ from .bank_files import (
 )
 from .concept import CATEGORIES, REGIONS, Concept, ConceptKind
 
-# Most problems that a message lists.
+# Maximum number of problems in an error message.
 MAX_PROBLEMS = 20
 
 
@@ -97,8 +97,8 @@ class ConceptBank:
             The bank.
 
         Raises:
-            ValueError: If the file is not such a table, or a concept is not valid. The
-                message names the rows, counted from 0, and the fields.
+            ValueError: If the file is not a table of concepts, or a concept is not valid.
+                The message names the rows, counted from 0, and the fields.
         """
         concepts = read_concepts(Path(path))
         _validate(concepts, categories, f'{path} is')
@@ -129,8 +129,8 @@ class ConceptBank:
     def to_json(self) -> str:
         """Return the bank as JSON, the form in which checkpoints store it.
 
-        ``torch.load(weights_only=True)`` and the metadata of safetensors accept a text,
-        but no other objects.
+        ``torch.load(weights_only=True)`` and the metadata of safetensors accept strings,
+        but not banks.
         """
         return json.dumps([asdict(concept) for concept in self], ensure_ascii=False)
 
@@ -194,9 +194,7 @@ class ConceptBank:
         """
         key = value.name if isinstance(value, Concept) else value
         position = self._positions.get(normalise(key))
-        if position is None or (
-            isinstance(value, Concept) and self._concepts[position] != value
-        ):
+        if position is None or value not in (key, self._concepts[position]):
             aliases = [alias for concept in self for alias in concept.aliases]
             hint = near_matches(key, [*self.names, *aliases])
             raise ValueError(f'No concept {key!r}. {hint}')
@@ -217,7 +215,7 @@ class ConceptBank:
             category: One or more categories.
             ids: Identifiers, names or aliases.
             glob: Pattern for identifiers, such as ``'*-forest'``.
-            kind: Kind of concepts.
+            kind: ``'class'`` or ``'quantity'``.
             region: Region in which the concepts occur.
 
         Returns:
@@ -230,9 +228,9 @@ class ConceptBank:
         chosen = None if ids is None else {self.index(name) for name in ids}
         wanted = {category} if isinstance(category, str) else category
         for name in wanted or ():
-            _check_known('category', name, self.categories)
+            check_known('No category', name, self.categories)
         if region is not None:
-            _check_known('region', region, REGIONS)
+            check_known('No region', region, REGIONS)
         return self._unchecked(
             concept
             for position, concept in enumerate(self)
@@ -244,7 +242,7 @@ class ConceptBank:
         )
 
     def __add__(self, other: 'ConceptBank') -> 'ConceptBank':
-        """Return all concepts of this bank, then the further ones of the other.
+        """Return all concepts of this bank, then those that only the other has.
 
         Raises:
             ValueError: If two different concepts share an id, a name or an alias.
@@ -308,33 +306,27 @@ class ConceptBank:
         return html
 
 
-def _check_known(what: str, name: str, known: Collection[str]) -> None:
-    if name not in known:
-        raise ValueError(f'No {what} {name!r}. {near_matches(name, known)}')
-
-
 def _validate(
     concepts: tuple[Concept, ...], categories: Collection[str] | None, subject: str
 ) -> None:
-    """Raise an error that lists what is wrong with concepts, if anything is."""
+    """Raise an error that lists all problems of concepts, if there are any."""
     problems = [
         (row, field, problem)
         for row, concept in enumerate(concepts)
         for field, problem in concept.problems(categories)
     ]
-    # Ids come first, then names, then aliases, so that a later one is reported.
-    names: list[tuple[int, str, str]] = []
-    names += [(row, 'id', concept.id) for row, concept in enumerate(concepts)]
+    # Compare ids first, then names, then aliases, so that the less important is reported.
+    names = [(row, 'id', concept.id) for row, concept in enumerate(concepts)]
     names += [(row, 'name', concept.name) for row, concept in enumerate(concepts)]
     names += [(row, 'aliases', x) for row, c in enumerate(concepts) for x in c.aliases]
     rows: dict[str, int] = {}
     for row, field, name in names:
         first = rows.setdefault(normalise(name), row)
         if first != row and name:
-            problems.append((row, field, f'{name!r} is a name of row {first}, too'))
+            problems.append((row, field, f'{name!r} is also a name of row {first}'))
     if not problems:
         return
-    lines = [f'{subject} no valid bank (rows are counted from 0):']
+    lines = [f'{subject} not a valid bank (rows are counted from 0):']
     lines += [
         f'  row {row}, field {field!r}: {problem}'
         for row, field, problem in sorted(problems)[:MAX_PROBLEMS]

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from ..io.csv_rows import read_csv_rows, read_text
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from .concept import FIELDS, SEVERAL, Concept
 
 # Separates the items of a field in a CSV file.
@@ -61,7 +61,7 @@ def _yaml_rows(path: Path) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f'{path} must be a list of mappings, one for each concept.')
     for row in rows:
-        # Concept.problems reports a concept without a name or category.
+        # Concept.problems reports concepts without a name or category.
         _check_fields(path, [*map(str, row), 'name', 'category'])
     return rows
 
@@ -71,9 +71,7 @@ def _check_fields(path: Path, names: Sequence[str]) -> None:
         if name not in names:
             raise ValueError(f'{path} has no column {name!r}; it has {list(names)}.')
     for name in names:
-        if name not in FIELDS:
-            hint = near_matches(name, FIELDS)
-            raise ValueError(f'{path}: unknown field {name!r}. {hint}')
+        check_known(f'{path}: unknown field', name, FIELDS)
 
 
 def concepts_to_frame(concepts: Iterable[Concept]) -> pd.DataFrame:

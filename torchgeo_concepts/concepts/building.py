@@ -1,35 +1,33 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The pipeline that builds a bank: ground, enrich, refine."""
+"""Building of a bank from maps, tables and the answers of a language model."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import pandas as pd
+from typing import Literal
 
 from ..io.csv_rows import read_csv_rows
-from ..utils.files import atomic_path
-from ..utils.names import near_matches, normalise
+from ..io.pages import write_lines, write_rows
+from ..utils.names import check_known, near_matches, normalise
 from .bank import ConceptBank
 from .concept import CATEGORIES, Concept
-from .duplicates import near_duplicates, same_names
+from .duplicates import Duplicate, near_duplicates, same_names
 from .enrichment import apply_answers, enrichment_prompt, read_answers
-from .seeds import SEEDS, read_seeds
+from .seeds import map_seeds, read_seeds
 from .text import OpenCLIPText, TextEncoder, encode_text
 
-# Decisions of a person; each build writes the other rows of a review file again.
+# Decisions that a person makes; each build replaces all other rows of the review file.
 DECISIONS = ('keep', 'drop', 'merge')
 
 
 @dataclass(frozen=True)
 class Drop:
-    """A candidate that did not become a concept.
+    """Candidate that did not become a concept.
 
     Attributes:
-        stage: ``'ground'``, ``'enrich'`` or ``'refine'``.
+        stage: ``'ground'`` (read seeds), ``'enrich'`` (read answers) or ``'refine'``.
         where: File and row or line, or the concept that it was merged into.
         name: Name of the candidate.
         reason: Reason why it was dropped.
@@ -43,15 +41,16 @@ class Drop:
 
 @dataclass(frozen=True)
 class Decision:
-    """A row of the review file.
+    """Row of the review file.
 
     Attributes:
         id: Identifier of the concept.
         name: Name of the concept.
-        decision: ``'keep'`` the concept beside the other one, ``'drop'`` it, or
-            ``'merge'`` it into the other one. ``'auto'`` is an automatic merge of names
-            that differ only in spelling. Empty means undecided, and keeps the concept.
-        into: Identifier of the other concept. ``'keep'`` without it applies to all.
+        decision: ``'keep'`` both concepts, ``'drop'`` this one, or ``'merge'`` it into
+            the other one. ``'auto'`` is an automatic merge of names that differ only in
+            spelling. Empty if undecided, which keeps both.
+        into: Identifier of the other concept. Without it, ``'keep'`` applies to all
+            others.
         reason: Reason why the concept is listed, or for the decision.
     """
 
@@ -63,7 +62,7 @@ class Decision:
 
 
 class _Review:
-    """The decisions of a person in a review file."""
+    """Decisions of a person in a review file."""
 
     def __init__(self, path: Path) -> None:
         self.decisions = _read_decisions(path) if path.is_file() else []
@@ -88,15 +87,12 @@ def _read_decisions(path: Path) -> list[Decision]:
         if decision.decision in DECISIONS:
             decisions.append(decision)
         elif decision.decision not in ('', 'auto'):
-            hint = near_matches(decision.decision, DECISIONS)
-            raise ValueError(
-                f'{path}: row {row} (counted from 0) has the decision '
-                f'{decision.decision!r}. {hint}'
-            )
+            where = f'{path}: row {row} (counted from 0) has the decision'
+            check_known(where, decision.decision, DECISIONS)
     return decisions
 
 
-@dataclass
+@dataclass(frozen=True)
 class BuildReport:
     """Result of :func:`build_bank`.
 
@@ -111,10 +107,10 @@ class BuildReport:
 
     folder: Path
     bank: ConceptBank
-    drops: list[Drop] = field(default_factory=list)
-    undecided: int = 0
-    unmatched: list[str] = field(default_factory=list)
-    compared_texts: bool = False
+    drops: list[Drop]
+    undecided: int
+    unmatched: list[str]
+    compared_texts: bool
 
     def __str__(self) -> str:
         """Return the report in a few lines."""
@@ -147,12 +143,12 @@ def build_bank(
 ) -> BuildReport:
     """Build a concept bank in a folder.
 
-    Takes concepts from classes of published maps and from tables, fills in the answers of
-    a language model, and merges names that differ only in spelling. Pairs of texts with
-    nearly the same meaning are listed for review. Build again after editing
-    ``review.csv`` or adding answers: decisions are applied again.
+    Reads concepts from classes of published maps and from tables, fills their empty
+    fields with the answers of a language model, and merges names that differ only in
+    spelling. Pairs of texts with nearly the same meaning are listed for review. Build
+    again after you edit ``review.csv`` or add answers; all decisions are applied again.
 
-    Writes ``bank.csv``; ``review.csv``, where a person writes keep, drop or merge;
+    Writes ``bank.csv``; ``review.csv``, in which you write keep, drop or merge;
     ``dropped.csv``, with a reason for each candidate that is not in the bank; and
     ``enrich.md``, a prompt for a language model.
 
@@ -168,7 +164,7 @@ def build_bank(
         text_model: open_clip model that compares texts, such as ViT-L-14-quickgelu.
         pretrained: Weights of the model: a tag of open_clip, or the path of a checkpoint.
         download: Download the weights if they are not on this machine.
-        encoder: Text encoder to use instead of an open_clip model.
+        encoder: Text encoder that compares texts instead of an open_clip model.
 
     Returns:
         A report of the build.
@@ -185,11 +181,13 @@ def build_bank(
     concepts = _ground(seeds, tables, category, drops)
     concepts = _enrich(concepts, answers, drops)
     concepts = _distinct_ids(_valid(concepts, drops), drops)
-    pairs = _compare_names(concepts, review)
+    remaining = [concept for concept in concepts if concept.id not in review.removals]
+    pairs = _to_review(remaining, same_names(remaining), review)
     merges = {d.id: d for d in pairs if d.decision == 'auto'}
     bank = _apply(concepts, merges | review.removals, drops)
     if encoder is not None and len(bank):
-        pairs += _compare_texts(bank, encoder, threshold, review)
+        similar = near_duplicates(encode_text(bank, encoder), threshold)
+        pairs += _to_review(list(bank), similar, review)
     ids = set(bank.ids)
     doubts = [d for d in pairs if not d.decision and {d.id, d.into} <= ids]
     report = BuildReport(
@@ -200,8 +198,12 @@ def build_bank(
         sorted({d.id for d in review.decisions} - {c.id for c in concepts}),
         encoder is not None,
     )
+    output.mkdir(parents=True, exist_ok=True)
+    bank.save(output / 'bank.csv')
     rows = [*review.decisions, *merges.values(), *doubts]
-    _write(output, report, rows, enrichment_prompt(bank, topic, count))
+    write_rows(output / 'review.csv', rows, Decision)
+    write_rows(output / 'dropped.csv', drops, Drop)
+    write_lines(output / 'enrich.md', [enrichment_prompt(bank, topic, count)])
     return report
 
 
@@ -211,7 +213,7 @@ def _ground(
     category: str | None,
     drops: list[Drop],
 ) -> list[Concept]:
-    concepts = [concept for name in seeds for concept in SEEDS[name]()]
+    concepts = [concept for name in seeds for concept in map_seeds(name)]
     for path in tables:
         for row, concept in enumerate(read_seeds(path, category)):
             if concept.name:
@@ -257,31 +259,17 @@ def _distinct_ids(concepts: Iterable[Concept], drops: list[Drop]) -> list[Concep
     return list(distinct.values())
 
 
-def _compare_names(concepts: Sequence[Concept], review: _Review) -> list[Decision]:
-    """Find pairs with the same name, to merge, or a shared alias, to review."""
-    remaining = [concept for concept in concepts if concept.id not in review.removals]
-    decisions = []
-    for pair in same_names(remaining):
-        first, second = remaining[pair.first], remaining[pair.second]
+def _to_review(
+    concepts: Sequence[Concept], pairs: Iterable[Duplicate], review: _Review
+) -> list[Decision]:
+    """Return rows for pairs about which no decision has been made."""
+    rows = []
+    for pair in pairs:
+        first, second = concepts[pair.first], concepts[pair.second]
         if not review.keeps_apart(first, second):
             word = 'auto' if pair.certain else ''
-            decisions.append(
-                Decision(second.id, second.name, word, first.id, pair.reason)
-            )
-    return decisions
-
-
-def _compare_texts(
-    bank: ConceptBank, encoder: TextEncoder, threshold: float, review: _Review
-) -> list[Decision]:
-    decisions = []
-    for pair in near_duplicates(encode_text(bank, encoder), threshold):
-        first, second = bank[pair.first], bank[pair.second]
-        if not review.keeps_apart(first, second):
-            decisions.append(
-                Decision(second.id, second.name, '', first.id, pair.reason)
-            )
-    return decisions
+            rows.append(Decision(second.id, second.name, word, first.id, pair.reason))
+    return rows
 
 
 def _apply(
@@ -295,16 +283,12 @@ def _apply(
         if decision is None:
             continue
         removed = kept.pop(concept.id)
-        if decision.decision == 'drop':
-            where, reason = concept.source, decision.reason or 'decided in review'
-        else:
+        where, reason = concept.source, 'decided in review'
+        if decision.decision != 'drop':
             target = _merge_target(decision, removals, ids)
             kept[target] = _merged(kept[target], removed)
-            where, reason = (
-                f'merged into {target}',
-                decision.reason or 'merged in review',
-            )
-        drops.append(Drop('refine', where, concept.name, reason))
+            where, reason = f'merged into {target}', 'merged in review'
+        drops.append(Drop('refine', where, concept.name, decision.reason or reason))
     try:
         return ConceptBank(_without_shared_aliases(kept.values()))
     except ValueError as error:
@@ -316,15 +300,18 @@ def _apply(
 def _merge_target(
     decision: Decision, removals: dict[str, Decision], ids: set[str]
 ) -> str:
-    """Follow merges into concepts that are merged themselves."""
+    """Return the concept into which a chain of merges leads."""
     seen = {decision.id}
     target = decision.into
     while True:
         where = f'review.csv merges {decision.id!r} into {target!r}, which is'
         if target not in ids:
-            raise ValueError(f'{where} no concept. {near_matches(target, ids)}')
+            raise ValueError(f'{where} not a concept. {near_matches(target, ids)}')
         if target in seen:
-            raise ValueError(f'{where} merged into it in turn.')
+            raise ValueError(
+                f'The merges in review.csv form a circle through {target!r}. '
+                'Remove one of them.'
+            )
         further = removals.get(target)
         if further is None:
             return target
@@ -335,11 +322,9 @@ def _merge_target(
 
 
 def _merged(target: Concept, source: Concept) -> Concept:
-    known = {normalise(name) for name in (target.name, *target.aliases)}
-    names = (source.name, *source.aliases)
     return replace(
         target,
-        aliases=(*target.aliases, *(x for x in names if normalise(x) not in known)),
+        aliases=target.joined_aliases((source.name, *source.aliases)),
         prompts=tuple(dict.fromkeys((*target.prompts, *source.prompts))),
         definition=target.definition or source.definition,
         source=target.source or source.source,
@@ -349,7 +334,7 @@ def _merged(target: Concept, source: Concept) -> Concept:
 
 
 def _without_shared_aliases(concepts: Iterable[Concept]) -> list[Concept]:
-    """Leave a name to the concept that has it as its name, or had it first."""
+    """Remove aliases that are the name of a concept, or an alias of an earlier one."""
     concepts = list(concepts)
     taken = {normalise(concept.name) for concept in concepts}
     cleaned = []
@@ -361,20 +346,3 @@ def _without_shared_aliases(concepts: Iterable[Concept]) -> list[Concept]:
                 aliases.append(alias)
         cleaned.append(replace(concept, aliases=tuple(aliases)))
     return cleaned
-
-
-def _write(
-    folder: Path, report: BuildReport, review: Sequence[Decision], prompt: str
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    report.bank.save(folder / 'bank.csv')
-    _write_table(folder / 'review.csv', Decision, review)
-    _write_table(folder / 'dropped.csv', Drop, report.drops)
-    with atomic_path(folder / 'enrich.md') as temporary:
-        temporary.write_text(prompt, encoding='utf-8')
-
-
-def _write_table(path: Path, kind: type[Any], rows: Iterable[Any]) -> None:
-    columns = [column.name for column in fields(kind)]
-    with atomic_path(path) as temporary:
-        pd.DataFrame(map(astuple, rows), columns=columns).to_csv(temporary, index=False)

@@ -4,11 +4,11 @@
 """Concepts: named geographic ideas, with a category and a prompt."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
-from ..utils.names import near_matches, slug
+from ..utils.names import near_matches, normalise, slug
 
 ConceptKind = Literal['class', 'quantity']
 
@@ -33,8 +33,8 @@ class Concept:
     Attributes:
         id: Identifier of lower-case words joined by hyphens.
         name: Name for people.
-        category: The category that it belongs to.
-        prompts: Phrases for what is visible, each of which continues "a photo of ...".
+        category: Category, one of :data:`CATEGORIES` in the curated bank.
+        prompts: Phrases that name what is visible and complete "a photo of ...".
             Without them, the name is the prompt.
         definition: Definition in one sentence.
         aliases: Other names of the same thing.
@@ -42,7 +42,7 @@ class Concept:
         unit: Unit of a quantity.
         source: Source of the term.
         regions: Parts of the world where it occurs, empty if it occurs everywhere.
-        layer: Name of the map that shows where it is present, if there is one.
+        layer: Kind of map that could show where it is present, empty if there is none.
     """
 
     id: str
@@ -76,6 +76,15 @@ class Concept:
                 values[field] = str(value).strip()
         values['id'] = values.get('id') or slug(values['name'])
         return cls(**values)
+
+    def joined_aliases(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the aliases, and those of the given names that are new.
+
+        Args:
+            names: Other names of the same thing.
+        """
+        known = {normalise(name) for name in (self.name, *self.aliases)}
+        return (*self.aliases, *(x for x in names if normalise(x) not in known))
 
     def problems(self, categories: Collection[str] | None) -> Iterator[tuple[str, str]]:
         """Validate the concept by itself.

@@ -17,12 +17,12 @@ ARTICLES = frozenset({'a', 'an', 'the'})
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two concepts that may be one.
+    """Two concepts that may be the same.
 
     Attributes:
         first: Position of the earlier concept.
         second: Position of the later concept.
-        reason: Why they may be one.
+        reason: Reason why they may be the same.
         certain: True if their names differ only in spelling.
     """
 
@@ -63,7 +63,7 @@ def same_names(concepts: Iterable[Concept]) -> Iterator[Duplicate]:
         concepts: The concepts.
 
     Yields:
-        Pairs. They are certain if both have it as their name, since an alias may be
+        Pairs. Pairs of equal names are certain; others are not, because an alias may be
         wrong.
     """
     concepts = list(concepts)
@@ -90,7 +90,7 @@ def near_duplicates(
     """Find concepts whose texts have nearly the same meaning.
 
     Args:
-        directions: Unit vectors of shape ``(k, d)``, of
+        directions: Unit vectors of shape ``(k, d)``, from
             :func:`~torchgeo_concepts.concepts.text.encode_text`.
         threshold: Minimum cosine. It depends on the encoder: unrelated texts have cosines
             near 0.6 with CLIP, and near 0.1 with sentence encoders.

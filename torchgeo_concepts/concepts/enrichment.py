@@ -3,8 +3,7 @@
 
 """Enrichment of a bank by a language model, through two files.
 
-No model is called: you give the prompt file to any model, and its answers are read as
-JSON lines.
+No model is called: give the prompt file to any model, and save its answers as JSON lines.
 """
 
 import json
@@ -48,7 +47,7 @@ Answer with JSON lines alone: one object on each line, no text around them.
 
 
 class AnswerError(ValueError):
-    """A line of answers that cannot be used."""
+    """Error of a line of answers that is not valid."""
 
 
 def enrichment_prompt(concepts: Iterable[Concept], topic: str, count: int) -> str:
@@ -135,7 +134,7 @@ def apply_answers(
 
     Args:
         concepts: The concepts so far.
-        answers: The concepts of the language model.
+        answers: The concepts in the answers.
 
     Returns:
         The concepts, with new ones at the end.
@@ -157,15 +156,11 @@ def apply_answers(
 
 
 def _fill(concept: Concept, answer: Concept) -> Concept:
-    own_names = {normalise(name) for name in (concept.name, *concept.aliases)}
     return replace(
         concept,
         category=concept.category or answer.category,
         prompts=concept.prompts or answer.prompts,
         definition=concept.definition or answer.definition,
         regions=concept.regions or answer.regions,
-        aliases=(
-            *concept.aliases,
-            *(a for a in answer.aliases if normalise(a) not in own_names),
-        ),
+        aliases=concept.joined_aliases(answer.aliases),
     )

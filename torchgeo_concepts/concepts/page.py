@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Concept banks for people: a table on a terminal, and a page by category."""
+"""Concept banks as text: tables for a terminal, and a page by category."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def check_bank(bank: Path) -> str:
         bank: CSV or YAML file of a bank.
 
     Returns:
-        A summary of it.
+        A summary of the bank.
     """
     return f'{bank} is valid: {ConceptBank.load(bank)!r}'
 
@@ -69,8 +69,8 @@ def bank_page(bank: ConceptBank) -> str:
     layers = sum(bool(concept.layer) for concept in bank)
     page = (
         f'{len(bank)} concepts in {len(bank.categories)} categories; {quantities} are '
-        f'quantities; {layers} name a map that could tell where they hold.\n\n'
-        f'{_counts(bank)}'
+        f'quantities; {layers} name a kind of map that could show where they are '
+        f'present.\n\n{_counts(bank)}'
     )
     for category, number in bank.categories.items():
         table = _table(bank.subset(category=category))

