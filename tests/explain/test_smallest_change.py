@@ -157,7 +157,7 @@ class TestSmallestChange:
         assert step.after == pytest.approx(0.5, abs=1e-4)
         assert step.after > 0.5
         assert found.start == -1
-        words = 'another class than A' if to is None else 'B instead of A'
+        words = 'any class but A' if to is None else 'B instead of A'
         assert words in found.goal
         figure = found.plot()
         assert 'lead' in figure.axes[1].get_xlabel()
@@ -189,8 +189,8 @@ class TestSmallestChange:
         ('options', 'message'),
         [
             ({}, 'one output; pass the wanted change with by='),
-            ({'by': 0.0}, 'got by=0.0'),
-            ({'by': 1.0, 'to': 1}, 'got by=1.0, to=1'),
+            ({'by': 0.0}, 'Got by=0.0'),
+            ({'by': 1.0, 'to': 1}, 'Got by=1.0, to=1'),
             ({'by': 1.0, 'quantiles': (0.9, 0.1)}, 'quantiles must ascend'),
             ({'by': 1.0, 'most': 0}, 'most must be at least 1, not 0'),
             ({'by': 1.0, 'concepts': ['c9']}, "No concept 'c9'"),

@@ -70,7 +70,7 @@ def held_out_predictions(x: Tensor, y: Tensor, folds: Folds, model: Any) -> Tens
         make_pipeline(StandardScaler(), model),
         x.double().numpy(),
         y.double().numpy(),
-        cv=_splits(len(x), folds),
+        cv=fold_splits(len(x), folds),
     )
     return torch.from_numpy(predicted)
 
@@ -100,7 +100,7 @@ def choose_lasso(x: Tensor, y: Tensor, folds: Folds) -> float:
     Returns:
         The penalty.
     """
-    splits = _splits(len(x), folds)
+    splits = fold_splits(len(x), folds)
     path = LassoCV(cv=splits, eps=LASSO_RANGE, max_iter=LASSO_STEPS)
     path.fit(x.double().numpy(), y.double().numpy())
     errors = path.mse_path_.mean(axis=1)
@@ -109,6 +109,11 @@ def choose_lasso(x: Tensor, y: Tensor, folds: Folds) -> float:
     return float(path.alphas_[errors <= errors[best] + spread[best]].max())
 
 
-def _splits(number: int, folds: Folds) -> list[tuple[Rows, Rows]]:
-    """Return the training and test rows of each fold."""
+def fold_splits(number: int, folds: Folds) -> list[tuple[Rows, Rows]]:
+    """Return the training and test rows of each fold.
+
+    Args:
+        number: Number of rows.
+        folds: Rows of each test fold.
+    """
     return [(np.setdiff1d(np.arange(number), fold), fold) for fold in folds]

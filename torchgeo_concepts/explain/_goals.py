@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..utils.names import near_matches, with_unit
+from ..utils.names import check_known, with_unit
 
 type Head = Callable[[Tensor], Tensor]
 
@@ -22,8 +22,8 @@ class Goal:
     Attributes:
         text: The goal in words.
         outcome_name: Name of the outcome.
-        lead: Function of scores that is above 0 where the goal is reached.
-        outcome: Function of scores that measures the goal.
+        lead: Function of scores that is positive if the goal is reached.
+        outcome: Function of scores that returns the quantity to change.
     """
 
     text: str
@@ -43,8 +43,8 @@ def make_goal(
     """Make the goal of :func:`~torchgeo_concepts.explain.smallest_change`.
 
     Args:
-        head: Function from scores to predictions or scores of classes.
-        place: Scores of the place, of shape ``(1, k)``.
+        head: Function from concept scores to predictions or class scores.
+        place: Concept scores of the place, of shape ``(1, k)``.
         by: Wanted change of the prediction.
         to: Wanted class.
         classes: Names of the classes.
@@ -72,8 +72,8 @@ def make_goal(
         return _amount_goal(head, output.flatten()[0].item(), by, to, unit)
     if by is not None:
         raise ValueError(
-            f'by= is for heads with one output, but this one has {num_classes} classes; '
-            'name the wanted class with to=, or leave out both for any other.'
+            f'by= is for heads with one output, but this one has {num_classes} classes. '
+            'Name the wanted class with to=, or leave out both to accept any other class.'
         )
     names = [f'class {n}' for n in range(num_classes)] if classes is None else classes
     if len(names) != num_classes:
@@ -86,8 +86,8 @@ def _amount_goal(
 ) -> Goal:
     if to is not None or by is None or by == 0 or not np.isfinite(by):
         raise ValueError(
-            'The head has one output; pass the wanted change with by=, and leave out to=; '
-            f'got by={by}, to={to!r}.'
+            'The head has one output; pass the wanted change with by=, not to=. Got '
+            f'by={by}, to={to!r}.'
         )
     sign = 1 if by > 0 else -1
 
@@ -120,7 +120,7 @@ def _class_goal(
         return -ahead if target is None else ahead
 
     if target is None:
-        text, name = f'another class than {names[start]}', f'lead over {names[start]}'
+        text, name = f'any class but {names[start]}', f'lead over {names[start]}'
     else:
         text = f'{names[target]} instead of {names[start]}'
         name = f'lead of {names[target]}'
@@ -129,8 +129,7 @@ def _class_goal(
 
 def _class_number(to: str | int, names: Sequence[str]) -> int:
     if isinstance(to, str):
-        if to not in names:
-            raise ValueError(f'No class {to!r}. {near_matches(to, names)}')
+        check_known('No class', to, names)
         return list(names).index(to)
     if not 0 <= to < len(names):
         raise ValueError(

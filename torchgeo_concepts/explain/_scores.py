@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Compute scores at many points, and check them."""
+"""Compute and validate scores."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from ..concepts.bank import ConceptBank
 from ..models.concept_earth import ConceptEarth
 from ..utils.modes import evaluating
 
-# Points to encode at a time.
+# Number of points in a batch.
 BATCH = 8192
 
 
@@ -20,7 +20,7 @@ BATCH = 8192
 def in_batches(
     module: nn.Module, method: Callable[[Tensor], Tensor], points: Tensor
 ) -> Tensor:
-    """Call a method of a module in eval mode, with a part of the points at a time.
+    """Call a method of a module on batches of points, in eval mode.
 
     Args:
         module: The module.
@@ -38,7 +38,7 @@ def in_batches(
 
 
 def check_scores(scores: Tensor, bank: ConceptBank, what: str = 'scores') -> None:
-    """Check that scores belong to a bank.
+    """Validate scores of the concepts of a bank.
 
     Args:
         scores: Scores or projections of shape ``(N, k)``.
@@ -46,7 +46,7 @@ def check_scores(scores: Tensor, bank: ConceptBank, what: str = 'scores') -> Non
         what: Name of the scores, for messages.
 
     Raises:
-        ValueError: If there is not one score for each concept, or one is not finite.
+        ValueError: If the number of columns is wrong, or a score is not finite.
     """
     if scores.ndim != 2 or scores.shape[1] != len(bank):
         raise ValueError(
@@ -59,14 +59,14 @@ def check_scores(scores: Tensor, bank: ConceptBank, what: str = 'scores') -> Non
 
 
 def check_bank(bank: ConceptBank, encoder: ConceptEarth) -> None:
-    """Check that an encoder has the concepts of a bank.
+    """Validate that an encoder has the given bank.
 
     Args:
         bank: The concepts.
         encoder: The encoder.
 
     Raises:
-        ValueError: If its bank is another one.
+        ValueError: If the encoder has another bank.
     """
     if encoder.bank != bank:
         raise ValueError(

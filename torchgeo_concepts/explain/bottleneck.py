@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor
 
 from ..concepts.bank import ConceptBank
-from ..plot.bars import LESS, MORE
+from ..plot.bars import LESS, draw_bars
 from ..plot.maps import CLASS_COLOURS
 from ..utils.names import with_unit
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Weights that a text and a figure show, and characters of a name.
+# Maximum number of weights in the text and in the figure, and width of a name.
 SHOWN, NAME = 12, 44
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Score of a model with one penalty on held-out blocks.
+    """Held-out score of a model with one penalty.
 
     Attributes:
         penalty: The penalty, relative to the smallest one that removes all features.
-        used: Mean number of features with a weight over the folds.
+        used: Number of features with a weight, the mean over the folds.
         scores: Score on each fold.
     """
 
@@ -54,22 +54,22 @@ class CurvePoint:
 class Bottleneck:
     """A sparse linear model of concept scores, compared with a black box.
 
-    It is a function from scores to predictions, and so a head for
-    :func:`~torchgeo_concepts.explain.smallest_change`.
+    Calling it predicts from scores, so :func:`~torchgeo_concepts.explain.smallest_change`
+    accepts it as a head.
 
     Attributes:
         bank: The concepts.
-        classes: Names of the classes, or None of a quantity.
+        classes: Names of the classes, or None for a quantity.
         unit: Unit of the quantity.
-        metric: Name of the scores of models: ``'R²'`` or ``'accuracy'``.
-        weight: Weights of standardised scores, of shape ``(t, k)``, most of them 0.
+        metric: Metric of the held-out scores: ``'R²'`` or ``'accuracy'``.
+        weight: Weights of standardised scores, of shape ``(t, k)``; most are 0.
         bias: Intercepts of shape ``(t,)``.
-        mean: Means of the scores, of shape ``(k,)``.
-        std: Their standard deviations.
-        curve: Score of the model at each penalty, the sparsest first.
-        black_box: Score of the same kind of model of an embedding.
-        chosen: Index in the curve of the penalty of the model.
-        chance: Score of a model without features.
+        mean: Mean of each concept score, of shape ``(k,)``.
+        std: Standard deviation of each concept score.
+        curve: Held-out score at each penalty, the sparsest model first.
+        black_box: The same for models of an embedding.
+        chosen: Index of the chosen penalty in the curve.
+        chance: Held-out score of a model without features.
     """
 
     bank: ConceptBank
@@ -107,30 +107,25 @@ class Bottleneck:
         return int((self.weight != 0).any(dim=0).sum())
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each weight that is not 0, the largest of a class first.
+        """Return a row for each nonzero weight, by class and from largest to smallest.
 
-        A weight is what one standard deviation of a concept adds to the prediction, or
-        to the log-odds of the class.
+        A weight is the change of the prediction, or of the log-odds of the class, when a
+        concept score rises by one standard deviation.
         """
         rows = [
-            {
-                **({} if self.classes is None else {'class': self.classes[target]}),
-                'concept': self.bank[concept].name,
-                'category': self.bank[concept].category,
-                'weight': self.weight[target, concept].item(),
-            }
-            for target, concept in self.weight.nonzero().tolist()
+            (label, self.bank[n].name, self.bank[n].category, weights[n])
+            for label, weights in zip(
+                self.classes or ('',), self.weight.tolist(), strict=True
+            )
+            for n in sorted(range(len(weights)), key=lambda n: -abs(weights[n]))
+            if weights[n]
         ]
         columns = ['class', 'concept', 'category', 'weight']
-        frame = pd.DataFrame(rows, columns=columns[self.classes is None :])
-        size = frame['weight'].abs()
-        keys = [-size.to_numpy()]
-        if self.classes is not None:
-            keys.append(frame['class'].map(self.classes.index).to_numpy())
-        return frame.iloc[np.lexsort(keys)].reset_index(drop=True)
+        frame = pd.DataFrame(rows, columns=columns)
+        return frame if self.classes else frame.drop(columns='class')
 
     def curve_frame(self) -> pd.DataFrame:
-        """Return a row for each penalty, of the concepts and of the black box."""
+        """Return the held-out scores of both kinds of models, a row for each penalty."""
         return pd.DataFrame(
             [
                 {
@@ -149,7 +144,7 @@ class Bottleneck:
         )
 
     def __str__(self) -> str:
-        """Return scores and the largest weights."""
+        """Return the held-out scores and the largest weights."""
         own, best = self.curve[self.chosen], best_point(self.curve)
         box = best_point(self.black_box)
         rows = (
@@ -172,10 +167,10 @@ class Bottleneck:
         return '\n'.join(lines)
 
     def plot(self) -> 'Figure':
-        """Draw scores against the number of concepts, and the largest weights.
+        """Draw scores against the number of features, and the largest weights.
 
         Returns:
-            The figure, with the concepts whose weights are largest over all classes.
+            The figure. Weights are ranked by their sum over all classes.
         """
         from matplotlib import pyplot as plt
 
@@ -191,11 +186,7 @@ class Bottleneck:
             _draw_table(right, names, self.weight[:, order].T, self.classes, label)
             return figure
         values = self.weight[0, order].tolist()
-        right.barh(names, values, color=[MORE if v > 0 else LESS for v in values])
-        right.invert_yaxis()
-        right.axvline(0, color='0.3', linewidth=0.8)
-        right.set_xlabel(label)
-        right.spines[['top', 'right']].set_visible(False)
+        draw_bars(right, list(zip(names, values, strict=True)), label)
         return figure
 
     @property
@@ -237,7 +228,7 @@ def best_point(curve: Sequence[CurvePoint]) -> CurvePoint:
     """Return the point with the highest mean score.
 
     Args:
-        curve: A point for each penalty.
+        curve: Score at each penalty.
     """
     return max(curve, key=lambda point: point.mean)
 
@@ -249,7 +240,7 @@ def _draw_table(
     classes: Sequence[str],
     label: str,
 ) -> None:
-    """Draw weights of concepts as rows and of classes as columns."""
+    """Draw weights as a table of concepts (rows) and classes (columns)."""
     limit = max(float(weight.abs().max()), 1e-9) if weight.numel() else 1.0
     image = axes.imshow(
         weight.numpy(), cmap='PuOr_r', vmin=-limit, vmax=limit, aspect='auto'
@@ -259,7 +250,6 @@ def _draw_table(
     centred: dict[str, Any] = {'ha': 'center', 'va': 'center', 'fontsize': 8}
     for row, column in weight.nonzero().tolist():
         value = weight[row, column].item()
-        # Dark cells need light letters.
         colour = 'white' if abs(value) > 0.6 * limit else 'black'
         axes.text(column, row, f'{value:+.1f}', color=colour, **centred)
     axes.figure.colorbar(image, ax=axes, label=label)

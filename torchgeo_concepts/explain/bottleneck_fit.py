@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 from torch import Tensor
 
 from ..concepts.bank import ConceptBank
-from ..evaluate.linear_heads import LASSO_STEPS, scale_of
+from ..evaluate.linear_heads import LASSO_STEPS, fold_splits, scale_of
 from ..evaluate.probes import NEVER
 from ..geo.splits import Folds, block_folds
 from ._scores import check_scores
@@ -24,7 +24,7 @@ from .bottleneck import Bottleneck, CurvePoint, best_point
 # Penalties to try, relative to the smallest one that removes all features.
 PENALTIES = tuple(10 ** np.linspace(-0.1, -2.8, 8))
 
-# liblinear penalises the intercept too, less so the larger the constant that it scales.
+# liblinear also penalises the intercept; a large constant makes that penalty small.
 INTERCEPT_SCALING = 100.0
 
 type Fitted = tuple[Tensor, Tensor]
@@ -45,31 +45,31 @@ def concept_bottleneck(
 ) -> Bottleneck:
     """Fit a sparse linear model of concepts, and compare it with one of an embedding.
 
-    The scores of an encoder take the place of labelled concepts. A quantity is predicted
-    by a Lasso; classes by L1-penalised logistic regressions, one for each class against
-    the others. The same models are fitted on the embedding. The penalty leaves the fewest
-    concepts of all those whose score is within one standard error of the best. Scores
-    are those of held-out blocks; the best ones are slightly high, equally for both.
+    Concept scores of an encoder replace labels of concepts. A Lasso predicts a quantity;
+    L1-penalised logistic regressions predict classes, each against all others. The same
+    models are fitted on the embedding. The chosen penalty is the largest one whose score
+    is within one standard error of the best. Scores are computed on held-out blocks. As
+    they also choose the penalty, the best scores are slightly too high, for both inputs.
 
     Args:
         z: Concept scores of shape ``(N, k)``.
-        target: Values of shape ``(N,)``, or numbers of classes if *classes* are given.
+        target: Values of shape ``(N,)``, or class numbers if *classes* are given.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         bank: The concepts, in the order of the scores.
         x: Embeddings of shape ``(N, d)``.
         classes: Names of the classes.
         unit: Unit of the quantity.
         num_folds: Number of folds.
-        block_degrees: Side of a block, each of which is in one fold.
+        block_degrees: Side of a block in degrees. All points of a block share a fold.
         seed: Seed of the folds.
 
     Returns:
-        The model, with scores of both.
+        The model, with the scores of both inputs.
 
     Raises:
-        ValueError: If scores, bank and the other inputs do not match; if a target or an
-            embedding is missing, or the target is constant; if the points lie in fewer
-            blocks than folds; or if a quantity is constant in a fold.
+        ValueError: If the inputs do not match; if a target or an embedding is not finite;
+            if the target is constant, in all or in a fold; or if the points lie in fewer
+            blocks than folds.
     """
     y = _check_inputs(z, target, points, bank, x, classes)
     folds = block_folds(points, num_folds, seed, block_degrees)
@@ -84,7 +84,7 @@ def concept_bottleneck(
     mean, std = scale_of(z.double())
     weight, bias = _fit_path((z.double() - mean) / std, y, num_classes)[chosen]
     constant = DummyClassifier() if num_classes else DummyRegressor()
-    splits = [(np.setdiff1d(np.arange(len(y)), fold), fold) for fold in folds]
+    splits = fold_splits(len(y), folds)
     return Bottleneck(
         bank,
         None if classes is None else tuple(classes),
@@ -109,7 +109,7 @@ def _check_inputs(
     x: Tensor,
     classes: Sequence[str] | None,
 ) -> Tensor:
-    """Return the target, in float64 or as numbers of classes."""
+    """Validate all inputs, and return the target in float64 or as class numbers."""
     check_scores(z, bank)
     if not len(z) == len(target) == len(points) == len(x) or target.ndim != 1:
         raise ValueError(
@@ -151,10 +151,9 @@ def _check_folds(folds: Folds, y: Tensor, is_class: bool) -> None:
 def _score_path(
     features: Tensor, y: Tensor, folds: Folds, num_classes: int
 ) -> tuple[CurvePoint, ...]:
-    """Score a model of each penalty on held-out folds."""
+    """Score models of all penalties on held-out folds."""
     used, scores = np.empty((2, len(PENALTIES), len(folds)))
-    for number, fold in enumerate(folds):
-        train = np.setdiff1d(np.arange(len(y)), fold)
+    for number, (train, fold) in enumerate(fold_splits(len(y), folds)):
         mean, std = scale_of(features[train])
         scaled = (features - mean) / std
         path = _fit_path(scaled[train], y[train], num_classes)
@@ -173,7 +172,7 @@ def _score_path(
 
 
 def _fit_path(x: Tensor, y: Tensor, num_classes: int) -> list[Fitted]:
-    """Fit a model of each penalty to standardised features."""
+    """Fit models of all penalties to standardised features."""
     if num_classes:
         each = [_logistic_path(x, (y == n).double()) for n in range(num_classes)]
         return [
@@ -193,9 +192,9 @@ def _fit_path(x: Tensor, y: Tensor, num_classes: int) -> list[Fitted]:
 
 
 def _logistic_path(x: Tensor, y: Tensor) -> list[Fitted]:
-    """Fit logistic regressions of one class against all others."""
+    """Fit logistic regressions of all penalties for one class against all others."""
     if not 0 < y.sum() < len(y):
-        # A class without a row is never predicted.
+        # A class without any row is never predicted.
         bias = torch.full((1,), -NEVER if y.any() else NEVER, dtype=torch.float64)
         return [(torch.zeros(1, x.shape[1], dtype=torch.float64), bias)] * len(
             PENALTIES

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Contrasts of the explanation of one score with those of others."""
+"""Differences between the explanation of one score and those of others."""
 
 import math
 from dataclasses import dataclass
@@ -43,15 +43,15 @@ class Contrast:
                 )
 
     def difference(self, other: int = 1) -> Explanation:
-        """Explain the difference between the first score and another.
+        """Explain the difference between the first score and another one.
 
         Args:
             other: Number of the explanation to compare the first with.
 
         Returns:
-            An explanation of the difference of the scores, by the differences of all
-            parts. Only the sum of unnamed features is known, so their size and share
-            are NaN unless one of the two has no unnamed features.
+            An explanation whose parts are the differences of all parts. The size and
+            share of unnamed features are NaN if both explanations have such features,
+            because only their sums are known.
 
         Raises:
             ValueError: If there is no such explanation.
@@ -70,7 +70,7 @@ class Contrast:
             tuple(mine - theirs for mine, theirs in pairs),
             first.score - second.score,
             first.base - second.base,
-            # A base that both share explains nothing.
+            # A common base cancels out.
             'difference of the bases' if first.base != second.base else '',
             first.unnamed - second.unnamed,
             sum(sizes) if 0 in sizes else math.nan,
