@@ -388,7 +388,7 @@ class TestTasks:
             explain(LocationRegression(encoder, features='z'), (0.0, 0.0))
         task = LocationRegression(encoder, features='x', head='ridge')
         with pytest.raises(
-            ValueError, match="takes features 'x', which no concept names"
+            ValueError, match="takes features 'x', which have no names"
         ):
             explain(trained(task, 'warm'), (0.0, 0.0))
         task = LocationRegression(encoder, features='z', head='ridge')
@@ -444,7 +444,7 @@ class TestErrors:
     def test_features_without_names(self, encoder: ConceptEarth, kind: str) -> None:
         model = pipeline(encoder, kind, Ridge())
         with pytest.raises(
-            ValueError, match=f"features '{kind}', which no concept names"
+            ValueError, match=f"features '{kind}', which have no names"
         ):
             explain(model, (10.0, 24.0))
 

@@ -36,18 +36,18 @@ def explain(
     other_name: str | None = None,
     **options: Any,
 ) -> Explanation:
-    """Explain the score of a point: a similarity, or a prediction.
+    """Explain a prediction for a point, or its similarity to a point or an image.
 
-    With *other*, explain the similarity of two points; with *image*, that of an image
-    and a point; without either, the prediction of a model for the point.
+    With *other*, explain the similarity of two points; with *image*, that of a point and
+    an image; without either, the prediction of a model for the point.
 
     Args:
         model: As for :func:`contributions`.
         point: Longitude and latitude in degrees.
-        other: The point to compare it with.
-        image: A preprocessed image of shape ``(C, H, W)``, or its cached features, to
-            compare it with.
-        name: Name of the point. Its coordinates by default.
+        other: Point to compare it with.
+        image: Image to compare it with, preprocessed and of shape ``(C, H, W)``, or its
+            cached features.
+        name: Name of the point. By default, its coordinates.
         other_name: Name of the other point, or of the image.
         **options: *space*, *target*, *against* and *reference*, as for
             :func:`contributions`.
@@ -85,38 +85,37 @@ def contributions(
 ) -> Contributions:
     """Compute the contribution of each concept to the scores of many points.
 
-    With *others*, explain similarities of points; with *images*, those of images and
-    points; without either, the predictions of a model for the points.
+    With *others*, explain similarities of points; with *images*, those of points and
+    images; without either, the predictions of a model for the points.
 
     Args:
-        model: To compare, a location encoder with ``project``, or an
-            ImageLocationModel. To predict, anything that
-            :func:`~torchgeo_concepts.explain.concept_head` reads without further
-            arguments, or the head that it returns.
+        model: For similarities, a location encoder with ``project`` or an
+            ImageLocationModel. For predictions, a head of
+            :func:`~torchgeo_concepts.explain.concept_head`, or any model that it reads
+            without further arguments.
         points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
             takes.
-        others: Points to compare them with: as many, or one for all.
-        images: Preprocessed images to compare them with, or their cached features: as
-            many, or one for all.
-        space: Space in which an ImageLocationModel compares: ``'z'`` by concepts,
-            ``'both'`` also by embedding, which no concept names. By default the space
-            that it was trained in.
-        target: Target or class whose prediction is explained. By default the only
+        others: Points to compare them with, one for each point or one for all.
+        images: Preprocessed images to compare them with, or their cached features, one
+            for each point or one for all.
+        space: Space in which an ImageLocationModel compares: ``'z'`` for concepts, or
+            ``'both'`` for concepts and the embedding, whose features have no names. By
+            default, the space that it was trained in.
+        target: Target or class whose prediction is explained. By default, the only
             target, or the likeliest class at each point.
-        against: Class whose log-odds are subtracted. With two classes it is the other
-            one by default.
-        reference: Points whose average predictions are compared with. By default the
-            average point that the head was fitted on, if it standardises.
-        names: Names of the points. Their coordinates by default.
+        against: Class or target that is subtracted. By default, the other class if there
+            are two, else none.
+        reference: Points; contributions are relative to the average of their features.
+            By default, the mean that the head standardises by, else 0.
+        names: Names of the points. By default, their coordinates.
         other_names: Names of the other points or of the images.
 
     Returns:
         Contributions of all concepts to each score.
 
     Raises:
-        ValueError: If the model neither compares by concepts nor predicts from them, if
-            an argument cannot be used with this kind of model, or if there is no such
-            target.
+        ValueError: If the model cannot be explained, an argument cannot be used with it,
+            or the target is unknown.
     """
     tensor = as_points(points)
     titles = _check_names(names, _coordinates(tensor))
@@ -128,9 +127,9 @@ def contributions(
     _check_unused('a similarity', target=target, against=against, reference=reference)
     if (others is None) == (images is None):
         raise ValueError(
-            f'Pass either others= or images=, which the {type(model).__name__} compares '
-            'the points with. To explain predictions, pass a fitted pipeline, a trained '
-            'task, or the result of concept_head().'
+            f'Pass either others= or images= to explain similarities of the '
+            f'{type(model).__name__}. To explain predictions, pass a fitted pipeline, a '
+            'trained task, or the result of concept_head().'
         )
     if images is not None:
         compared, known = images, [f'image {n}' for n in range(len(images))]
@@ -179,13 +178,13 @@ def _compare_with_images(
     are_points: bool,
     space: Align | None,
 ) -> Tensor:
-    """Return contributions of embeddings, in the space 'both', and of concepts."""
+    """Return contributions of concepts, after those of the embedding in space 'both'."""
     alignment, device = model.alignment, next(model.parameters()).device
     space = space or alignment.align
     if space not in ('z', 'both'):
         raise ValueError(
             f'Similarities in the space {space!r} are sums over features without a name. '
-            "Use space='z' to explain the similarity by concepts, which ranks otherwise."
+            "Use space='z' for similarities by concepts, which may rank differently."
         )
     compared = compared.to(device)
     with evaluating(model):
@@ -204,7 +203,7 @@ def _compare_with_images(
 
 
 def _products(first: Tensor, second: Tensor, is_unit: bool = True) -> Tensor:
-    """Return terms of shape ``(N, k)`` whose sums are cosines or dot products."""
+    """Return products of shape ``(N, k)``, whose sums are cosines or dot products."""
     if len(second) not in (1, len(first)):
         raise ValueError(
             f'Expected {len(first)} points or images to compare with, or one for all, got '
@@ -244,7 +243,7 @@ def _explain_predictions(
 def _choose(
     head: ConceptHead, predicted: Tensor, target: str | None, against: str | None
 ) -> tuple[Tensor, list[str], str]:
-    """Return weights of the outputs to explain, their name in each row, and the unit."""
+    """Return, for each row, weights of the outputs and a name; and the common unit."""
     outputs = head.outputs
     if target is not None:
         rows = torch.full((len(predicted),), outputs.index(target))
@@ -258,13 +257,13 @@ def _choose(
     chosen = F.one_hot(rows, len(outputs)).double()
     what = [outputs.names[row] for row in rows.tolist()]
     others = _others(outputs, rows, against)
+    unit = outputs.units[int(rows[0]) if len(rows) else 0]
     if others is None:
-        unit = 'logit' if outputs.is_class else _unit_of(outputs, rows)
-        return chosen, what, unit
+        return chosen, what, 'logit' if outputs.is_class else unit
     pairs = zip(what, others.tolist(), strict=True)
     what = [f'{mine} rather than {outputs.names[other]}' for mine, other in pairs]
-    unit = 'log-odds' if outputs.is_class else _unit_of(outputs, others)
-    return chosen - F.one_hot(others, len(outputs)).double(), what, unit
+    chosen = chosen - F.one_hot(others, len(outputs)).double()
+    return chosen, what, 'log-odds' if outputs.is_class else unit
 
 
 def _others(outputs: Outputs, rows: Tensor, against: str | None) -> Tensor | None:
@@ -274,15 +273,9 @@ def _others(outputs: Outputs, rows: Tensor, against: str | None) -> Tensor | Non
     other = outputs.index(against)
     if len(rows) and (rows == other).all():
         raise ValueError(f'{against!r} cannot be compared with itself.')
-    if {outputs.units[row] for row in (*rows.tolist(), other)} != {
-        outputs.units[other]
-    }:
+    if len({outputs.units[row] for row in (*rows.tolist(), other)}) > 1:
         raise ValueError(f'{against!r} and the target have different units.')
     return torch.full_like(rows, other)
-
-
-def _unit_of(outputs: Outputs, rows: Tensor) -> str:
-    return outputs.units[int(rows[0]) if len(rows) else 0]
 
 
 # Names and arguments --------------------------------------------------------------------
@@ -298,7 +291,7 @@ def _collect(
     titles: Sequence[str],
     unit: str,
 ) -> Contributions:
-    """Collect contributions, in which those of concepts are the last columns."""
+    """Collect contributions; the last columns of *parts* are those of the concepts."""
     unnamed, values = parts.tensor_split([-len(bank)], dim=1)
     return Contributions(
         bank,
@@ -333,7 +326,6 @@ def _check_unused(what: str, **arguments: object) -> None:
 
 def _one_point(point: PointLike) -> Tensor:
     if isinstance(point, pd.DataFrame):
-        # The names of the columns decide their order.
         found = as_points(point)
     else:
         values = point.tolist() if isinstance(point, pd.Series) else point

@@ -1,11 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Activation of concepts by the error of a model."""
+"""Activation of concepts by the size of the error of a model."""
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,16 +28,16 @@ ERROR_EDGES_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 
 @dataclass(frozen=True, eq=False)
 class ActivationByError:
-    """Activation of the strongest concepts, by bin of error.
+    """Activation of the strongest concepts in each bin of errors.
 
     Attributes:
-        edges: Upper errors of the bins; the last bin has none.
+        edges: Upper ends of the bins, without the last bin, which has none.
         unit: Unit of the errors.
-        top: Number of concepts that count, the most active of each row.
+        top: Number of concepts per row that are used, the most active ones.
         number: Number of rows in each bin.
-        activation: Median over the rows of a bin, NaN without any.
+        activation: Median activation in each bin, NaN in an empty bin.
         interval: Lower and upper ends of its confidence interval, of shape ``(2, bins)``;
-            NaN without points, or where all rows of a bin lie in one block.
+            NaN without points, or if all rows of a bin lie in one block.
         confidence: Confidence level of the interval.
     """
 
@@ -57,14 +58,13 @@ class ActivationByError:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each bin."""
-        columns = {'error': self.bins, 'number': self.number}
-        columns |= {'activation': self.activation}
-        columns |= {'lower': self.interval[0], 'upper': self.interval[1]}
-        return pd.DataFrame(columns)
+        columns = self.bins, self.number, self.activation, *self.interval
+        names = 'error', 'number', 'activation', 'lower', 'upper'
+        return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
     def __str__(self) -> str:
         """Return the table."""
-        title = f'median over rows of the median of the {self.top} most active'
+        title = f'median over rows of the median of the {self.top} most active concepts'
         return f'{title}\n{self.to_frame().to_string(index=False)}'
 
     def plot(self) -> 'Figure':
@@ -106,10 +106,10 @@ def activation_by_error(
     num_samples: int = 1000,
     seed: int = 0,
 ) -> ActivationByError:
-    """Compare the activation of concepts where errors are small and where they are large.
+    """Compute the activation of concepts for small and for large errors.
 
-    Table 3 of the paper does so for photos and the errors of their geolocation; any
-    other error of predictions at points can be used as well.
+    This is Table 3 of the paper, which uses the geolocation errors of photos. Errors of
+    other predictions can be used as well.
 
     If you use this in your research, please cite the following paper:
 
@@ -118,21 +118,22 @@ def activation_by_error(
     Args:
         activations: Projections or scores of images or points, of shape ``(N, k)``.
         errors: Errors of shape ``(N,)``, all at least 0.
-        edges: Upper errors of the bins, ascending; a last bin holds all larger errors.
+        edges: Upper ends of the bins, ascending. One more bin holds all larger errors.
         unit: Unit of the errors.
-        top: Number of concepts that count, the most active of each row, by their median.
+        top: Number of concepts per row that are used, the most active ones. The
+            activation of a row is their median.
         points: Points of the rows, of shape ``(N, 2)``, for confidence intervals.
-        block_km: Side of the blocks of the bootstrap.
+        block_km: Side of the blocks of the bootstrap in kilometres.
         confidence: Confidence level of the intervals.
         num_samples: Number of bootstrap samples.
         seed: Seed of the bootstrap samples.
 
     Returns:
-        The activations by bin.
+        The activation in each bin.
 
     Raises:
-        ValueError: If there is not one error for each row, an error is negative or not
-            finite, edges do not ascend, or there are fewer concepts than *top*.
+        ValueError: If the numbers of rows differ, an error is negative or not finite,
+            *edges* do not ascend, or there are fewer concepts than *top*.
     """
     _check(activations, errors, edges, top)
     check_bootstrap(confidence, num_samples)
@@ -154,24 +155,17 @@ def activation_by_error(
             continue
         blocks = block_numbers(points[chosen], km=block_km)
         if blocks.any():
-            samples = _bootstrap_medians(values[chosen], blocks, num_samples, rng)
+            bootstrap = BlockBootstrap(blocks, num_samples, rng)
+            median = partial(_weighted_median, values[chosen])
+            samples = bootstrap.resample(median, np.ones(len(blocks)))[1:]
             ends[:, place] = intervals(samples, confidence)
     return ActivationByError(
         tuple(map(float, edges)), unit, top, number, medians, ends, confidence
     )
 
 
-def _bootstrap_medians(
-    values: NDArray[np.float64],
-    blocks: NDArray[np.int64],
-    num_samples: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    def median(times: NDArray[np.float64]) -> float:
-        return float(np.median(np.repeat(values, times.astype(int))))
-
-    bootstrap = BlockBootstrap(blocks, num_samples, rng)
-    return bootstrap.resample(median, np.ones(len(values)))[1:]
+def _weighted_median(values: NDArray[np.float64], times: NDArray[np.float64]) -> float:
+    return float(np.median(np.repeat(values, times.astype(int))))
 
 
 def _check(
@@ -186,8 +180,8 @@ def _check(
     if bad.any():
         row = int(bad.nonzero()[0])
         raise ValueError(
-            f'Row {row}, counted from 0, has the error {errors[row].item():g}, which must '
-            'be at least 0 and finite, or an activation that is not finite.'
+            f'Row {row}, counted from 0, has the error {errors[row].item():g} or an '
+            'activation that is not finite. Errors must be finite and at least 0.'
         )
     if not edges or any(a >= b for a, b in itertools.pairwise(edges)):
         raise ValueError(f'edges must ascend, not {tuple(edges)}.')

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Scores as sums of contributions of concepts, one score or many."""
+"""Scores as sums of contributions of concepts."""
 
 import math
 import textwrap
@@ -20,41 +20,43 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Contributions that are shown by name; the others are added up.
+# Number of concepts that are shown by name; all others are summed.
 SHOWN = 8
 
-# Parts may miss their score by this much, relative to the sum of their sizes.
+# Largest error of the sum of the parts, relative to the sum of their sizes.
 TOLERANCE = 1e-5
 
-# Columns of the tables.
+# Widths of the columns of a table.
 NAME, NUMBER = 44, 11
 
-# Inches of a figure; at half the width of a page, letters still have 6 points.
+# Inches of a figure. Text is still readable at half the width of a page.
 WIDTH, ROW_HEIGHT, MARGIN = 5.6, 0.32, 2.0
 
-# Characters to a line of a title.
+# Characters per line of a title.
 TITLE_WIDTH = 60
+
+# Name of the gap in tables and figures.
+GAP = 'gap: not explained'
 
 type NamedValues = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One score as a sum.
+    """A score as a sum of contributions.
 
-    The score is the base, plus the contributions of all concepts, plus what unnamed
-    features add, plus the gap.
+    Score = base + contributions of all concepts + contribution of unnamed features + gap.
 
     Attributes:
-        title: Name of the score, and of the point or pair that it belongs to.
+        title: Title, which names the score and the point or pair.
         unit: Unit of the score, empty if it has none.
         bank: The concepts.
         contributions: Contribution of each concept, in the order of the bank.
         score: The score.
-        base: Score before any contribution: that of the point that contributions are
-            relative to, or the intercept.
+        base: Score without contributions: the prediction for the reference point, or the
+            intercept.
         base_name: Name of the base, empty if there is none.
-        unnamed: Contribution of all features that no concept names.
+        unnamed: Sum of the contributions of features without a name.
         unnamed_size: Sum of the absolute contributions of these features, NaN if it is
             not known.
         unnamed_count: Number of these features.
@@ -74,18 +76,18 @@ class Explanation:
     gap: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the number of contributions and their sum.
+        """Validate the number of contributions and the sum of all parts.
 
         Raises:
-            ValueError: If there is not one contribution for each concept, or the parts
-                do not sum to the score.
+            ValueError: If the number of contributions differs from that of the concepts,
+                or the parts do not sum to the score.
         """
         if len(self.contributions) != len(self.bank):
             raise ValueError(
                 f'Expected {len(self.bank)} contributions, one for each concept of the '
                 f'bank, got {len(self.contributions)}.'
             )
-        # The parts of a difference were checked before, and their size is not known.
+        # A difference has no known size; its parts were validated before.
         is_known = not math.isnan(self.unnamed_size)
         size = self.named_size + self.unnamed_size + abs(self.base)
         limit = TOLERANCE * max(1.0, size) if is_known else math.inf
@@ -107,15 +109,15 @@ class Explanation:
 
     @property
     def total(self) -> float:
-        """Sum of all parts, which is the score."""
+        """Sum of all parts, which equals the score."""
         return math.fsum((*self.contributions, self.base, self.unnamed, self.gap))
 
     @property
     def unnamed_share(self) -> float:
-        """Share of unnamed features in the absolute contributions of all features.
+        """Share of unnamed features in the sum of absolute contributions.
 
-        Base and gap do not count. NaN if nothing contributes, or if the size of the
-        unnamed features is not known.
+        Base and gap are not included. NaN if all contributions are 0, or if the size of
+        the unnamed features is not known.
         """
         size = self.named_size + self.unnamed_size
         return self.unnamed_size / size if size else math.nan
@@ -135,7 +137,7 @@ class Explanation:
         """Return names and contributions of concepts, the largest size first.
 
         Args:
-            number: Number of concepts; those that add nothing are left out.
+            number: Maximum number of concepts; contributions of 0 are left out.
         """
         order = np.argsort(-np.abs(self.contributions), kind='stable')[:number]
         return [
@@ -144,41 +146,37 @@ class Explanation:
             if self.contributions[place]
         ]
 
-    def _rest(self) -> list[tuple[str, str, float]]:
-        """Return part, name and value of whatever is no concept."""
+    def _rest(self, num_shown: int) -> NamedValues:
+        """Return the sum of the concepts that are not shown, unnamed features and gap."""
         rest = []
-        if self.base_name:
-            rest.append(('base', self.base_name, self.base))
+        if others := [value for _, value in self.top(len(self.bank))[num_shown:]]:
+            rest.append((f'{len(others)} more concepts', math.fsum(others)))
         if self.unnamed_count:
-            name = f'{self.unnamed_count} unnamed features'
-            rest.append(('unnamed', name, self.unnamed))
+            rest.append((f'{self.unnamed_count} unnamed features', self.unnamed))
         if self.gap:
-            rest.append(('gap', 'gap: not explained', self.gap))
+            rest.append((GAP, self.gap))
         return rest
 
     def added(self, number: int = SHOWN) -> NamedValues:
-        """Return names and values of what is added to the base.
+        """Return names and values of all parts except the base.
 
         Args:
-            number: Number of concepts that have a row of their own.
+            number: Number of concepts with a row of their own.
 
         Returns:
-            Concepts, the sum of all others, unnamed features, the gap.
+            Concepts, the sum of all other concepts, unnamed features and gap.
         """
-        used = self.top(len(self.bank))
-        # A single other concept has as much room as the line that stands for it.
-        shown = used[: number if len(used) > number + 1 else None]
-        rows = list(shown)
-        if others := [value for _, value in used[len(shown) :]]:
-            rows.append((f'{len(others)} more concepts', math.fsum(others)))
-        rest = self._rest()
-        return rows + [(name, value) for part, name, value in rest if part != 'base']
+        shown = self.top(number + 1)
+        # One more concept is shown instead of a row "1 more concepts".
+        if len(self.top(number + 2)) > number + 1:
+            shown = shown[:number]
+        return shown + self._rest(len(shown))
 
     def rows(self, number: int = SHOWN) -> NamedValues:
-        """Return names and values of the base and of what is added to it.
+        """Return names and values of all parts, the base first.
 
         Args:
-            number: Number of concepts that have a row of their own.
+            number: Number of concepts with a row of their own.
         """
         name = self.base_name
         return ([(name, self.base)] if name else []) + self.added(number)
@@ -187,33 +185,30 @@ class Explanation:
         """Return names and values of the bars of a figure.
 
         Args:
-            number: Number of concepts that have a bar of their own.
+            number: Number of concepts with a bar of their own.
 
         Returns:
-            The largest contributions; and their sum, that of all other concepts, the
-            other parts but the base, and the sum of all these.
+            The largest contributions; and their sum, the other parts except the base, and
+            the sum of all of them.
         """
         shown = self.top(number)
-        named = sum(value for _, value in shown)
-        others = sum(1 for value in self.contributions if value) - len(shown)
-        rows = [(f'the {len(shown)} above', named)]
-        if others:
-            rows.append((f'{others} more concepts', self.named - named))
-        rows += [(name, value) for part, name, value in self._rest() if part != 'base']
+        named = math.fsum(value for _, value in shown)
+        rows = [(f'the {len(shown)} above', named), *self._rest(len(shown))]
         return shown, [*rows, ('sum', sum(value for _, value in rows))]
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each part, the largest concepts first.
 
         Returns:
-            A table with the columns ``part`` (base, concept, unnamed or gap), ``name``
-            and ``contribution``, which sums to the score.
+            A table with the columns ``part`` (concept, base, unnamed or gap), ``name``
+            and ``contribution``. The contributions sum to the score.
         """
         order = np.argsort(-np.abs(self.contributions), kind='stable').tolist()
-        concepts = [
-            ('concept', self.bank.names[n], self.contributions[n]) for n in order
-        ]
-        rows = [*concepts, *self._rest()]
+        rows = [('concept', self.bank.names[n], self.contributions[n]) for n in order]
+        if self.base_name:
+            rows.append(('base', self.base_name, self.base))
+        for name, value in self._rest(len(self.bank)):
+            rows.append(('gap' if name == GAP else 'unnamed', name, value))
         return pd.DataFrame(rows, columns=['part', 'name', 'contribution'])
 
     def __str__(self) -> str:
@@ -237,12 +232,12 @@ class Explanation:
         """Draw the largest parts as bars.
 
         Args:
-            number: Number of concepts that have a bar of their own.
+            number: Number of concepts with a bar of their own.
 
         Returns:
-            A figure with a bar for each of the largest contributions above, and below, on
-            a scale of their own, bars for their sum, for all other concepts, for unnamed
-            features and for the sum of all. The title has the base and the score.
+            The figure. The upper bars are the largest contributions. The lower bars, on
+            another scale, are their sum, all other concepts, unnamed features and the sum
+            of all. The title has the base and the score.
         """
         form = number_format([self.base, self.score])
         title = f'{self.title}: {self.score:{form}} {self.unit}'.rstrip()
@@ -254,22 +249,21 @@ class Explanation:
 
 @dataclass(frozen=True, eq=False)
 class Contributions:
-    """Scores of many points, and the contribution of each concept to each of them.
+    """Scores of many points as sums of contributions.
 
-    Each score is its base, plus the contributions of all concepts, plus what unnamed
-    features add, plus the gap.
+    Score = base + contributions of all concepts + contribution of unnamed features + gap.
 
     Attributes:
         bank: The concepts.
         values: Contribution of each concept, of shape ``(N, k)`` in float64.
         score: The scores, of shape ``(N,)``.
-        base: Scores before any contribution, of shape ``(N,)``.
-        unnamed: Contribution of all features that no concept names, of shape ``(N,)``.
-        unnamed_size: Sum of their absolute contributions, of shape ``(N,)``.
+        base: Scores without contributions, of shape ``(N,)``.
+        unnamed: Sums of the contributions of features without a name, of shape ``(N,)``.
+        unnamed_size: Sums of their absolute contributions, of shape ``(N,)``.
         gap: Error of integrated gradients, of shape ``(N,)``; 0 for a linear model.
         unnamed_count: Number of unnamed features.
         base_name: Name of the base, empty if there is none.
-        titles: Name of each score, and of the point or pair that it belongs to.
+        titles: Title of each score, which names the point or pair.
         unit: Unit of the scores.
     """
 
@@ -293,7 +287,7 @@ class Contributions:
         """Return the explanation of one score.
 
         Args:
-            row: Its number.
+            row: Number of the score.
         """
         return Explanation(
             self.titles[row],
@@ -318,7 +312,7 @@ class Contributions:
 
         Returns:
             A table with the columns ``title``, ``score``, ``base``, ``unnamed``, ``gap``
-            and the ids of the concepts. All columns after the score sum to it.
+            and the ids of the concepts. The columns after ``score`` sum to it.
         """
         parts = ('score', 'base', 'unnamed', 'gap')
         first = pd.DataFrame({name: getattr(self, name).numpy() for name in parts})
@@ -338,7 +332,7 @@ def plot_parts(
 
     Args:
         explanation: The explanation.
-        number: Number of concepts that have a bar of their own.
+        number: Number of concepts with a bar of their own.
         what: Name of the values.
         title: Title of the figure.
 

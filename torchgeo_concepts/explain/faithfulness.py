@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Deletion and insertion of concepts of a prediction."""
+"""Faithfulness of contributions, by deletion and insertion of concepts."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,23 +25,24 @@ if TYPE_CHECKING:
 
 Change = Literal['deletion', 'insertion']
 
-# Colour, marker and name of each order, and titles of the panels.
+# Colour, marker and label of each order, and titles of the panels.
 STYLES = {
     'contribution': (MORE, 'o', 'by contribution'),
     'random': (LESS, '^', 'at random'),
 }
-TITLES = {'deletion': 'concepts taken away', 'insertion': 'concepts added'}
+TITLES = {'deletion': 'concepts deleted', 'insertion': 'concepts inserted'}
 
 
 @dataclass(frozen=True, eq=False)
 class ConceptCurve:
-    """R² of a head as concepts are deleted or inserted, one after another.
+    """R² of a head while concepts are deleted or inserted one after another.
 
     Attributes:
-        change: ``'deletion'`` from all concepts, or ``'insertion'`` from none.
-        order: ``'contribution'``, the largest of each point first, or ``'random'``.
-        share: Shares of the concepts that were changed, of shape ``(s,)``, from 0 to 1.
-        r2: R² there, at least 0. For random orders, the mean over the seeds.
+        change: ``'deletion'``, which starts with all concepts, or ``'insertion'``, which
+            starts without any.
+        order: ``'contribution'`` (largest first, for each point) or ``'random'``.
+        share: Shares of deleted or inserted concepts, of shape ``(s,)``, from 0 to 1.
+        r2: R² at each share, at least 0. For random orders, the mean over the seeds.
         area: Area under the curve.
         low: Lower end of the confidence interval of the area.
         high: Upper end.
@@ -57,7 +58,7 @@ class ConceptCurve:
 
 
 def fit_head(z: Tensor, y: Tensor, points: Tensor) -> tuple[LinearFit, Tensor, Tensor]:
-    """Fit a ridge regression of standardised scores, its penalty chosen by blocks.
+    """Fit a ridge regression, its penalty chosen by cross-validation over blocks.
 
     Args:
         z: Concept scores of shape ``(N, k)``.
@@ -65,7 +66,8 @@ def fit_head(z: Tensor, y: Tensor, points: Tensor) -> tuple[LinearFit, Tensor, T
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
 
     Returns:
-        The head of standardised scores, and the mean and standard deviation of each.
+        The head, which takes standardised scores, and the mean and standard deviation of
+        each score.
 
     Raises:
         ValueError: If the numbers of rows differ.
@@ -86,30 +88,29 @@ def concept_curves(
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     num_samples: int = 200,
 ) -> tuple[ConceptCurve, ...]:
-    """Delete and insert concepts of each point, and score the remaining prediction.
+    """Delete and insert concepts of each point, and score the predictions.
 
-    A deleted concept has its average score. By contribution, deletion falls and
-    insertion rises fastest by construction; random orders are the baseline.
+    A deleted concept has its average score. The steepest curves are expected for the
+    order by contribution; random orders are the baseline.
 
     If you use this in your research, please cite the following paper:
 
     * https://doi.org/10.48550/arXiv.1806.07421
 
     Args:
-        head: A linear head of standardised scores, preferably fitted on other points.
+        head: A linear head of standardised scores, best fitted on other points.
         z: Standardised scores of shape ``(N, k)``.
         y: True values of shape ``(N,)``.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        steps: Number of shares of the concepts to try.
+        steps: Number of shares of the concepts.
         seeds: Seeds of random orders.
-        num_samples: Number of bootstrap samples of blocks of 10 degrees.
+        num_samples: Number of bootstrap samples, over blocks of 10 degrees.
 
     Returns:
-        Deletion and insertion by contribution, then both at random.
+        Deletion and insertion by contribution, then both in random order.
 
     Raises:
-        ValueError: If the numbers of rows differ, or the head has another number of
-            concepts.
+        ValueError: If the numbers of rows or of concepts differ.
     """
     check_rows(z, y, points)
     if head.weight.shape != (1, z.shape[1]):
@@ -119,60 +120,46 @@ def concept_curves(
         )
     parts = (z.double() * head.weight[0]).numpy()
     base, truth = float(head.bias[0]), y.double().numpy()
-    draws = BlockBootstrap.from_points(points, num_samples)
+    bootstrap = BlockBootstrap.from_points(points, num_samples)
     by_size = np.argsort(-np.abs(parts), axis=1, kind='stable')
+    columns = np.tile(np.arange(parts.shape[1]), (len(parts), 1))
     orders = {
         'contribution': [by_size],
-        'random': [_shuffled(parts.shape, seed) for seed in seeds],
+        'random': [np.random.default_rng(s).permuted(columns, axis=1) for s in seeds],
     }
+    shares, curves = np.linspace(0, 1, steps), []
     changes: tuple[Change, ...] = ('deletion', 'insertion')
-    curves = []
     for order, change in itertools.product(orders, changes):
-        found = [
-            _curve(parts, base, truth, own, change, steps, draws)
-            for own in orders[order]
-        ]
-        curves.append(_summed_up(change, order, np.stack(found), steps))
+        # Of shape (seeds, steps, samples).
+        r2 = np.stack(
+            [
+                [
+                    bootstrap.r2(truth, base + kept).clip(min=0)
+                    for kept in _kept_sums(parts, ranking, shares, change)
+                ]
+                for ranking in orders[order]
+            ]
+        )
+        area = np.asarray(np.trapezoid(r2, shares, axis=1))
+        ends = interval(area[:, 1:])
+        mean_r2, mean_area = r2[:, :, 0].mean(axis=0), float(area[:, 0].mean())
+        curves.append(ConceptCurve(change, order, shares, mean_r2, mean_area, *ends))
     return tuple(curves)
 
 
-def _shuffled(shape: tuple[int, ...], seed: int) -> NDArray[np.int64]:
-    columns = np.tile(np.arange(shape[1]), (shape[0], 1))
-    shuffled: NDArray[np.int64] = np.random.default_rng(seed).permuted(columns, axis=1)
-    return shuffled
-
-
-def _curve(
-    parts: Floats,
-    base: float,
-    truth: Floats,
-    order: NDArray[np.int64],
-    change: Change,
-    steps: int,
-    draws: BlockBootstrap,
-) -> Floats:
-    """Return R² at each step in each bootstrap sample."""
-    summed = np.take_along_axis(parts, order, axis=1).cumsum(axis=1)
-    summed = np.concatenate((np.zeros((len(parts), 1)), summed), axis=1)
-    rows = []
-    for share in np.linspace(0, 1, steps):
-        inserted = summed[:, round(share * parts.shape[1])]
-        left = inserted if change == 'insertion' else summed[:, -1] - inserted
-        rows.append(draws.r2(truth, base + left).clip(min=0))
-    return np.stack(rows)
-
-
-def _summed_up(change: Change, order: str, found: Floats, steps: int) -> ConceptCurve:
-    """Summarise curves of shape ``(seeds, steps, samples)``."""
-    share = np.linspace(0, 1, steps)
-    areas = np.asarray(np.trapezoid(found, share, axis=1))
-    low, high = interval(areas[:, 1:])
-    r2 = found[:, :, 0].mean(axis=0)
-    return ConceptCurve(change, order, share, r2, float(areas[:, 0].mean()), low, high)
+def _kept_sums(
+    parts: Floats, ranking: NDArray[np.int64], shares: Floats, change: Change
+) -> Iterator[Floats]:
+    """Sum the contributions of the concepts that are left, for each share."""
+    sums = np.take_along_axis(parts, ranking, axis=1).cumsum(axis=1)
+    sums = np.concatenate((np.zeros((len(parts), 1)), sums), axis=1)
+    for share in shares:
+        inserted = sums[:, round(share * parts.shape[1])]
+        yield inserted if change == 'insertion' else sums[:, -1] - inserted
 
 
 def check_rows(z: Tensor, y: Tensor, points: Tensor) -> None:
-    """Check that scores, values and points have the same number of rows."""
+    """Validate that scores, values and points have the same number of rows."""
     if not len(z) == len(y) == len(points):
         raise ValueError(
             f'Expected as many rows of scores as values and points, got {len(z)}, '
@@ -181,13 +168,13 @@ def check_rows(z: Tensor, y: Tensor, points: Tensor) -> None:
 
 
 def plot_concept_curves(curves: Sequence[ConceptCurve]) -> 'Figure':
-    """Draw R² as concepts are deleted and inserted.
+    """Draw R² against the share of deleted and of inserted concepts.
 
     Args:
         curves: Curves of :func:`concept_curves`.
 
     Returns:
-        The figure, a panel for each change, with the areas and their intervals.
+        The figure, with a panel for each change. The legend has areas and intervals.
 
     Raises:
         ValueError: If there are no curves.
@@ -197,9 +184,13 @@ def plot_concept_curves(curves: Sequence[ConceptCurve]) -> 'Figure':
     changes = list(dict.fromkeys(curve.change for curve in curves))
     if not changes:
         raise ValueError('There are no curves to draw.')
-    size, number = (4 * len(changes), 3.6), len(changes)
     figure, panels = plt.subplots(
-        1, number, figsize=size, sharey=True, squeeze=False, layout='constrained'
+        1,
+        len(changes),
+        figsize=(4 * len(changes), 3.6),
+        sharey=True,
+        squeeze=False,
+        layout='constrained',
     )
     for axes, change in zip(panels[0], changes, strict=True):
         for curve in (each for each in curves if each.change == change):

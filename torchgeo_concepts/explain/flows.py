@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Gap between two blocks and width of a block, relative to the diagram.
+# Gap between two blocks, and width of a block, as shares of the diagram.
 GAP, BLOCK = 0.03, 0.04
 
-# Steps along the edge of a band.
+# Number of points along the edge of a band.
 STEPS = 50
 
-# Smallest share of a region whose band is drawn.
+# Smallest share that is drawn.
 LEAST = 0.005
 
 
@@ -42,18 +42,18 @@ def concept_flows(
 
     Args:
         encoder: An encoder with concept scores.
-        concepts: Names, ids or aliases of classes that exclude each other, such as
-            climate zones.
-        regions: Names of countries or continents, or whatever
-            :func:`~torchgeo_concepts.layers.region_split.in_region` takes.
-        spacing_km: Distance of the points on land that are counted.
+        concepts: Names, ids or aliases of mutually exclusive classes, such as climate
+            zones.
+        regions: Regions, as :func:`~torchgeo_concepts.layers.region_split.in_region`
+            takes them, such as names of countries or continents.
+        spacing_km: Distance between the points on land, in kilometres.
 
     Returns:
         Shares of shape ``(concepts, regions)``; those of a region sum to 1.
 
     Raises:
-        ValueError: If there are no concepts or no regions, one is unknown, or a region
-            has no points.
+        ValueError: If there are no concepts or no regions, if one is unknown, or if a
+            region has no points.
     """
     if not len(concepts) or not len(regions):
         raise ValueError(
@@ -89,8 +89,8 @@ def plot_concept_flows(
         The figure, with concepts on the left and regions on the right.
 
     Raises:
-        ValueError: If the shares do not match concepts and regions, or there are too many
-            concepts to distinguish.
+        ValueError: If the shares do not match concepts and regions, or there are more
+            concepts than colours.
     """
     from matplotlib import pyplot as plt
 
@@ -127,7 +127,7 @@ def plot_concept_flows(
 
 
 def _stacked(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return lower and upper ends of blocks that fill the height, with gaps."""
+    """Return lower and upper ends of blocks that, with gaps, fill the height."""
     scaled = sizes / sizes.sum() * (1 - GAP * (len(sizes) - 1))
     ends = np.cumsum(scaled + GAP) - GAP
     return np.column_stack((ends - scaled, ends))
@@ -140,10 +140,11 @@ def _draw_bands(
     right: NDArray[np.float64],
 ) -> None:
     left, right = left.copy(), right.copy()
-    scale_left = (1 - GAP * (len(left) - 1)) / shares.sum()
-    scale_right = (1 - GAP * (len(right) - 1)) / shares.sum()
+    scale_left, scale_right = (
+        (1 - GAP * (number - 1)) / shares.sum() for number in shares.shape
+    )
     across = np.linspace(0, 1, STEPS)
-    # Level at both ends.
+    # A smooth step, flat at both ends.
     bend = across**2 * (3 - 2 * across)
     x = BLOCK + across * (1 - 2 * BLOCK)
     for row, column in np.argwhere(shares > 0):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Read heads from fitted pipelines, trained tasks, probes and networks."""
+"""Conversion of pipelines, trained tasks, probes and networks to heads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,12 +35,11 @@ from .heads import (
 )
 from .networks import STEPS, NetworkHead
 
-# A pipeline must be as linear as its weights say at this number of random rows, and along
-# each axis, at each of these scales; rounding may change predictions by this part of what
-# the weights could add up to there.
+# A pipeline is tested for linearity at a number of random rows and along each axis, at
+# several scales, with a tolerance relative to the largest possible sum of contributions.
 PROBES, SCALES, ROUNDING = 8, (1.0, 10.0, 100.0), 1e-6
 
-# Steps of integrated gradients where predictions have kinks: quantiles, which cross.
+# Steps of integrated gradients for quantiles, whose predictions have kinks where they cross.
 KINKED_STEPS = 64
 
 type Task = LocationRegression | LocationClassification
@@ -59,9 +58,9 @@ def concept_head(
     reference: PointsLike | None = None,
     is_class: bool = False,
 ) -> ConceptHead:
-    """Read a head that predicts from concept scores.
+    """Make a head of a model that predicts from concept scores.
 
-    Scaling is folded in exactly, so that contributions have the unit of the target.
+    Scaling is part of the head, so contributions have the unit of the target.
 
     Args:
         model: A fitted pipeline of scikit-learn that begins with
@@ -70,22 +69,22 @@ def concept_head(
             LocationRegression or LocationClassification; a
             :class:`~torchgeo_concepts.evaluate.probes.LinearFit`; or a network that takes
             features and returns outputs of shape ``(N, t)``.
-        outputs: Names of targets or classes. By default those of the model.
-        units: Unit of each target. By default those of the model.
-        encoder: Encoder whose features a fit or a network takes.
+        outputs: Names of targets or classes. By default, those of the model.
+        units: Unit of each target. By default, those of the model.
+        encoder: Encoder of the features of a LinearFit or network.
         features: Kind of these features.
-        mean: Means that are subtracted from the features of a fit or a network.
-        std: Standard deviations that they are then divided by.
-        reference: Points whose average features contributions are relative to. By
-            default the averages that the head standardises by, and 0 if it does not.
-        is_class: The outputs of a fit or a network are log-odds of classes.
+        mean: Means that standardise the features of a LinearFit or network.
+        std: Standard deviations that standardise them.
+        reference: Points; contributions are relative to the average of their features.
+            By default, the mean that the head standardises by, else 0.
+        is_class: The outputs of a LinearFit or network are log-odds of classes.
 
     Returns:
         A linear head, whose contributions are exact, or a head of a network.
 
     Raises:
-        ValueError: If the model has another type, takes other features than concept
-            scores, or is neither linear nor a network of torch.
+        ValueError: If the model has another type, takes other features, or is neither
+            linear nor a PyTorch network.
     """
     names = [outputs] if isinstance(outputs, str) else outputs
     units = [units] if isinstance(units, str) else units
@@ -126,7 +125,7 @@ def is_head(model: object) -> bool:
 
 
 def _named_source(encoder: nn.Module | None, kind: str) -> ScoreSource:
-    # Features without an encoder have no names, which the source checks first.
+    # Without an encoder, the kind is not 'z' or 'xz', and ScoreSource raises.
     return ScoreSource(cast(nn.Module, encoder), cast(HeadFeatures, kind))
 
 
@@ -152,7 +151,7 @@ def _read_pipeline(pipeline: Pipeline) -> LinearHead:
     if is_class:
         names = tuple(map(str, rest.classes_))
         if len(names) == 2:
-            # Half of the log-odds speak for one class, and half against the other.
+            # Each class gets half of the log-odds.
             weight = torch.cat((-weight, weight)) / 2
             bias = torch.cat((-bias, bias)) / 2
     first = _first_step(rest)
@@ -178,7 +177,7 @@ def _outputs_of(rest: Pipeline, is_class: bool) -> OutputFunction:
     if is_class and not hasattr(rest, 'decision_function'):
         raise ValueError(
             f'{type(rest[-1]).__name__} has no decision_function, so it has no linear '
-            'scores of classes; use LogisticRegression, or a network of torch.'
+            'scores of classes; use LogisticRegression, or a PyTorch network.'
         )
     method = rest.decision_function if is_class else rest.predict
     names = getattr(rest[0], 'feature_names_in_', None)
@@ -198,17 +197,17 @@ def _linear_parts(outputs: OutputFunction, width: int) -> tuple[Tensor, Tensor]:
     random = np.random.default_rng(0).normal(size=(PROBES, width))
     rows = np.concatenate((random, np.eye(width), -np.eye(width)))
     probes = np.concatenate([scale * rows for scale in SCALES])
-    # What is not linear may overflow there.
+    # A nonlinear function may overflow at large scales.
     with np.errstate(over='ignore', invalid='ignore'):
         expected = outputs(probes)
-    # Along an axis without weight, rounding is that of the others.
+    # Along an axis without weight, the other weights decide the rounding.
     farthest = np.abs(probes).max(axis=1, keepdims=True)
     size = farthest * np.abs(weight).sum(axis=1) + np.abs(bias)
     error = np.abs(probes @ weight.T + bias - expected)
     if not (error <= ROUNDING * size).all():
         raise ValueError(
             'The pipeline is not linear in the features, so its predictions are not sums '
-            'over concepts; use a linear model, or a network of torch.'
+            'over concepts; use a linear model, or a PyTorch network.'
         )
     return torch.from_numpy(weight), torch.from_numpy(bias)
 
@@ -252,7 +251,7 @@ def _task_outputs(task: Task, model: LocationModel, inputs: Tensor) -> Tensor:
 def _in_units(
     task: LocationRegression, weight: Tensor, bias: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Undo the standardisation of labels, by the task and before by the dataset."""
+    """Undo the standardisation of labels by the task and by the dataset."""
     std = task.label_std.cpu().double()
     mean = task.label_mean.cpu().double()
     scale = torch.tensor(task.target_transform.std).double()
@@ -262,7 +261,7 @@ def _in_units(
 
 
 def _exact_units(task: LocationRegression, units: Sequence[str]) -> list[str]:
-    """Name the units in which sums are exact: those of logarithms, where there are."""
+    """Return the units in which sums are exact; those of logarithms are ln(1 + unit)."""
     pairs = zip(units, task.target_transform.is_log, strict=True)
     return [f'ln(1 + {unit or "value"})' if log else unit for unit, log in pairs]
 
@@ -277,10 +276,10 @@ def _read_plain(
     std: Tensor | None,
     is_class: bool,
 ) -> ConceptHead:
-    weight: Tensor | None = None
     if isinstance(model, LinearFit | nn.Linear):
-        weight = model.weight
-    width = source.width if weight is None else weight.shape[1]
+        number, width = model.weight.shape
+    else:
+        number, width = _count_outputs(model, source), source.width
     base_name = 'intercept' if mean is None else 'average point'
     mean = torch.zeros(width) if mean is None else mean.detach()
     std = torch.ones(width) if std is None else std.detach()
@@ -290,13 +289,10 @@ def _read_plain(
             f'{len(std)}.'
         )
     mean, std = mean.cpu().double(), std.cpu().double()
+    outputs = Outputs(_numbered(number), ('',) * number, is_class)
     if not isinstance(model, LinearFit | nn.Linear):
-        number = _count_outputs(model, source)
-        outputs = Outputs(_numbered(number), ('',) * number, is_class)
         predict = partial(_network_outputs, model, mean, std)
         return NetworkHead(source, outputs, mean, base_name, model, predict)
-    number = len(model.weight)
-    outputs = Outputs(_numbered(number), ('',) * number, is_class)
     bias = torch.zeros(number) if model.bias is None else model.bias
     parts = _unscaled(model.weight, bias, mean, std)
     return LinearHead(source, outputs, mean, base_name, *parts)
@@ -305,7 +301,7 @@ def _read_plain(
 def _unscaled(
     weight: Tensor, bias: Tensor, mean: Tensor, std: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Make a linear model of scaled features one of features as they are."""
+    """Convert a linear model of standardised features to one of unscaled features."""
     weight = weight.detach().cpu().double() / std.cpu().double()
     return weight, bias.detach().cpu().double() - weight @ mean
 
@@ -318,7 +314,7 @@ def _network_outputs(
 
 
 def _count_outputs(network: nn.Module, source: ScoreSource) -> int:
-    # With a single row, rows and outputs cannot be distinguished.
+    # With one row, a row could not be distinguished from an output.
     rows = torch.zeros(2, source.width, device=device_of(network))
     with torch.no_grad(), evaluating(network):
         try:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Heads that predict from concept scores, and the contribution of each feature."""
+"""Heads that predict from concept scores and attribute predictions to features."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ HeadFeatures = Literal['z', 'xz']
 
 @dataclass(frozen=True, eq=False)
 class ScoreSource:
-    """Features of a head: concept scores of an encoder, or embedding and scores.
+    """Input of a head: concept scores of an encoder, or embedding and scores.
 
     Attributes:
         encoder: A location encoder with concept scores.
@@ -33,15 +33,15 @@ class ScoreSource:
     features: HeadFeatures
 
     def __post_init__(self) -> None:
-        """Check that concepts name the features.
+        """Validate that the features include the scores of all concepts.
 
         Raises:
-            ValueError: If the features have no scores, the encoder has none, or their
-                number is not that of its bank.
+            ValueError: If the features include no scores, the encoder has none, or the
+                numbers of scores and concepts differ.
         """
         if self.features not in get_args(HeadFeatures):
             raise ValueError(
-                f'The head takes features {self.features!r}, which no concept names; fit '
+                f'The head takes features {self.features!r}, which have no names; fit '
                 "a head on features='z' or 'xz'."
             )
         number = _embed(self.encoder, torch.zeros(1, 2), 'z').shape[1]
@@ -81,7 +81,7 @@ class Outputs:
     Attributes:
         names: Names of the targets or classes.
         units: Unit of each, empty for classes.
-        is_class: The outputs are log-odds of classes, up to a constant common to all.
+        is_class: The outputs are log-odds of classes, up to a common constant.
     """
 
     names: tuple[str, ...]
@@ -98,11 +98,11 @@ class Outputs:
         """Return the outputs with other names or units.
 
         Args:
-            names: Names of the outputs. By default those that they have.
-            units: Unit of each. By default those that they have.
+            names: Names of the outputs. By default, no change.
+            units: Unit of each output. By default, no change.
 
         Raises:
-            ValueError: If there is not one name or unit for each output.
+            ValueError: If the number of names or units differs from that of outputs.
         """
         for what, given in (('names', names), ('units', units)):
             if given is not None and len(given) != len(self):
@@ -135,7 +135,7 @@ class Outputs:
 
 @dataclass(frozen=True, eq=False)
 class ConceptHead(ABC):
-    """Predicts from the concept scores of an encoder, or from embedding and scores.
+    """Base class of heads.
 
     Attributes:
         source: Encoder and features.
@@ -150,10 +150,10 @@ class ConceptHead(ABC):
     base_name: str
 
     def __post_init__(self) -> None:
-        """Check the number of features.
+        """Validate the number of features.
 
         Raises:
-            ValueError: If it is not that of the encoder.
+            ValueError: If head and encoder differ in it.
         """
         width, number = self.source.width, len(self.reference)
         if number != width:
@@ -169,7 +169,7 @@ class ConceptHead(ABC):
 
     @abstractmethod
     def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
-        """Compute what each feature adds to a weighted sum of the outputs.
+        """Compute the contribution of each feature to a weighted sum of the outputs.
 
         Args:
             inputs: Features of shape ``(N, d)``.
@@ -180,13 +180,13 @@ class ConceptHead(ABC):
         """
 
     def relative_to(self, points: PointsLike) -> Self:
-        """Return the head with contributions relative to the average of points.
+        """Return a head whose contributions are relative to the average of points.
 
         Args:
             points: The reference points.
 
         Raises:
-            ValueError: If there are none.
+            ValueError: If there are no points.
         """
         tensor = as_points(points)
         if not len(tensor):
@@ -201,7 +201,7 @@ class LinearHead(ConceptHead):
     """A linear head, whose contributions are exact.
 
     Attributes:
-        weight: Weights of shape ``(t, d)``, for features without any scaling.
+        weight: Weights of shape ``(t, d)``, of unscaled features.
         bias: Intercepts of shape ``(t,)``.
     """
 
@@ -213,21 +213,21 @@ class LinearHead(ConceptHead):
         return inputs @ self.weight.T + self.bias
 
     def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
-        """Compute what each feature adds to a weighted sum of the outputs.
+        """Compute the contribution of each feature to a weighted sum of the outputs.
 
         Args:
             inputs: Features of shape ``(N, d)``.
             chosen: Weight of each output, of shape ``(N, t)`` or ``(1, t)``.
 
         Returns:
-            Contributions of shape ``(N, d)``, which sum to the difference to the
-            prediction for the reference.
+            Contributions of shape ``(N, d)``, which sum to the prediction minus that for
+            the reference.
         """
         return (inputs - self.reference) * (chosen @ self.weight)
 
 
 def device_of(module: nn.Module) -> Literal['cpu', 'cuda']:
-    """Return the kind of device that a module is on.
+    """Return the type of the device of a module.
 
     Args:
         module: The module.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Predictions for scores in which concepts are set to other values."""
+"""Interventions: scores with some concepts set to other values."""
 
 from collections.abc import Mapping
 
@@ -21,25 +21,25 @@ def intervene(
     *,
     encoder: ConceptEarth | None = None,
 ) -> Tensor:
-    """Set concepts to values, and leave all others as they are.
+    """Set some concepts to given values and keep all others.
 
-    The result can be used like any scores: in a head, or in a gallery of projections.
-    Correlated concepts do not move along, so the result may resemble no real place.
+    The result can be used like any scores, in a head or in a gallery of projections.
+    Correlated concepts keep their values, so the result may resemble no real place.
 
     Args:
         scores: Scores or projections of shape ``(N, k)``.
-        values: Value of each concept to set, by its id, name or alias, on the scale of
-            the scores.
+        values: New value of each concept to set, by id, name or alias, on the scale of the
+            scores.
         bank: The concepts, in the order of the scores.
-        encoder: The encoder that made the scores. If given, values are probabilities of
-            classes, and quantities in their units.
+        encoder: The encoder of the scores. If given, values are probabilities for
+            classes, and in units for quantities.
 
     Returns:
         New scores of the same shape.
 
     Raises:
-        ValueError: If a concept is unknown (with near matches) or named twice, a concept
-            cannot have its value, or scores, bank and encoder do not match.
+        ValueError: If a concept is unknown (with near matches), set twice or set to an
+            invalid value, or if scores, bank and encoder do not match.
     """
     check_scores(scores, bank)
     positions = [bank.index(name) for name in values]

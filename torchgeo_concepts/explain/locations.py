@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Explanations of where an image was located."""
+"""Explanations of the location predicted for an image."""
 
 from ..geo.points import PointsLike
 from ..retrieval.geolocator import Geolocator, ImageLike
@@ -17,24 +17,24 @@ def explain_location(
 ) -> Contrast:
     """Explain why an image was located at one place rather than at another.
 
-    Similarities are computed again, so they differ from those of
-    :meth:`~torchgeo_concepts.retrieval.geolocator.Geolocator.predict` by the rounding of
-    the vectors in the gallery.
+    Similarities are computed again, without the rounding of vectors in the gallery, so
+    they may differ slightly from those of
+    :meth:`~torchgeo_concepts.retrieval.geolocator.Geolocator.predict`.
 
     Args:
         geolocator: Model and gallery.
         image: One image, in any form that the geolocator takes.
         top_k: Number of candidates; the best is compared with each of the others.
-        points: Places to compare instead of the best candidates. The first is compared
-            with each of the others.
+        points: Places to compare instead of the best candidates, likewise the first with
+            each of the others.
 
     Returns:
-        The contribution of each concept to the similarity with each place. Differences
-        of contributions sum to the differences of similarities.
+        The contribution of each concept to the similarity with each place, and their
+        differences.
 
     Raises:
-        ValueError: If the gallery compares embeddings alone, which no concept names, or
-            if there is more than one image or fewer than two places.
+        ValueError: If the gallery is in space ``'x'``, whose features have no names, or if
+            there is more than one image or fewer than two places.
     """
     prepared = geolocator.prepare(image)
     if len(prepared) != 1:

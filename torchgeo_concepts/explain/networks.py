@@ -13,26 +13,26 @@ from torch import Tensor, nn
 from ..utils.modes import evaluating
 from .heads import ConceptHead, device_of
 
-# Rows whose steps are computed together, few enough to stay in the cache of a processor.
+# Number of rows in a batch, small enough for the cache of a processor.
 ROWS = 64
 
-# Points along the line, which leave almost no gap for smooth networks.
+# Number of points along the line; smooth networks have almost no gap with these.
 STEPS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkHead(ConceptHead):
-    """A head that is not linear.
+    """A nonlinear head.
 
     Contributions are integrated gradients (https://arxiv.org/abs/1703.01365) along the
-    straight line from the reference. They sum to the difference of the predictions but
-    for a gap, which shrinks with more steps and is part of each explanation.
+    straight line from the reference. Their sum differs from the difference of the
+    predictions by a gap, which is part of each explanation and shrinks with more steps.
 
     Attributes:
         network: The network.
         outputs_of: Differentiable function from unscaled features to predictions.
-        steps: Number of points along the line. More take longer and leave a smaller gap;
-            ``dataclasses.replace`` makes a head with another number.
+        steps: Number of points along the line. More take longer and leave a smaller gap.
+            Use ``dataclasses.replace`` to change it.
     """
 
     network: nn.Module
@@ -45,7 +45,7 @@ class NetworkHead(ConceptHead):
             return self._outputs(inputs).double().cpu()
 
     def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
-        """Compute what each feature adds to a weighted sum of the outputs.
+        """Compute the contribution of each feature to a weighted sum of the outputs.
 
         Args:
             inputs: Features of shape ``(N, d)``.
