@@ -387,9 +387,7 @@ class TestTasks:
         with pytest.raises(ValueError, match='LocationRegression has not been trained'):
             explain(LocationRegression(encoder, features='z'), (0.0, 0.0))
         task = LocationRegression(encoder, features='x', head='ridge')
-        with pytest.raises(
-            ValueError, match="takes features 'x', which have no names"
-        ):
+        with pytest.raises(ValueError, match="takes features 'x', which have no names"):
             explain(trained(task, 'warm'), (0.0, 0.0))
         task = LocationRegression(encoder, features='z', head='ridge')
         trained(task, 'warm', extra=['people'])
@@ -443,9 +441,7 @@ class TestErrors:
     @pytest.mark.parametrize('kind', ['x', 'coordinates'])
     def test_features_without_names(self, encoder: ConceptEarth, kind: str) -> None:
         model = pipeline(encoder, kind, Ridge())
-        with pytest.raises(
-            ValueError, match=f"features '{kind}', which have no names"
-        ):
+        with pytest.raises(ValueError, match=f"features '{kind}', which have no names"):
             explain(model, (10.0, 24.0))
 
     def test_other_pipelines(self, encoder: ConceptEarth) -> None:
