@@ -162,7 +162,7 @@ class TestSplits:
         dataset = PointTable(frame(), 'y')
         with pytest.raises(ValueError, match="'random', 'blocks'.*not 'block'"):
             PointTableDataModule(dataset, split='block')  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match='add up to 1'):
+        with pytest.raises(ValueError, match='sum to 1'):
             PointTableDataModule(dataset, fractions=(0.5, 0.1, 0.1))
         with pytest.raises(ValueError, match='no targets'):
             PointTableDataModule(PointTable(frame()))

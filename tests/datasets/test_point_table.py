@@ -171,7 +171,7 @@ class TestErrors:
             ):
                 PointTable(path, 'rain')
             with pytest.raises(
-                ValueError, match="row 2, .* 'n/a' in 'rain', .* no num"
+                ValueError, match="row 2, .* 'n/a' in 'rain', .* not a num"
             ):
                 PointTable(path, 'rain', task='regression')
             dataset = PointTable(path, 'rain', task='regression', missing=['n/a'])
@@ -319,7 +319,7 @@ class TestClasses:
 
     def test_no_class(self) -> None:
         frame = STATIONS.assign(rain=[0.5, 1, 2, 3])
-        with pytest.raises(ValueError, match="row 0, .* 0.5 in 'rain', .* no class"):
+        with pytest.raises(ValueError, match="row 0, .* 0.5 in 'rain', .* not a class"):
             PointTable(frame, 'rain', task='classification')
         with pytest.raises(ValueError, match=r'one target.*climate.*rain'):
             PointTable(STATIONS, ['climate', 'rain'])

@@ -226,7 +226,7 @@ class TestBadRows:
         with pytest.raises(ValueError, match='3 of 5 rows') as error:
             embed_file(bad, tmp_path / 'out.parquet')
         message = str(error.value)
-        assert "row 1: lon is 'x', no number" in message
+        assert "row 1: lon is 'x', not a number" in message
         assert 'row 3: latitude 91 is outside [-90, 90]' in message
         assert 'row 4: lon is missing' in message
         assert "on_error='skip'" in message

@@ -1,8 +1,6 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -28,15 +26,9 @@ def test_blocks_are_those_of_splits(km: float) -> None:
     assert found == set(blocks)
 
 
-def test_many_points_take_no_pass_each() -> None:
-    points = random_points(30_000)
-    start = time.process_time()
-    numbers = block_numbers(points, km=100)
-    middle = time.process_time()
-    folds = block_folds(points, len(points), km=100)
-    end = time.process_time()
-    assert numbers.max() + 1 == sum(len(fold) > 0 for fold in folds)
-    assert 4 * (middle - start) < end - middle
+def test_blocks_of_degrees_run_eastward_and_then_northward() -> None:
+    points = torch.tensor([[5.0, 15], [-5, 5], [5, 5], [5.5, 5], [15, -5]])
+    assert block_numbers(points, 10).tolist() == [3, 1, 2, 2, 0]
 
 
 def test_no_blocks() -> None:

@@ -16,7 +16,6 @@ from matplotlib import pyplot as plt
 from pyproj import Geod
 from torch import Tensor
 
-from torchgeo_concepts.evaluate import probes
 from torchgeo_concepts.geo.splits import (
     Fractions,
     Split,
@@ -111,10 +110,10 @@ class TestRandom:
 
     def test_bad_shares(self) -> None:
         bad: list[tuple[Any, str]] = [
-            ((0.8, 0.1, 0.2), r'must add up to 1, not 1\.1'),
-            ((1.2, -0.1, -0.1), 'three shares'),
-            ((0.0, 0.5, 0.5), 'the first of them more than 0'),
-            ((0.5, 0.5), 'three shares'),
+            ((0.8, 0.1, 0.2), r'must sum to 1, not 1\.1'),
+            ((1.2, -0.1, -0.1), 'three numbers'),
+            ((0.0, 0.5, 0.5), 'the first more than 0'),
+            ((0.5, 0.5), 'three numbers'),
         ]
         for fractions, message in bad:
             with pytest.raises(ValueError, match=message):
@@ -147,8 +146,6 @@ class TestBlocks:
             assert len(getattr(split, part)) == pytest.approx(share * 500, abs=20)
 
     def test_probes_have_the_same_folds(self) -> None:
-        assert probes.block_folds is block_folds
-        assert probes.random_folds is random_folds
         points = scattered(200)
         keys = [
             int(np.floor(lat / 10)) * 100_003 + int(np.floor(lon / 10))
@@ -299,7 +296,7 @@ class TestRegion:
         assert both.test.tolist() == [0, 1, 3, 4]
 
     def test_neither_polygons_nor_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"'POLYGON \(\(0 0, 1' is no WKT"):
+        with pytest.raises(ValueError, match=r"'POLYGON \(\(0 0, 1' is not the WKT"):
             region_split(self.CITIES, 'POLYGON ((0 0, 1')
         for missing in (tmp_path / 'none.gpkg', str(tmp_path / 'none.gpkg')):
             with pytest.raises(ValueError, match=r'none.gpkg cannot be read as polyg'):
@@ -311,7 +308,7 @@ class TestRegion:
         with pytest.raises(ValueError, match=r"'polygons' is no .*Known are"):
             region_split(self.CITIES, 'polygons')
         far = shapely.box(0, 60, 1, 61).segmentize(0.1).wkt
-        with pytest.raises(ValueError, match=r"region 'POLYGON .{49}\.\.\.' has none"):
+        with pytest.raises(ValueError, match=r"region 'POLYGON .*\.\.\. has none"):
             region_split(self.CITIES, far)
 
     def test_without_points_or_with_all(self) -> None:
@@ -345,7 +342,7 @@ class TestColumn:
             column_split(['train', 'tset'], points)
         with pytest.raises(ValueError, match="names no row 'test', only"):
             column_split(['train', 'val'], points)
-        with pytest.raises(ValueError, match='1 names for 2 points'):
+        with pytest.raises(ValueError, match='Expected 2 names, got 1'):
             column_split(['train'], points)
 
 

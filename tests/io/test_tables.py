@@ -247,6 +247,14 @@ class TestCSVTypes:
         assert batch.rows['digits'][0].as_py() == '12345678901234567890123'
         assert batch.rows['hex'][0].as_py() == '0x1F'
 
+    def test_columns_stay_text_on_request(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path / 'a.csv', 'id,lon,lat\n1,2,3\n')
+        table = open_table(path, infer_types=False)
+        assert table.schema.types == [pa.string()] * 3
+        [batch] = table
+        assert batch.rows['id'].to_pylist() == ['1']
+        assert batch.points.tolist() == [[2, 3]]
+
     def test_record_longer_than_a_block(self, tmp_path: Path) -> None:
         polygon = 'POLYGON ((' + '0 0, ' * 1_000_000 + '0 0))'
         path = write_csv(tmp_path / 'a.csv', f'lon,lat,wkt\n1,2,"{polygon}"\n3,4,x\n')
@@ -261,13 +269,13 @@ class TestBadRows:
         )
         table = open_table(path)
         assert problems_of(table) == {
-            1: "lon is 'abc', no number",
+            1: "lon is 'abc', not a number",
             2: 'latitude 91 is outside [-90, 90]',
             3: 'lon is missing',
             4: 'longitude is nan',
             5: 'latitude is inf',
-            7: "lon is '1,5', no number",
-            8: "lon is '1_0', no number",
+            7: "lon is '1,5', not a number",
+            8: "lon is '1_0', not a number",
         }
         points = points_of(table)
         assert np.isnan(points).all(axis=1).nonzero()[0].tolist() == [
@@ -286,7 +294,7 @@ class TestBadRows:
         frame.to_parquet(tmp_path / 'a.parquet')
         assert problems_of(open_table(tmp_path / 'a.parquet')) == {
             1: 'lon is missing',
-            2: "lat is 'x', no number",
+            2: "lat is 'x', not a number",
         }
 
     def test_geometries(self, tmp_path: Path) -> None:
@@ -295,7 +303,8 @@ class TestBadRows:
         frame.to_parquet(tmp_path / 'a.parquet')
         assert problems_of(open_table(tmp_path / 'a.parquet')) == {
             1: 'geometry is missing',
-            2: 'geometry is a Polygon, no point; take its representative_point() first',
+            2: 'geometry is a Polygon, not a point; take its '
+            'representative_point() first',
             3: 'geometry is missing',
         }
 
@@ -325,20 +334,37 @@ class TestBadFiles:
 
     def test_unknown_ending(self, tmp_path: Path) -> None:
         write_csv(tmp_path / 'a.xlsx', 'lon,lat\n')
-        with pytest.raises(ValueError, match='no known ending; known are .csv'):
+        with pytest.raises(ValueError, match='no known suffix; known are .csv'):
             open_table(tmp_path / 'a.xlsx')
 
     def test_not_utf8(self, tmp_path: Path) -> None:
         (tmp_path / 'a.csv').write_bytes(
             'city,lon,lat\nMálaga,-4,36\n'.encode('latin-1')
         )
-        with pytest.raises(ValueError, match='is not UTF-8 .*Save it as UTF-8'):
+        with pytest.raises(
+            ValueError, match='is not UTF-8: byte 14 .*Save it as UTF-8'
+        ):
             points_of(open_table(tmp_path / 'a.csv'))
 
     def test_ragged_rows(self, tmp_path: Path) -> None:
         path = write_csv(tmp_path / 'a.csv', 'lon,lat\n1,2\n1,2,3\n')
-        with pytest.raises(ValueError, match='Expected 2 columns, got 3'):
+        with pytest.raises(ValueError, match='row 1 .* has 3 cells, the header has 2'):
             open_table(path)
+
+    def test_row_of_a_ragged_record_counts_records_not_lines(
+        self, tmp_path: Path
+    ) -> None:
+        lines = '"two\nlines",1,2\n' * 3000 + '\n'
+        path = write_csv(tmp_path / 'a.csv', f'name,lon,lat\n{lines}x,1\n')
+        for infer_types in (True, False):
+            with pytest.raises(ValueError, match='row 3000 .counted from 0. has 2 cel'):
+                points_of(open_table(path, batch_rows=64, infer_types=infer_types))
+
+    def test_not_utf8_after_many_rows(self, tmp_path: Path) -> None:
+        text = b'city,lon,lat\n' + b'Rome,12,42\n' * 5000
+        (tmp_path / 'a.csv').write_bytes(text + b'M\xe1laga,-4,36\n')
+        with pytest.raises(ValueError, match=f'not UTF-8: byte {len(text) + 1} cannot'):
+            open_table(tmp_path / 'a.csv', batch_rows=64)
 
     def test_repeated_columns(self, tmp_path: Path) -> None:
         path = write_csv(tmp_path / 'a.csv', 'lon,lat,lat\n1,2,3\n')

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ..io.csv_rows import read_csv_rows, read_text
+from ..io.csv_files import read_csv_rows, read_text
 from ..utils.names import check_known
 from .concept import FIELDS, SEVERAL, Concept
 

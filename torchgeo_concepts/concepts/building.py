@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from ..io.csv_rows import read_csv_rows
+from ..io.csv_files import read_csv_rows
 from ..io.pages import write_lines, write_rows
 from ..utils.names import check_known, near_matches, normalise
 from .bank import ConceptBank

@@ -6,7 +6,7 @@
 import re
 from pathlib import Path
 
-from ..io.csv_rows import read_csv_rows
+from ..io.csv_files import read_csv_rows
 from .bank import ConceptBank
 from .concept import FIELDS, Concept
 

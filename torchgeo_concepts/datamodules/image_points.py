@@ -24,7 +24,7 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 
 from ..datasets import CachedFeatures, ImagePoints
-from ..geo.points import check_points
+from ..geo.splits import block_numbers
 from ..models.image_transforms import (
     CLIP_MEAN,
     CLIP_STD,
@@ -209,8 +209,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
                     f"val_split='blocks' needs points, which {type(source).__name__} "
                     'does not have.'
                 )
-            lon, lat = np.floor(check_points(points).numpy() / BLOCK_DEGREES).T
-            groups = np.unique(lat * 1000 + lon, return_inverse=True)[1]
+            groups = block_numbers(points, BLOCK_DEGREES)
         sizes = np.bincount(groups)
         if len(sizes) < 2:
             raise ValueError(

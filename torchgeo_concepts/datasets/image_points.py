@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..io.columns import Columns, class_numbers, sorted_classes
 from ..io.exif import read_exif_point
 from ..io.file_names import exact, list_images
-from ..io.file_rows import Rows, read_rows
+from ..io.image_tables import ImageTable, read_image_table
 from ..io.images import IMAGE_ERRORS, UnreadableImageError, read_image
 from ..utils.names import check_choice
 from ._samples import OnError, find_index, plot_image
@@ -131,10 +131,12 @@ class ImagePoints(NonGeoDataset):
         image_column: str | None,
         lon: str | None,
         lat: str | None,
-    ) -> Rows:
-        return read_rows(table, image_column, lon, lat, self._label_column)
+    ) -> ImageTable:
+        return read_image_table(table, image_column, lon, lat, self._label_column)
 
-    def _read_labels(self, rows: Rows, classes: Sequence[str | int] | None) -> None:
+    def _read_labels(
+        self, rows: ImageTable, classes: Sequence[str | int] | None
+    ) -> None:
         self.classes: tuple[str, ...] = ()
         self.labels: Tensor | None = None
         if rows.labels is None or self._label_column is None:
@@ -151,7 +153,7 @@ class ImagePoints(NonGeoDataset):
             class_numbers(where, self._label_column, rows.labels, self.classes)
         )
 
-    def _read_exif(self) -> Rows:
+    def _read_exif(self) -> ImageTable:
         names = list_images(self.folder)
         if not len(names):
             raise FileNotFoundError(f'No images in {self.folder}.')
@@ -168,9 +170,9 @@ class ImagePoints(NonGeoDataset):
                     points[row] = point
             except IMAGE_ERRORS as error:
                 problems[row] = f'{path.name} has no position: {error}'
-        return Rows(str(self.folder), names, points, problems)
+        return ImageTable(str(self.folder), names, points, problems)
 
-    def _keep(self, rows: Rows, files: Any) -> None:
+    def _keep(self, rows: ImageTable, files: Any) -> None:
         """Choose the rows of the dataset."""
         found = files.is_valid().to_numpy(zero_copy_only=False)
         valid = np.ones(len(found), bool)
@@ -353,7 +355,7 @@ class ImagePoints(NonGeoDataset):
         return plot_image(sample['image'], title if show_titles else '', suptitle)
 
 
-def _raise_problems(rows: Rows) -> None:
+def _raise_problems(rows: ImageTable) -> None:
     if not rows.problems:
         return
     row, why = min(rows.problems.items())

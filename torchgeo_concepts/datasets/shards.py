@@ -30,7 +30,7 @@ from torch.utils.data import IterableDataset
 from torchgeo.datasets.utils import Path, Sample
 
 from ..geo.points import as_points, find_coordinate_columns
-from ..io.file_rows import read_rows
+from ..io.image_tables import read_image_table
 from ..io.images import ENDING, SUFFIXES, UnreadableImageError, read_image
 from ..utils.names import check_choice
 from ._samples import OnError
@@ -307,7 +307,7 @@ class _Lookup:
         lon: str | None,
         lat: str | None,
     ) -> None:
-        rows = read_rows(table, image_column, lon, lat)
+        rows = read_image_table(table, image_column, lon, lat)
         names = pc.replace_substring_regex(rows.names.fill_null(''), ENDING, '')
         hashes = _hashes(names.to_numpy(zero_copy_only=False))
         order = np.argsort(hashes, kind='stable')

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from ..io.file_rows import Rows, read_rows
+from ..io.image_tables import ImageTable, read_image_table
 from ._published import PublishedImages
 
 # Columns of info.txt, which has no header.
@@ -72,7 +72,7 @@ class YFCC4k(PublishedImages):
         image_column: str | None,
         lon: str | None,
         lat: str | None,
-    ) -> Rows:
+    ) -> ImageTable:
         if table.suffix != '.txt':
             return super()._read_table(table, image_column, lon, lat)
         try:
@@ -89,4 +89,4 @@ class YFCC4k(PublishedImages):
                 f'Cannot read {table} as 14 columns or more, separated by tabs: {error}'
             ) from error
         frame['IMG_ID'] += '.jpg'
-        return replace(read_rows(frame), source=str(table))
+        return replace(read_image_table(frame), source=str(table))

@@ -227,7 +227,9 @@ def find_coordinate_columns(
     names = list(names)
     for given in (lon, lat):
         if given is not None and given not in names:
-            raise ValueError(f'No column {given!r}; the columns are {names}.')
+            raise CoordinateColumnsError(
+                f'No column {given!r}; the columns are {names}.'
+            )
     if lon is not None and lat is not None:
         return lon, lat
     for usual in PROJECTED_NAMES if projected else DEGREE_NAMES:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Polygons in longitude and latitude, and what may be wrong with them."""
+"""Validation of polygons in longitude and latitude."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from shapely.geometry.base import BaseGeometry
 
 
 def check_polygon(polygon: Any, name: str) -> BaseGeometry:
-    """Refuse what is no area in longitude and latitude.
+    """Validate a polygon in longitude and latitude.
 
     Args:
-        polygon: A polygon, or several in one. It may go on beyond the antimeridian, as
+        polygon: A polygon or multipolygon. It may continue beyond the antimeridian, as
             from 170 to 190 degrees.
-        name: What the polygon is, for messages.
+        name: Name of the polygon in errors.
 
     Returns:
         The polygon.
 
     Raises:
-        ValueError: If it is no polygon, empty, not valid, off the Earth, or if it
-            cannot be told how it lies to the antimeridian or to a pole.
+        ValueError: If it is not a polygon, is empty or invalid, has points off the Earth,
+            or is ambiguous at the antimeridian or a pole.
     """
     kinds = ('Polygon', 'MultiPolygon')
     if not isinstance(polygon, BaseGeometry) or polygon.geom_type not in kinds:
@@ -42,14 +42,14 @@ def check_polygon(polygon: Any, name: str) -> BaseGeometry:
     if not polygon.is_valid:
         reason = shapely.is_valid_reason(polygon)
         raise ValueError(
-            f'{name} is no valid polygon: {reason}. shapely.make_valid() may help; one '
+            f'{name} is not a valid polygon: {reason}. shapely.make_valid() may help; one '
             'around a pole needs corners at the pole.'
         )
     return polygon
 
 
 def _check_edges(polygon: BaseGeometry, name: str) -> None:
-    """Refuse edges that may be meant the other way round the Earth."""
+    """Validate that no edge may be meant the other way round the Earth."""
     for ring in shapely.get_rings(shapely.get_parts(polygon)):
         steps = np.abs(np.diff(shapely.get_coordinates(ring)[:, 0]))
         far = steps[(steps > 180) & (steps < 360)]

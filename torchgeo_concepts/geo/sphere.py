@@ -1,21 +1,26 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Distances on the Earth taken for a sphere."""
+"""Distances and even lattices on a spherical Earth."""
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-# The mean radius of IUGG, whose circle differs from geodesics by up to 0.56%.
+# Mean radius of IUGG; distances differ from those on WGS84 by up to 0.56%.
 RADIUS_KM = 6371.0088
 KM_PER_DEGREE = RADIUS_KM * np.pi / 180
+
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 def unit_vectors(
     lon: NDArray[np.float64], lat: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return points as vectors of length 1 from the centre of the Earth.
+    """Return unit vectors from the centre of the Earth to points.
 
     Args:
         lon: Longitudes of shape ``(N,)`` in degrees.
@@ -30,17 +35,32 @@ def unit_vectors(
     )
 
 
+def golden_fractions(index: NDArray[np.number[Any]]) -> NDArray[np.float64]:
+    """Return longitudes of a Fibonacci lattice as fractions of a turn.
+
+    Consecutive points differ by the golden ratio of a turn, so that points at equal
+    steps of the sine of latitude cover a sphere evenly.
+
+    Args:
+        index: Positions of points in the lattice, of shape ``(N,)``.
+
+    Returns:
+        Fractions of shape ``(N,)`` in [0, 1).
+    """
+    return np.mod(index * GOLDEN_RATIO, 1)
+
+
 def arc_km(chords: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return distances in km along the surface of chords between unit vectors."""
+    """Convert chords between unit vectors to distances along the surface in km."""
     arcs: NDArray[np.float64] = 2 * RADIUS_KM * np.arcsin(np.minimum(chords / 2, 1.0))
     return arcs
 
 
 def chord(km: float) -> float:
-    """Return the chord between unit vectors that are some km apart on the surface."""
+    """Convert a distance along the surface in km to a chord between unit vectors."""
     return 2 * float(np.sin(min(km / (2 * RADIUS_KM), np.pi / 2)))
 
 
 def query_workers() -> int:
-    """Return how many threads search a tree: all, or one in a process that loads data."""
+    """Return the number of threads of a tree search: -1 for all, 1 in a data worker."""
     return -1 if get_worker_info() is None else 1

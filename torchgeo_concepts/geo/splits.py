@@ -1,11 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Which points train, which validate and which test, the same for the same seed.
+"""Splits of points into training, validation and test sets, and into folds.
 
-Points near each other have similar values, so that a random split tells how well a model
-fills gaps. Blocks, regions and a buffer around the test points tell how well it does away
-from everything that it has seen.
+Points near each other have similar values: a random split measures interpolation. Blocks,
+and a buffer around the test points, measure performance far from the training points.
 """
 
 import math
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ..utils.names import near_matches
@@ -38,12 +36,12 @@ type Fractions = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Numbers of the rows for each purpose, in ascending order.
+    """Row numbers of the training, validation and test set, in ascending order.
 
     Attributes:
-        train: Rows to train on.
-        val: Rows to validate on, of which there may be none.
-        test: Rows to test on, of which there may be none.
+        train: Training rows.
+        val: Validation rows, possibly none.
+        test: Test rows, possibly none.
     """
 
     train: Rows
@@ -51,7 +49,7 @@ class Split:
     test: Rows
 
     def __str__(self) -> str:
-        """Return how many rows there are for each purpose."""
+        """Return the number of rows of each set."""
         return ', '.join(
             f'{len(getattr(self, f.name)):,} {f.name}' for f in fields(self)
         )
@@ -82,7 +80,7 @@ def random_split(
 
     Args:
         number: Number of rows.
-        fractions: Shares to train on, to validate on and to test on; the latter two may
+        fractions: Fractions of training, validation and test rows; the latter two may
             be 0.
         seed: Seed of the split.
 
@@ -90,7 +88,7 @@ def random_split(
         The split.
 
     Raises:
-        ValueError: If the shares do not add up to 1, or leave a part without rows.
+        ValueError: If the fractions do not sum to 1, or leave a set without rows.
     """
     check_fractions(fractions)
     order = np.random.default_rng(seed).permutation(number)
@@ -144,19 +142,19 @@ def block_split(
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        fractions: Shares to train on, to validate on and to test on, which are met as
-            nearly as whole blocks allow; the latter two may be 0.
+        fractions: Fractions of training, validation and test rows, met as nearly as
+            whole blocks allow; the latter two may be 0.
         seed: Seed of the split.
         degrees: Side of a block of longitude and latitude.
         km: Side of a block, all of which have the same area then.
-        buffer_km: Training points nearer to a test point are left out.
+        buffer_km: Exclude training points nearer than this to a test point.
 
     Returns:
         The split.
 
     Raises:
-        ValueError: If the shares do not add up to 1, or there are fewer blocks than
-            parts.
+        ValueError: If the fractions do not sum to 1, or there are fewer blocks than
+            sets.
     """
     check_fractions(fractions)
     block = block_numbers(points, degrees, km)
@@ -170,7 +168,7 @@ def block_split(
         )
     free = list(np.random.default_rng(seed).permutation(len(sizes)))
     part_of_block = np.zeros(len(sizes), int)
-    # Whole blocks are left for the parts that come later, of which training is last.
+    # Keep a block for each set that is chosen later; training is last.
     later = parts
     for part in (2, 1):
         if fractions[part] > 0:
@@ -189,7 +187,7 @@ def block_numbers(
     km: float | None = None,
     origin: tuple[float, float] = (0.0, 0.0),
 ) -> Rows:
-    """Number the blocks that have points, and say in which each point lies.
+    """Return the number of the block of each point.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -198,7 +196,7 @@ def block_numbers(
         origin: Corner of a block of degrees, as ``(longitude, latitude)``.
 
     Returns:
-        Numbers of shape ``(N,)``, from 0 to the number of blocks.
+        Numbers of shape ``(N,)``, counted from 0 over the blocks that have points.
 
     Raises:
         ValueError: If there are no points, or the side is not positive.
@@ -221,7 +219,7 @@ def block_numbers(
 def _equal_area_cells(
     lon: NDArray[np.float64], lat: NDArray[np.float64], km: float
 ) -> NDArray[np.float64]:
-    """Number cells of one area, nearly square, in rows between parallels."""
+    """Return the number of the nearly square cell of equal area of each point."""
     rows = max(1, round(math.pi * RADIUS_KM / km))
     edges = (
         2 * math.pi * (RADIUS_KM / km) ** 2 * np.cos(np.linspace(0, np.pi, rows + 1))
@@ -240,10 +238,10 @@ def _equal_area_cells(
 def _choose(
     sizes: NDArray[np.int64], free: Sequence[int], wanted: float, later: int
 ) -> list[int]:
-    """Choose blocks that have about as many points as are wanted."""
+    """Choose blocks with about the wanted number of points."""
     chosen, number = list[int](), 0
     for block in free:
-        # A block that would lead farther from what is wanted is left to others.
+        # A block that would move the sum away from the wanted number is skipped.
         if len(chosen) < len(free) - later and sizes[block] < 2 * (wanted - number):
             chosen.append(block)
             number += int(sizes[block])
@@ -260,25 +258,25 @@ def column_split(
     seed: int = 0,
     buffer_km: float = 0,
 ) -> Split:
-    """Split rows as a column of their table says.
+    """Split rows by the names in a column of their table.
 
     Args:
-        names: What each row is for, such as ``'train'``, ``'val'`` and ``'test'``, in
-            letters of any case; rows without a name are left out.
+        names: Name of the set of each row, such as ``'train'``, ``'val'`` and
+            ``'test'``, in any case; rows without a name are excluded.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        val_fraction: Share of the training rows, taken at random, to validate on if
-            the column names none for that.
-        seed: Seed of what validates.
-        buffer_km: Training points nearer to a test point are left out.
+        val_fraction: Fraction of the training rows to validate on, chosen at random, if
+            the column names no validation rows.
+        seed: Seed of the validation rows.
+        buffer_km: Exclude training points nearer than this to a test point.
 
     Returns:
         The split.
 
     Raises:
-        ValueError: If a name is not known, or none is for training or for testing.
+        ValueError: If a name is unknown, or no row is for training or for testing.
     """
     if len(names) != len(points):
-        raise ValueError(f'{len(names)} names for {len(points)} points.')
+        raise ValueError(f'Expected {len(points)} names, got {len(names)}.')
     known = (*TRAIN_NAMES, *VAL_NAMES, *TEST_NAMES)
     words = ['' if pd.isna(n) else str(n).strip().lower() for n in names]
     for row, word in enumerate(words):
@@ -311,14 +309,14 @@ def fold_splits(
     seed: int = 0,
     buffer_km: float = 0,
 ) -> list[Split]:
-    """Test on each fold in turn, and train and validate on the others.
+    """Make a split for each fold, which tests on it and trains on the others.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         folds: Rows of each fold.
-        val_fraction: Share of the rows of the others, taken at random, to validate on.
-        seed: Seed of what validates.
-        buffer_km: Training points nearer to a test point are left out.
+        val_fraction: Fraction of the rows of the others to validate on, chosen at random.
+        seed: Seed of the validation rows.
+        buffer_km: Exclude training points nearer than this to a test point.
 
     Returns:
         A split for each fold.
@@ -346,14 +344,14 @@ def with_test(
     seed: int,
     buffer_km: float,
 ) -> Split:
-    """Make a split with given test rows, and validate on random other rows."""
+    """Make a split from test rows, with random other rows for validation."""
     none = np.empty(0, np.int64)
     split = Split(np.flatnonzero(~test), none, np.flatnonzero(test))
     return with_buffer(points, _with_validation(split, val_fraction, seed), buffer_km)
 
 
 def _with_validation(split: Split, fraction: float, seed: int) -> Split:
-    """Take a share of the training rows to validate on."""
+    """Move a fraction of the training rows to the validation set."""
     if not 0 <= fraction < 1:
         raise ValueError(
             f'val_fraction must be at least 0 and less than 1, not {fraction}.'
@@ -368,24 +366,27 @@ def _with_validation(split: Split, fraction: float, seed: int) -> Split:
 
 
 def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
-    """Leave out training points that are near a test point.
+    """Exclude training points near a test point.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         split: The split.
-        buffer_km: Distance on the sphere at which training points may stay. 0 keeps
-            all of them, also those at the place of a test point.
+        buffer_km: Minimum distance on the sphere from a test point. 0 keeps all training
+            points, also those at the location of a test point.
 
     Returns:
-        The split of those that are left.
+        The split without these training points.
 
     Raises:
-        ValueError: If no training point is left, or the distance is negative.
+        ValueError: If no training point remains, or the distance is negative.
     """
     if not (buffer_km >= 0 and math.isfinite(buffer_km)):
         raise ValueError(f'buffer_km must be 0 or more, not {buffer_km}.')
     if buffer_km == 0 or not len(split.test):
         return split
+    # It takes long to import, and models import this folder.
+    from scipy.spatial import cKDTree
+
     lon, lat = check_points(points).detach().cpu().double().numpy().T
     vectors = unit_vectors(lon, lat)
     distance, _ = cKDTree(vectors[split.test]).query(
@@ -401,28 +402,28 @@ def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
 
 
 def check_fractions(fractions: Fractions) -> None:
-    """Refuse shares that are none.
+    """Validate split fractions.
 
     Args:
-        fractions: Shares to train on, to validate on and to test on.
+        fractions: Fractions of training, validation and test rows.
 
     Raises:
-        ValueError: If they do not add up to 1, or none is for training.
+        ValueError: If they do not sum to 1, or the first is 0.
     """
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] <= 0:
         raise ValueError(
-            'fractions are three shares, to train on, to validate on and to test on, '
-            f'the first of them more than 0; not {fractions}.'
+            'fractions must be three numbers (train, val, test) of at least 0, the first '
+            f'more than 0; got {fractions}.'
         )
     if abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f'fractions must add up to 1, not {sum(fractions):g}.')
+        raise ValueError(f'fractions must sum to 1, not {sum(fractions):g}.')
 
 
 def _check_parts(split: Split, fractions: Fractions, what: str) -> None:
     for part, fraction in zip(fields(split), fractions, strict=True):
         if fraction > 0 and not len(getattr(split, part.name)):
             raise ValueError(
-                f'{what} leave none for {part.name!r} at a share of {fraction:g}.'
+                f'{what} leave none for {part.name!r} at a fraction of {fraction:g}.'
             )
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Columns of tables of points, read as numbers or as classes."""
+"""Columns of tables of points, read as numbers or as names of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..geo.points import is_lonlat, look_swapped
 from ..utils.names import near_matches
-from .tables import open_frame, open_table
+from .tables import OpenedTable, open_frame, open_table, parse_number
 
 Task = Literal['regression', 'classification']
 
@@ -28,11 +28,11 @@ class Columns:
     """Some columns of one table.
 
     Attributes:
-        source: What to call the table in messages.
+        source: Name of the table in errors.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees,
-            NaN where a row has none.
+            NaN in rows without a valid point.
         values: Arrow array of each column, by name.
-        problems: Why a row has no point, by its number.
+        problems: Reason why a row has no valid point, by its number.
         is_swapped: Whether longitudes and latitudes look swapped.
     """
 
@@ -43,7 +43,7 @@ class Columns:
     is_swapped: bool = False
 
     def where(self, row: int) -> str:
-        """Name a row in a message."""
+        """Return the name of a row in errors."""
         return f'{self.source}: row {row}, counted from 0,'
 
 
@@ -61,9 +61,10 @@ def read_columns(
         table: A file that :func:`~torchgeo_concepts.io.tables.open_table` reads, or a data
             frame.
         names: Names of the columns.
-        lon: Name of the column of longitudes, found if not given.
-        lat: Name of the column of latitudes, found if not given.
-        crs: Coordinate reference system of the coordinates, if the table does not say.
+        lon: Name of the column of longitudes, found by default.
+        lat: Name of the column of latitudes, found by default.
+        crs: Coordinate reference system of the coordinates, if the table does not state
+            it.
         layer: Layer of a file that has several.
 
     Returns:
@@ -71,14 +72,30 @@ def read_columns(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, has no rows or has not the columns.
+        ValueError: If the table cannot be read, has no rows or lacks a column.
     """
-    if isinstance(table, pd.DataFrame):
-        source = str(table.attrs.get('source', 'The table'))
-        opened = open_frame(table, lon=lon, lat=lat, crs=crs)
-    else:
-        source = str(table)
-        opened = open_table(table, lon=lon, lat=lat, crs=crs, layer=layer)
+    opened = (
+        open_frame(table, lon=lon, lat=lat, crs=crs)
+        if isinstance(table, pd.DataFrame)
+        else open_table(table, lon=lon, lat=lat, crs=crs, layer=layer)
+    )
+    return collect_columns(opened, names)
+
+
+def collect_columns(opened: OpenedTable, names: Sequence[str]) -> Columns:
+    """Read points and some other columns of an open table.
+
+    Args:
+        opened: The table.
+        names: Names of the columns.
+
+    Returns:
+        The columns.
+
+    Raises:
+        ValueError: If the table cannot be read, has no rows or lacks a column.
+    """
+    source = str(opened.path)
     for name in names:
         if name not in opened.schema.names:
             raise ValueError(
@@ -107,55 +124,52 @@ def read_columns(
 def infer_task(
     columns: Sequence[Columns], name: str, missing: Sequence[float | str] = ()
 ) -> Task:
-    """Tell by the type of a column what its values are for.
+    """Infer the task from the type of a column.
 
     Args:
         columns: Tables that have the column.
-        name: Its name.
-        missing: Values that mean that there is none.
+        name: Name of the column.
+        missing: Values that stand for a missing one.
 
     Returns:
-        ``'classification'`` for text and truth values, ``'regression'`` for numbers,
-        also those that are text only because a word stands for a missing one.
+        ``'classification'`` for text and booleans; ``'regression'`` for numbers, also
+        for those read as text because of words that stand for a missing value.
 
     Raises:
-        ValueError: If a column of text looks like numbers with a word among them.
+        ValueError: If a column of text has numbers in most rows.
     """
     for table in columns:
-        kind = table.values[name].type
-        if pa.types.is_boolean(kind) or pa.types.is_dictionary(kind):
+        column = table.values[name]
+        if pa.types.is_boolean(column.type) or pa.types.is_dictionary(column.type):
             return 'classification'
-        is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        if is_text and not _is_text_for_missing_words(table, name, missing):
-            _refuse_words_among_numbers(table, name, missing)
-            return 'classification'
+        if not _is_text(column.type):
+            continue
+        kept = as_texts(table, name, missing)
+        known = [row for row, text in enumerate(kept) if text is not None]
+        words = [row for row in known if parse_number(kept[row]) is None]
+        all_words = [t for t in _texts(column) if t and parse_number(t) is None]
+        if all_words and not words:
+            continue
+        if words and 2 * len(words) < len(known):
+            raise ValueError(
+                f'{table.where(words[0])} has {kept[words[0]]!r} in {name!r}, whose '
+                'other values are mostly numbers. Add it to missing= if it stands for a '
+                "missing value, or pass task='classification'."
+            )
+        return 'classification'
     return 'regression'
 
 
-def _is_text_for_missing_words(
-    table: Columns, name: str, missing: Sequence[float | str]
-) -> bool:
-    """Tell whether there are but numbers and words that mean that there is none."""
-    if not missing:
-        return False
-    both = zip(_texts(table.values[name]), as_texts(table, name, missing), strict=True)
-    words = [kept for text, kept in both if text and _as_number(text) is None]
-    # Without such words, text is what somebody made of codes.
-    return bool(words) and not any(words)
+def is_number(kind: pa.DataType) -> bool:
+    """Return True for integers, floats and decimals."""
+    types = pa.types
+    return bool(
+        types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    )
 
 
-def _refuse_words_among_numbers(
-    table: Columns, name: str, missing: Sequence[float | str]
-) -> None:
-    texts = as_texts(table, name, missing)
-    known = [row for row, text in enumerate(texts) if text is not None]
-    words = [row for row in known if _as_number(texts[row]) is None]
-    if words and 2 * len(words) < len(known):
-        raise ValueError(
-            f'{table.where(words[0])} has {texts[words[0]]!r} in {name!r}, whose other '
-            'values are mostly numbers. Name it with missing= if it means that there is '
-            "none, or say task='classification'."
-        )
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def as_numbers(
@@ -166,36 +180,31 @@ def as_numbers(
     Args:
         table: The table.
         name: Name of the column.
-        missing: Values that mean that there is none.
+        missing: Values that stand for a missing one.
 
     Returns:
         Numbers of shape ``(N,)``, NaN where missing.
 
     Raises:
-        ValueError: If a value is no number, or infinite; the message names the row.
+        ValueError: If a value is not a number, or infinite; the message names the row.
     """
     column = table.values[name]
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if is_text:
+    kind = column.type
+    if _is_text(kind):
         numbers = _parsed(table, name, column, {str(m) for m in missing})
+    elif is_number(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
+        numbers = pc.cast(column, pa.float64(), safe=False).to_numpy().copy()
     else:
-        try:
-            # Numbers in other types, such as dates, would be counts of something.
-            if pa.types.is_temporal(column.type):
-                raise pa.ArrowInvalid
-            numbers = pc.cast(column, pa.float64(), safe=False).to_numpy().copy()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise ValueError(
-                f'{table.source}: the column {name!r} is of type {column.type}; numbers '
-                'are needed.'
-            ) from None
+        raise ValueError(
+            f'{table.source}: the column {name!r} is of type {kind}; numbers are needed.'
+        )
     infinite = np.flatnonzero(np.isinf(numbers))
     if len(infinite):
         row = int(infinite[0])
         raise ValueError(f'{table.where(row)} has {numbers[row]} in {name!r}.')
-    none = [_as_number(str(m)) for m in missing]
+    none = [parse_number(m) for m in missing]
     numbers[np.isin(numbers, [m for m in none if m is not None])] = np.nan
     return np.asarray(numbers, np.float64)
 
@@ -205,11 +214,11 @@ def _parsed(table: Columns, name: str, column: Any, missing: set[str]) -> Floats
     for row, text in enumerate(_texts(column)):
         if text is None or text in missing:
             continue
-        number = _as_number(text)
+        number = parse_number(text)
         if number is None:
             raise ValueError(
-                f'{table.where(row)} has {text!r} in {name!r}, which is no number. '
-                'Correct it, or name it with missing= if it means that there is none.'
+                f'{table.where(row)} has {text!r} in {name!r}, which is not a number. '
+                'Correct it, or add it to missing= if it stands for a missing value.'
             )
         numbers[row] = number
     return numbers
@@ -223,13 +232,13 @@ def as_texts(
     Args:
         table: The table.
         name: Name of the column.
-        missing: Values that mean that there is none.
+        missing: Values that stand for a missing one.
 
     Returns:
-        Names, None where missing; of whole numbers, their digits.
+        Names, None where missing; integers become their digits.
 
     Raises:
-        ValueError: If a value is a fraction; the message names the row.
+        ValueError: If a value is not an integer; the message names the row.
     """
     column = table.values[name]
     # Configurations may turn -999 into -999.0.
@@ -243,8 +252,8 @@ def as_texts(
         if len(fractions):
             row = int(fractions[0])
             raise ValueError(
-                f'{table.where(row)} has {numbers[row]:g} in {name!r}, which is no '
-                "class. Say task='regression'."
+                f'{table.where(row)} has {numbers[row]:g} in {name!r}, which is not a '
+                "class. Pass task='regression'."
             )
         return [None if np.isnan(n) else str(int(n)) for n in numbers]
     return [None if text in none else text for text in _texts(column)]
@@ -255,16 +264,8 @@ def _texts(column: Any) -> list[str | None]:
     return [text if text is None or text.strip() else None for text in texts]
 
 
-def _as_number(text: str | None) -> float | None:
-    try:
-        # Python reads 1_0 as 10, and nobody else does.
-        return None if text is None or '_' in text else float(text)
-    except ValueError:
-        return None
-
-
 def sorted_classes(texts: Sequence[str | None]) -> tuple[str, ...]:
-    """Order the classes that there are, whole numbers by their size."""
+    """Return the sorted classes of all rows, integers by their value."""
     classes = {text for text in texts if text is not None}
     if all(text.lstrip('-').isdecimal() for text in classes):
         return tuple(sorted(classes, key=lambda text: (int(text), text)))
@@ -274,7 +275,7 @@ def sorted_classes(texts: Sequence[str | None]) -> tuple[str, ...]:
 def class_numbers(
     table: Columns, name: str, texts: Sequence[str | None], classes: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Number classes by their place among those that are known.
+    """Return the position of the class of each row among all classes.
 
     Args:
         table: The table.
@@ -286,14 +287,14 @@ def class_numbers(
         Numbers of shape ``(N,)``, -1 where missing.
 
     Raises:
-        ValueError: If a class is not known; the message names the row.
+        ValueError: If a class is unknown; the message names the row.
     """
     number = {known: index for index, known in enumerate(classes)}
     for row, text in enumerate(texts):
         if text is not None and text not in number:
             raise ValueError(
-                f'{table.where(row)} has {text!r} in {name!r}, which is none of the '
-                f'classes. {near_matches(text, classes)}'
+                f'{table.where(row)} has {text!r} in {name!r}, which is not one of '
+                f'the classes. {near_matches(text, classes)}'
             )
     return np.array(
         [-1 if text is None else number[text] for text in texts], dtype=np.int64

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ..concepts.bank import ConceptBank
 from ..concepts.concept import Concept, ConceptKind
 from ..geo.points import PointsLike
-from ..io.csv_rows import read_csv_rows
+from ..geo.sphere import golden_fractions
+from ..io.csv_files import read_csv_rows
 from ..utils.names import slug
 from .base import Layer, check_groups, check_layer_name, coordinates
 from .files import FileLayer
@@ -358,7 +359,7 @@ def probe_points(number: int) -> torch.Tensor:
     # A spiral of golden angles leaves no gaps, as random points would.
     index = np.arange(number) + 0.5
     lat = np.rad2deg(np.arcsin(1 - 2 * index / number))
-    lon = (index * 180 * (3 - np.sqrt(5))) % 360 - 180
+    lon = 180 - (360 * golden_fractions(index) + 180) % 360
     return torch.from_numpy(np.stack((lon, lat), axis=1))
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..geo.points import PointsLike, as_points
 from ..geo.polygons import check_polygon
 from ..geo.raster_grid import WHOLE_EARTH, RasterGrid
+from ..geo.sphere import golden_fractions
 from ..utils.distributions import required_file
 from .base import Layer
 from .polygon_files import first_polygon
@@ -41,8 +42,6 @@ MARGIN = 3.0
 
 # Largest number of points of a lattice.
 MOST_DRAWN = 20_000_000
-
-GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 @cache
@@ -213,6 +212,6 @@ def _lattice(box: Sequence[float], number: int) -> Tensor:
     low, high = np.sin(np.deg2rad([south, north]))
     steps = (np.arange(number) + 0.5) / number
     lat = np.rad2deg(np.arcsin(low + steps * (high - low)))
-    lon = west + (np.arange(1, number + 1) * GOLDEN % 1) * (east - west)
+    lon = west + golden_fractions(np.arange(1, number + 1)) * (east - west)
     lon = (lon + 180) % 360 - 180
     return torch.from_numpy(np.stack((lon, lat), axis=1))

@@ -13,12 +13,10 @@ from pyproj import Geod, Proj
 from torch import Tensor
 
 from ..geo.points import check_points
+from ..geo.sphere import golden_fractions
 from ..io.tables import open_table
 from ..layers import get_layer
 from ..models.geoclip import geoclip_gallery
-
-# Longitudes of consecutive points of a Fibonacci lattice differ by this turn.
-GOLDEN_TURN = (math.sqrt(5) - 1) / 2
 
 # Points to look up on the land mask at a time.
 LATTICE_BLOCK = 4_000_000
@@ -123,7 +121,7 @@ def land_lattice(spacing_km: float) -> Tensor:
         index = np.arange(start, min(start + LATTICE_BLOCK, number))
         height = top * (1 - (2 * index + 1) / number)
         _, lat = equal_area(np.zeros(len(index)), height, inverse=True)
-        lon = 360 * np.mod(index * GOLDEN_TURN, 1) - 180
+        lon = 360 * golden_fractions(index) - 180
         points = np.column_stack((lon, lat))[land.at(lon, lat) == 1]
         parts.append(points.astype(np.float32))
     return check_points(torch.from_numpy(np.concatenate(parts)))

@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,19 @@ DROPOUTS = (0.0, 0.1, 0.2, 0.4)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+@dataclass(frozen=True)
+class Trials:
+    """Options that were compared, in order, and the validation loss of each."""
+
+    options: list[dict[str, Any]]
+    losses: list[float]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """Options with the lowest loss."""
+        return self.options[int(np.argmin(self.losses))]
+
+
 def search_head(
     make: Callable[[dict[str, Any]], nn.Module],
     loss: Loss,
@@ -33,27 +47,27 @@ def search_head(
     epochs: int,
     batch_size: int,
     has_layers: bool,
-) -> tuple[list[dict[str, Any]], list[float]]:
-    """Train heads with random options, and compute their validation losses.
+) -> Trials:
+    """Train heads with options drawn at random.
 
     Args:
         make: Builds a head from options.
         loss: Loss of outputs and labels.
         train: Standardised inputs and labels to train on.
-        val: Standardised inputs and labels of the validation rows.
-        given: Options of the first trial, so that the best are never worse.
-        trials: Number of random trials.
-        epochs: Number of epochs of each trial.
+        val: Inputs and labels to compare losses on.
+        given: Options that are tried first, so that the best are never worse.
+        trials: Number of further options.
+        epochs: Number of epochs of each.
         batch_size: Number of rows in a batch.
-        has_layers: Also draw the size, depth and dropout of hidden layers.
+        has_layers: Whether heads have hidden layers to choose.
 
     Returns:
-        The options of all trials, and their losses.
+        All trials.
     """
     generator = np.random.default_rng(0)
     options = [given, *(_draw(generator, given, has_layers) for _ in range(trials))]
     losses = []
-    # Keep the random state of the training unchanged.
+    # The random state of the training does not change.
     with torch.random.fork_rng(devices=[]):
         for trial in options:
             torch.manual_seed(0)
@@ -62,7 +76,7 @@ def search_head(
             with torch.no_grad():
                 score = loss(head.eval()(val[0]), val[1]).item()
             losses.append(score if math.isfinite(score) else math.inf)
-    return options, losses
+    return Trials(options, losses)
 
 
 def _draw(

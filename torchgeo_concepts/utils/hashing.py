@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Hashes of model weights."""
+"""Texts that change whenever the weights of a model do."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ def hash_state(state: Mapping[str, Tensor], about: str = '') -> str:
 
     Args:
         state: Tensors by name, in any order.
-        about: Text that the hash also depends on.
+        about: Anything else that the result should depend on.
 
     Returns:
         The digest in hexadecimal.

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets import CityClimate, CityPopulation
 from ...geo.points import CoordinateColumnsError
-from ...io.columns import as_numbers, read_columns
+from ...io.columns import as_numbers, is_number, read_columns
 from ...io.tables import open_table
 from ...layers.base import GROUPS
 from ...utils.names import near_matches, normalise
@@ -199,13 +198,9 @@ def _read_file(file: Path) -> tuple[Table | None, str]:
     try:
         opened = open_table(file)
     except CoordinateColumnsError as error:
-        raise ValueError(
-            f'{file.name}: {error.reason} Rename them lon and lat.'
-        ) from error
-    except ValueError as error:
-        raise ValueError(f'{file.name}: {error}') from error
+        raise ValueError(f'{error.reason} Rename them lon and lat.') from error
     columns = [c for c in opened.schema if c.name not in opened.coordinates.columns]
-    names = [column.name for column in columns if _is_number(column.type)]
+    names = [column.name for column in columns if is_number(column.type)]
     others = [c.name for c in columns if c.name not in names and c.name != 'geometry']
     if not names:
         return None, f'{file.name}: no numeric column besides the coordinates.'
@@ -220,13 +215,6 @@ def _read_file(file: Path) -> tuple[Table | None, str]:
         torch.from_numpy(np.stack([as_numbers(table, name) for name in names], axis=1)),
     )
     return read, f'{file.name}: not numeric: {", ".join(others)}.' if others else ''
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
-    )
 
 
 def _read_dataset(name: str) -> Table:
