@@ -6,6 +6,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ RECIPE = 1
 
 
 def cache_folder() -> Path:
-    """Return the folder of arrays that layers have made.
+    """Return the folder of the cached arrays of layers.
 
     Returns:
-        What ``TORCHGEO_CONCEPTS_CACHE`` names, else ``~/.cache/torchgeo-concepts/layers``.
+        Folder that ``TORCHGEO_CONCEPTS_CACHE`` names, else ``~/.cache/torchgeo-concepts/layers``.
     """
     folder = os.environ.get('TORCHGEO_CONCEPTS_CACHE')
     if folder:
@@ -31,12 +32,12 @@ def cache_folder() -> Path:
 
 
 def cached_array(name: str, key: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-    """Map an array into memory, after making it if this machine has not yet.
+    """Map an array into memory, and compute it first if no file has it.
 
     Args:
-        name: What it is, in words joined by hyphens.
-        key: What changes whenever the data do, such as version and size of their file.
-        make: Makes it.
+        name: Name of the array, in words joined by hyphens.
+        key: Text that changes whenever the data do, such as version and size of their file.
+        make: Function that computes the array.
 
     Returns:
         The array, read-only. It is held in memory if the folder cannot be written.
@@ -60,8 +61,13 @@ def cached_array(name: str, key: str, make: Callable[[], NDArray[Any]]) -> NDArr
 
 def _mapped(file: Path) -> NDArray[Any] | None:
     try:
-        array: NDArray[Any] = np.load(file, mmap_mode='r', allow_pickle=False)
+        return _open_map(file, file.stat().st_mtime_ns)
     except (OSError, ValueError, EOFError):
-        # Not there, or damaged: then it is made again.
+        # Missing or damaged files are computed again.
         return None
-    return np.asarray(array)
+
+
+@cache
+def _open_map(file: Path, _changed: int) -> NDArray[Any]:
+    """Map a file once, however many layers read it."""
+    return np.asarray(np.load(file, mmap_mode='r', allow_pickle=False))
