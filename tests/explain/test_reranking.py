@@ -64,9 +64,7 @@ class TestRerank:
 
     def test_wrong_gallery(self, encoder: ConceptEarth, projections: Tensor) -> None:
         in_x = Gallery.build(encoder, POINTS, progress=False)
-        with pytest.raises(
-            ValueError, match="space 'x', whose features no concept names"
-        ):
+        with pytest.raises(ValueError, match="space 'x', whose features have no names"):
             rerank(in_x, projections, {}, encoder.bank)
         small = Gallery(POINTS.numpy(), np.ones((4, 3), np.float32), 'z')
         with pytest.raises(

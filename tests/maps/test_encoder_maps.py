@@ -542,11 +542,11 @@ class TestCheckpoint:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'model': 'geoclip_location'}, 'checkpoint= maps its predictions'),
-            ({'weights': 'HELD_OUT'}, 'checkpoint= maps its predictions'),
-            ({'concept': ['cropland']}, 'checkpoint= maps its predictions'),
-            ({'truncate_dim': 8}, 'checkpoint= maps its predictions'),
-            ({'calibrated': False}, 'checkpoint= maps its predictions'),
+            ({'model': 'geoclip_location'}, 'cannot be used with checkpoint='),
+            ({'weights': 'HELD_OUT'}, 'cannot be used with checkpoint='),
+            ({'concept': ['cropland']}, 'cannot be used with checkpoint='),
+            ({'truncate_dim': 8}, 'cannot be used with checkpoint='),
+            ({'calibrated': False}, 'cannot be used with checkpoint='),
             ({'checkpoint': 'none.ckpt'}, 'No checkpoint none.ckpt'),
             ({'checkpoint': 'text.ckpt'}, 'cannot be read as a checkpoint'),
             ({}, 'is not a checkpoint of LocationRegression or'),

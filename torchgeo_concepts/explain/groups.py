@@ -34,13 +34,13 @@ type Group = Region | Tensor
 
 ScoreKind = Literal['scores', 'projections']
 
-# With fewer blocks, intervals are too narrow.
+# With fewer blocks, intervals may be too narrow.
 FEW_BLOCKS = 10
 
-# Characters of the name of a group, and of a concept in a table.
+# Maximum length of the name of a group, and width of the column of concepts.
 MAX_SHOWN, NAME = 40, 46
 
-# Concepts that a text shows.
+# Number of concepts in the text.
 SHOWN = 10
 
 
@@ -51,16 +51,16 @@ class GroupComparison:
     Attributes:
         bank: The concepts.
         names: Names of the two groups.
-        kind: ``'scores'`` or ``'projections'``, whichever was compared.
-        effect: Cliff's delta of each concept, of shape ``(k,)``: the share of pairs of
-            places in which that of A has the higher score, less the share in which that
-            of B has. 1 if all of A are above all of B, 0 if neither is.
+        kind: ``'scores'`` or ``'projections'``.
+        effect: Cliff's delta of each concept, of shape ``(k,)``: of all pairs of a point
+            of A and one of B, the share in which A has the higher score, minus the share
+            in which B has. It is 1 if all scores of A are above all of B.
         interval: Lower and upper ends of the confidence interval, of shape ``(2, k)``;
-            NaN if a group lies in one block.
+            NaN if all points of a group lie in one block.
         medians: Median score in each group, of shape ``(2, k)``.
         num_points: Number of points in each group.
-        num_blocks: Number of blocks that they lie in.
-        block_km: Side of a block.
+        num_blocks: Number of blocks with points of each group.
+        block_km: Side of a block in kilometres.
         confidence: Confidence level of the interval.
     """
 
@@ -97,7 +97,7 @@ class GroupComparison:
 
     @property
     def remark(self) -> str:
-        """How to read the intervals."""
+        """Remark on the confidence intervals."""
         fewest = min(self.num_blocks)
         if fewest == 1:
             name = self.names[self.num_blocks.index(1)]
@@ -105,24 +105,19 @@ class GroupComparison:
                 f'There is no interval: {name} lies in one block of '
                 f'{self.block_km:g} km. Use smaller blocks or a larger group.'
             )
-        text = (
-            f'Intervals have a confidence of {self.confidence:.0%}, by resampling blocks '
-            f'of {self.block_km:g} km, each concept by itself.'
+        few = f' With {fewest} blocks in a group they may be too narrow.'
+        return (
+            f'{self.confidence:.0%} intervals from resampled blocks of '
+            f'{self.block_km:g} km, not corrected for the number of concepts.'
+            f'{few if fewest < FEW_BLOCKS else ""}'
         )
-        if fewest < FEW_BLOCKS:
-            text += f' With {fewest} blocks in a group they may be too narrow.'
-        return text
 
     def __str__(self) -> str:
         """Return the groups and the concepts with the largest effects."""
+        groups = zip('AB', self.names, self.num_points, self.num_blocks, strict=True)
         lines = [
-            f'{name}: {points:,} points in {blocks:,} blocks'
-            for name, points, blocks in zip(
-                (f'A, {self.names[0]}', f'B, {self.names[1]}'),
-                self.num_points,
-                self.num_blocks,
-                strict=True,
-            )
+            f'{letter}, {name}: {points:,} points in {blocks:,} blocks'
+            for letter, name, points, blocks in groups
         ]
         header = f"Cliff's delta of {self.kind}"
         lines.append(f'{header:<{NAME}}{"effect":>8}  interval')
@@ -132,35 +127,31 @@ class GroupComparison:
         return '\n'.join([*lines, self.remark])
 
     def plot(self, number: int = 8) -> 'Figure':
-        """Draw the concepts with the largest effects in each group.
+        """Draw the largest positive and the largest negative effects.
 
         Args:
-            number: Number of concepts for each group.
+            number: Maximum number of concepts of either sign.
 
         Returns:
-            The figure: bars of effects, with their intervals.
+            The figure, with bars and their intervals.
         """
         from matplotlib import pyplot as plt
 
         frame = self.to_frame()
-        shown = pd.concat(
-            (
-                frame[frame['effect'] > 0].head(number),
-                frame[frame['effect'] < 0].head(number).iloc[::-1],
-            )
-        )
+        above, below = frame[frame['effect'] > 0], frame[frame['effect'] < 0]
+        shown = pd.concat((above.head(number), below.head(number).iloc[::-1]))
         effect = shown['effect'].to_numpy()
         figure, axes = plt.subplots(
             figsize=(8, 1.6 + 0.3 * len(shown)), layout='constrained'
         )
         colours = [MORE if value > 0 else LESS for value in effect]
         axes.barh(range(len(shown)), effect, color=colours)
-        # An interval by percentiles need not hold the effect itself.
-        ends = shown[['lower', 'upper']].to_numpy().T - effect
-        reach = np.stack((-ends[0], ends[1])).clip(min=0)
+        # An interval of percentiles may not include the effect itself.
+        reach = (shown[['lower', 'upper']].to_numpy().T - effect) * [[-1], [1]]
         axes.errorbar(
-            effect, range(len(shown)), xerr=reach, fmt='none', ecolor='0.1', capsize=3
-        )
+            effect, range(len(shown)), xerr=reach.clip(min=0), fmt='none', ecolor='0.1',
+            capsize=3,
+        )  # fmt: skip
         axes.set_yticks(range(len(shown)), shown['concept'])
         axes.invert_yaxis()
         axes.axvline(0, color='0.3', linewidth=0.8)
@@ -169,11 +160,10 @@ class GroupComparison:
             f"higher in {self.names[1]}  \N{LEFTWARDS ARROW}  Cliff's delta of "
             f'{self.kind}  \N{RIGHTWARDS ARROW}  higher in {self.names[0]}'
         )
-        axes.set_title(
-            f'{self.names[0]} and {self.names[1]}: bars with {self.confidence:.0%} intervals'
-            if min(self.num_blocks) > 1
-            else f'{self.names[0]} and {self.names[1]}: no intervals, one block only'
-        )
+        remark = f'bars with {self.confidence:.0%} intervals'
+        if min(self.num_blocks) == 1:
+            remark = 'no intervals, one block only'
+        axes.set_title(f'{self.names[0]} and {self.names[1]}: {remark}')
         draw_grid(axes)
         return figure
 
@@ -196,10 +186,9 @@ def compare_groups(
 ) -> GroupComparison:
     """Find the concepts that distinguish two groups of places.
 
-    The effect is Cliff's delta. It compares ranks, so it makes no assumption on the
-    distribution of a concept and does not depend on the scale of its scores. A distance
-    in standard deviations would be enormous for a rare class, which is almost constant
-    where it does not hold.
+    The effect is Cliff's delta. It compares ranks, so it depends neither on the
+    distribution nor on the scale of the scores. A difference in standard deviations would
+    be huge for rare classes, whose scores are almost constant elsewhere.
 
     If you use this in your research, please cite the following papers:
 
@@ -209,19 +198,18 @@ def compare_groups(
     Args:
         source: An encoder, or the scores of points, of shape ``(N, k)``.
         a: A region, as :func:`~torchgeo_concepts.layers.region_split.in_region` takes it:
-            names of continents or countries, polygons, also as WKT, files. For an
-            encoder also points of shape ``(n, 2)`` as ``(longitude, latitude)`` in
-            degrees; for scores also a boolean mask of the rows, of shape ``(N,)``.
-        b: The other group. By default, all other land, or all other rows.
-        kind: ``'scores'`` or ``'projections'`` of an encoder. By default, scores if it
-            has them.
+            names of continents or countries, polygons, WKT or a file. With an encoder,
+            also points of shape ``(n, 2)`` as ``(longitude, latitude)`` in degrees. With
+            scores, also a boolean mask of shape ``(N,)``.
+        b: The other group. By default, all other land or rows.
+        kind: ``'scores'`` or ``'projections'`` of an encoder. By default, scores if the
+            encoder has them.
         points: Points of the scores, of shape ``(N, 2)``. For scores only.
         bank: The concepts of the scores. For scores only.
         names: Names of the groups.
-        spacing_km: Side of the squares of a lattice over land, which gives an encoder one
-            point in each, so that all parts of a region count by their area.
+        spacing_km: Distance between the points on land, in kilometres. For encoders only.
         most_points: Maximum number of points of a group, drawn at random.
-        block_km: Side of the blocks of the bootstrap.
+        block_km: Side of the blocks of the bootstrap in kilometres.
         confidence: Confidence level of the intervals.
         num_samples: Number of bootstrap samples.
         seed: Seed of points and bootstrap samples.
@@ -231,8 +219,8 @@ def compare_groups(
 
     Raises:
         ValueError: If a region is unknown (with near matches) or has no points, if the
-            groups have points in common, or if scores, points and bank do not match.
-        ImportError: If a region is given and the extra ``layers`` is not installed.
+            groups overlap, or if scores, points and bank do not match.
+        ImportError: If a region needs the extra ``layers``, which is not installed.
     """
     check_bootstrap(confidence, num_samples)
     if most_points < 2:
@@ -281,10 +269,10 @@ def compare_groups(
 def _lattice_points(
     a: Group, b: Group | None, spacing_km: float, names: tuple[str, str]
 ) -> tuple[Tensor, Group, Group | None]:
-    """Join a lattice over land and given points, which become masks of the rows."""
+    """Join a lattice over land and the given points, and replace these by masks."""
     given = [check_points(group) for group in (a, b) if isinstance(group, Tensor)]
     if given and b is None:
-        raise ValueError('Points have no complement; pass the other group as well.')
+        raise ValueError('Points have no complement; pass the other group as b.')
     if len(given) == 2:
         first, second = ({*map(tuple, group.tolist())} for group in given)
         _check_overlap(len(first & second), names)
@@ -313,8 +301,8 @@ def _draw_rows(
         if not mask.any():
             raise ValueError(
                 f'{name} has none of the {len(points):,} points. Use a smaller spacing_km '
-                'for a small region, and your own points for the sea. Polygons are flat '
-                'in longitude and latitude, so one around a pole must reach up to it.'
+                'for a small region, and your own points at sea. A polygon around a pole '
+                'must extend to latitude 90 or -90.'
             )
     _check_overlap(int((first & second).sum()), names)
     rows = [mask.nonzero().flatten() for mask in (first, second)]
@@ -355,7 +343,7 @@ def _describe(group: Group | None, letter: str) -> str:
 def _method_of(
     encoder: nn.Module, kind: ScoreKind | None
 ) -> tuple[ScoreKind, ConceptBank, Callable[[Tensor], Tensor]]:
-    """Return the kind of scores of an encoder, their concepts, and how to compute them."""
+    """Return the kind of scores, the bank, and the method that computes the scores."""
     if kind not in (None, *get_args(ScoreKind)):
         raise ValueError(f'kind must be one of {get_args(ScoreKind)}, not {kind!r}.')
     if kind == 'scores' or (kind is None and isinstance(encoder, GroundedEncoder)):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Searches of a gallery before and after concepts are set to other values."""
+"""Searches of a gallery before and after an intervention on concepts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Concepts that a title names.
+# Maximum number of concepts in a title.
 FEW = 3
 
 
@@ -32,10 +32,10 @@ class Reranked:
     """Candidates of a gallery before and after an intervention.
 
     Attributes:
-        values: Value of each concept that was set.
+        values: New value of each concept that was set.
         before: The best candidates before.
         after: The best candidates after.
-        rank_of_first: Rank that the first candidate before has after, of shape ``(N,)``.
+        rank_of_first: New rank of the best candidate before, of shape ``(N,)``.
     """
 
     values: Mapping[str, float]
@@ -49,7 +49,7 @@ class Reranked:
         return geodesic_km(self.before.points[:, 0], self.after.points[:, 0])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each query and candidate, before and after."""
+        """Return a row for each query, candidate and search."""
         parts = {'before': self.before.to_frame(), 'after': self.after.to_frame()}
         frame = pd.concat(parts, names=['concepts', None]).reset_index(level=0)
         return frame.rename(columns={'image': 'query'}).reset_index(drop=True)
@@ -72,7 +72,7 @@ class Reranked:
         return '\n'.join(lines)
 
     def plot(self, query: int = 0) -> 'Figure':
-        """Draw the candidates of a query before and after on a map.
+        """Draw the candidates of a query, before and after, on a map.
 
         Args:
             query: Number of the query, counted from 0.
@@ -117,26 +117,26 @@ def rerank(
     top_k: int = 5,
     scale: float = 100.0,
 ) -> Reranked:
-    """Search a gallery with projections as they are, and with some concepts set.
+    """Search a gallery before and after setting some concepts to given values.
 
     Args:
         gallery: A gallery in space ``'z'``.
         projections: Projections of images or of points, of shape ``(N, k)``.
-        values: Value of each concept to set, on the scale of the projections.
+        values: New value of each concept to set, on the scale of the projections.
         bank: The concepts, in the order of the projections.
         top_k: Number of candidates for each query.
-        scale: Factor of the similarities in the probabilities.
+        scale: Factor that multiplies similarities before the softmax.
 
     Returns:
         The best candidates before and after.
 
     Raises:
-        ValueError: As :func:`intervene` does, or if the gallery is not in space ``'z'`` or
-            not of this bank.
+        ValueError: As for :func:`intervene`, or if the gallery is not in space ``'z'`` or
+            has another number of concepts.
     """
     if gallery.space != 'z':
         raise ValueError(
-            f'The gallery is in space {gallery.space!r}, whose features no concept names; '
+            f'The gallery is in space {gallery.space!r}, whose features have no names; '
             "build one with space='z'."
         )
     if gallery.vectors.shape[1] != len(bank):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Search for a few concepts that change a prediction."""
+"""Smallest changes of concept scores that change a prediction."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Halvings of a step, which leave less of it than float32 resolves.
+# Number of bisection steps, enough for float32.
 HALVINGS = 24
 
-# Characters of a name in a table, and columns of a table of steps.
+# Width of the column of names, and further columns of a table.
 NAME, MOVED = 44, ('before', 'after', 'cost')
 
 
 @dataclass(frozen=True)
 class ConceptStep:
-    """One concept that was moved.
+    """Move of one concept.
 
     Attributes:
         concept: Name of the concept.
         before: Score before.
         after: Score after.
-        reachable: Lowest and highest score that it could be moved to.
-        cost: Distance that it was moved, in standard deviations of the reference.
-        outcome: Outcome once this concept is moved too.
-        values: Probabilities or quantities before and after, if there is an encoder.
-        unit: Their unit, empty for probabilities.
+        reachable: Lowest and highest allowed score.
+        cost: Size of the move, in standard deviations of the reference.
+        outcome: Outcome after this and all earlier steps.
+        values: Probability or quantity before and after, None without an encoder.
+        unit: Unit of the values, empty for probabilities.
     """
 
     concept: str
@@ -56,16 +56,16 @@ class ConceptStep:
 
 @dataclass(frozen=True, eq=False)
 class SmallestChange:
-    """A small set of concepts that changes a prediction as wanted.
+    """A small set of moved concepts that changes a prediction as wanted.
 
     Attributes:
         goal: The wanted change, in words.
         reached: True if the goal was reached.
-        outcome_name: Name of the outcome, which measures the goal.
+        outcome_name: Name of the outcome: the prediction, or the lead of a class.
         start: Outcome before any change.
-        steps: The concepts in the order in which they were moved.
-        scores: The scores with all of them moved, of shape ``(k,)``.
-        allowed: Number of concepts that could have been moved.
+        steps: The moves, in order.
+        scores: The scores after all moves, of shape ``(k,)``.
+        allowed: Number of concepts that were allowed to move.
     """
 
     goal: str
@@ -82,17 +82,14 @@ class SmallestChange:
         return sum(step.cost for step in self.steps)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each concept that was moved, in order."""
+        """Return a row for each move, in order."""
         rows = []
         for step in self.steps:
             row = {name: getattr(step, name) for name in ('concept', *MOVED)}
             row[self.outcome_name] = step.outcome
             if step.values is not None:
-                row |= {
-                    'value before': step.values[0],
-                    'value after': step.values[1],
-                    'unit': step.unit or 'probability',
-                }
+                row['value before'], row['value after'] = step.values
+                row['unit'] = step.unit or 'probability'
             rows.append(row)
         columns = ['concept', *MOVED, self.outcome_name]
         return pd.DataFrame(rows, columns=None if rows else columns)
@@ -106,7 +103,7 @@ class SmallestChange:
         lines = [
             self._verdict,
             f'{"":<{NAME}}{"from":>9}{"to":>9}{"cost":>7}  {self.outcome_name}',
-            f'{"  as it is":<{NAME + 25}}  {_short(self.start)}',
+            f'{"  before":<{NAME + 25}}  {_short(self.start)}',
         ]
         lines += [
             f'  {step.concept:<{NAME - 2}}{step.before:>9.2f}{step.after:>9.2f}'
@@ -120,7 +117,7 @@ class SmallestChange:
         if not self.reached:
             lines.append(
                 'The search found no set of concepts that reaches the goal. Allow more '
-                'concepts, wider quantiles, or a smaller change.'
+                'concepts or wider quantiles, or choose a smaller change.'
             )
         return '\n'.join(lines)
 
@@ -154,10 +151,10 @@ class SmallestChange:
         }
         for row, value in enumerate(outcomes):
             outcome.annotate(_short(value), (value, row), **shift)
-        names = ['as it is', *(step.concept for step in self.steps)]
+        names = ['before', *(step.concept for step in self.steps)]
         moves.set_yticks(range(len(names)), names)
         moves.set_ylim(len(names) - 0.5, -0.6)
-        moves.set_xlabel('score; grey: what it could be moved to')
+        moves.set_xlabel('score; grey: allowed range')
         outcome.set_xlabel(self.outcome_name)
         outcome.margins(x=0.25)
         for axes in (moves, outcome):
@@ -168,7 +165,7 @@ class SmallestChange:
 
 
 def _short(value: float) -> str:
-    # What is reached is often a hair above 0.
+    # A lead that was just reached is slightly above 0.
     return f'{round(value, 4):.4g}'
 
 
@@ -197,36 +194,35 @@ def smallest_change(
 ) -> SmallestChange:
     """Search for a small set of concepts that changes a prediction as wanted.
 
-    In each step all concepts that were not moved yet are tried, each at either end of
-    its range, and the one that brings the goal nearest is moved there. Once a step can
-    reach the goal, the cheapest of those that do is taken, and moved no farther than
-    necessary. There may be a smaller set that the search does not find.
+    The search is greedy. In each step it moves one more concept to an end of its range,
+    the one that comes nearest to the goal. Once single moves can reach the goal, it takes
+    the cheapest of these, and moves that concept no farther than necessary. A smaller set
+    may exist.
 
     Args:
         scores: Scores of one place, of shape ``(k,)`` or ``(1, k)``.
         head: Function from scores of shape ``(N, k)`` to predictions of shape ``(N,)`` or
-            ``(N, 1)``, or to a score of each class, of shape ``(N, C)``, the highest of
-            which is the prediction.
+            ``(N, 1)``, or to class scores of shape ``(N, C)``.
         bank: The concepts, in the order of the scores.
-        reference: Scores of other places, of shape ``(M, k)``, which set the range and
-            the standard deviation of each concept.
+        reference: Scores of other places, of shape ``(M, k)``, which define the range
+            and the standard deviation of each concept.
         by: Wanted change of the prediction, up or down. For heads with one output.
         to: Wanted class, by number or name. By default, any other class.
         classes: Names of the classes.
-        concepts: Names of the concepts that may be moved, or one name. By default, all.
-        quantiles: Quantiles of the reference between which each concept may be moved.
+        concepts: Names of the concepts that may move, or one name. By default, all.
+        quantiles: Quantiles of the reference that bound the range of each concept.
         most: Maximum number of concepts to move.
-        unit: Unit of the outputs of the head, for texts and axes.
-        encoder: The encoder that made the scores. If given, moves are also shown as
-            probabilities and quantities in their units.
+        unit: Unit of the outputs of the head.
+        encoder: The encoder of the scores. If given, moves are also reported as
+            probabilities, and as quantities in their units.
 
     Returns:
-        The concepts and their cost, whether or not the goal is reached.
+        The moves and their cost, also if the goal is not reached.
 
     Raises:
         ValueError: If a concept or class is unknown (with near matches), the goal is
-            invalid or met already, the prediction for the place is not finite, or scores,
-            reference, bank, head and encoder do not match.
+            invalid or already reached, the prediction for the place is not finite, or the
+            inputs do not match.
     """
     place = scores[None] if scores.ndim == 1 else scores
     check_scores(place, bank)
@@ -258,28 +254,18 @@ def smallest_change(
         start, changed = goal.outcome(place).item(), search.current
         steps = [search.describe(place[0], bank, *move) for move in moves]
         if encoder is not None:
-            values = encoder.calibrate(
-                torch.stack((place[0], changed)).to(encoder.mean)
-            )
+            both = torch.cat((place, changed[None])).to(encoder.mean)
+            values = encoder.calibrate(both).T.tolist()
             steps = [
-                replace(
-                    step, values=tuple(values[:, move].tolist()), unit=bank[move].unit
-                )
-                for step, (move, _) in zip(steps, moves, strict=True)
+                replace(step, values=tuple(values[n]), unit=bank[n].unit)
+                for step, (n, _) in zip(steps, moves, strict=True)
             ]
-    return SmallestChange(
-        goal.text,
-        search.reached,
-        goal.outcome_name,
-        start,
-        tuple(steps),
-        changed,
-        num_allowed,
-    )
+    texts = goal.text, search.reached, goal.outcome_name
+    return SmallestChange(*texts, start, tuple(steps), changed, num_allowed)
 
 
 class _Search:
-    """Greedy search, concept by concept, for scores with a lead above 0."""
+    """Greedy search for scores with a positive lead, concept by concept."""
 
     def __init__(
         self,
@@ -293,16 +279,16 @@ class _Search:
         self.low, self.high = torch.from_numpy(ends).to(self.current)
         self.std = reference.std(dim=0, correction=0).to(self.current)
         self.lead = lead
-        # A concept that never varies cannot be moved.
+        # A constant concept cannot be moved.
         self.free: list[int] = (self.std > 0).nonzero().flatten().tolist()
         self.reached = False
 
     def step(self) -> int | None:
-        """Move one concept, and return its number, or None if no move helps."""
+        """Move one concept and return its number, or None if no move helps."""
         free = torch.tensor(self.free, device=self.current.device)
         number, ends = free.repeat(2), torch.cat((self.low[free], self.high[free]))
         lead = self._lead_after(number, ends)
-        # A head may not be defined everywhere, and NaN would be the highest of all.
+        # A head may be undefined somewhere, and max() would return NaN.
         lead = lead.masked_fill(lead.isnan(), -torch.inf)
         if lead.max() <= self.lead(self.current[None])[0]:
             return None
@@ -319,13 +305,13 @@ class _Search:
         return chosen
 
     def _lead_after(self, number: Tensor, ends: Tensor) -> Tensor:
-        """Return the lead after each of the moves."""
+        """Return the lead after each move."""
         trials = self.current.repeat(len(number), 1)
         trials[torch.arange(len(number), device=number.device), number] = ends
         return self.lead(trials)
 
     def _nearest(self, number: Tensor, far: Tensor) -> Tensor:
-        """Return the nearest score at which each move reaches the goal."""
+        """Return, for each move, the nearest score that reaches the goal."""
         near = self.current[number]
         for _ in range(HALVINGS):
             middle = (near + far) / 2

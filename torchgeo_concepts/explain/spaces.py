@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Figures of embeddings in two dimensions, and of their clusters on a map."""
+"""Figures of embeddings: principal components, clusters and modality gap."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# With more classes than colours, they also differ in their markers.
+# Classes beyond the number of colours get the same colours with another marker.
 MARKERS = 'osv^D'
 
 
 def plot_components(
     embedding: Tensor, values: Tensor | Sequence[str], name: str = '', unit: str = ''
 ) -> 'Figure':
-    """Draw embeddings in their first two principal components, coloured by values.
+    """Draw the first two principal components of embeddings, coloured by values.
 
     Args:
         embedding: Embeddings of shape ``(N, d)``.
-        values: A number or the name of a class for each; NaN is grey.
+        values: A number or a class name for each embedding; NaN is grey.
         name: Name of the values.
-        unit: Unit of the numbers.
+        unit: Unit of numbers.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: If there is not one value for each embedding, or there are too many
-            classes to distinguish.
+        ValueError: If the numbers of values and embeddings differ, or there are too many
+            classes.
     """
     if len(values) != len(embedding):
         raise ValueError(f'{len(values)} values for {len(embedding)} embeddings.')
@@ -77,7 +77,7 @@ def plot_components(
 
 
 def _draw_axes(embedding: Tensor) -> tuple['Figure', 'Axes', NDArray[np.float64]]:
-    """Draw axes for the first two principal components, and compute these."""
+    """Compute the first two principal components, and make axes for them."""
     from matplotlib import pyplot as plt
 
     if min(embedding.shape) < 2:
@@ -86,9 +86,8 @@ def _draw_axes(embedding: Tensor) -> tuple['Figure', 'Axes', NDArray[np.float64]
             f'{tuple(embedding.shape)}.'
         )
     model = PCA(2, svd_solver='full')
-    parts: NDArray[np.float64] = model.fit(embedding.double().numpy()).transform(
-        embedding.double().numpy()
-    )
+    values = embedding.double().numpy()
+    parts: NDArray[np.float64] = model.fit(values).transform(values)
     first, second = model.explained_variance_ratio_
     figure, axes = plt.subplots(figsize=(6, 5), layout='constrained')
     axes.set_xlabel(f'principal component 1 ({first:.0%} of variance)')
@@ -115,18 +114,17 @@ def plot_clusters(
     """Draw clusters of embeddings on a map.
 
     Args:
-        embedding: Embeddings of shape ``(N, d)``; their directions are clustered, by
-            k-means.
+        embedding: Embeddings of shape ``(N, d)``, clustered by k-means of unit vectors.
         points: Their points, of shape ``(N, 2)`` as ``(longitude, latitude)`` in
             degrees.
         number: Number of clusters, 2 to 8.
-        seed: Seed of the clusters.
+        seed: Seed of k-means.
 
     Returns:
-        The figure, and the cluster of each point, the largest first.
+        The figure, and the cluster number of each point; cluster 0 is the largest.
 
     Raises:
-        ValueError: If there is not one point for each embedding, or *number* is out of
+        ValueError: If the numbers of points and embeddings differ, or *number* is out of
             range.
     """
     if len(points) != len(embedding):
@@ -152,21 +150,21 @@ def plot_clusters(
 def plot_modality_gap(
     first: Tensor, second: Tensor, names: tuple[str, str] = ('images', 'locations')
 ) -> tuple['Figure', dict[str, float]]:
-    """Draw two sets of embeddings in one space, and measure the gap between them.
+    """Draw two sets of embeddings of one space, and measure the gap between them.
 
     Args:
         first: Embeddings of shape ``(N, d)``, such as those of images.
-        second: Embeddings of the same things, such as the locations of the images, in
-            the same order and of the same shape.
+        second: Embeddings of the same shape and order, such as those of the locations of
+            the images.
         names: Names of the two sets.
 
     Returns:
-        The figure, and the numbers on it: ``'gap'``, the distance of the means of unit
-        vectors; ``'paired'`` and ``'unpaired'``, the mean cosine of an embedding of the
-        first with that of the same thing in the second, and with those of others.
+        The figure, and the numbers on it: ``'gap'``, the distance between the means of
+        the unit vectors; ``'paired'`` and ``'unpaired'``, the mean cosines of pairs with
+        the same row and with different rows.
 
     Raises:
-        ValueError: If the two differ in shape, or have fewer than two embeddings.
+        ValueError: If the shapes differ, or there are fewer than two rows.
     """
     if first.shape != second.shape or first.ndim != 2 or len(first) < 2:
         raise ValueError(

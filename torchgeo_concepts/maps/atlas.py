@@ -35,8 +35,8 @@ def concept_atlas(
     Args:
         encoder: An encoder with concept scores.
         concepts: Names, ids or aliases of up to twelve concepts.
-        bounds: West, south, east and north of the area in degrees, by default the Earth.
-        width: Number of columns of a map.
+        bounds: West, south, east and north of the area in degrees. By default, the Earth.
+        width: Number of pixel columns of each map.
         calibrated: Draw probabilities, and quantities in their units, instead of
             standardised scores.
         land_only: Leave out the sea.
@@ -45,8 +45,8 @@ def concept_atlas(
         The figure.
 
     Raises:
-        ValueError: If the encoder has no concept scores or no such concept, there are
-            none or more than twelve, or there is no such area.
+        ValueError: If the encoder has no concept scores, a concept is unknown, the number
+            of concepts is not from one to twelve, or the bounds are invalid.
     """
     if not 1 <= len(concepts) <= 12:
         raise ValueError(f'Expected one to twelve concepts, got {len(concepts)}.')

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Modules whose outputs are bands of a map: concept scores, and embeddings as colours."""
+"""Modules that compute bands of a map: concept scores, and embeddings as colours."""
 
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -18,11 +18,11 @@ from ..io.geotiff import Band
 from ..models.protocols import GroundedEncoder, check_encoder
 from ..utils.devices import Device
 
-# Number of points to fit principal components on, its minimum, and the random seed.
+# Number of points that principal components are fitted on, its minimum, and the seed.
 SAMPLE_SIZE, MIN_SAMPLE = 4096, 32
 SAMPLE_SEED = 0
 
-# Percentiles of a component that become 0 and 1.
+# Percentiles of a component that map to 0 and 1.
 DARK, BRIGHT = 2.0, 98.0
 
 
@@ -41,8 +41,8 @@ class ConceptScores(nn.Module):
                 instead of standardised scores.
 
         Raises:
-            ValueError: If the encoder has no concept scores or no such concept; the
-                message lists near matches.
+            ValueError: If the encoder has no concept scores, or a concept is unknown (with
+                near matches).
         """
         super().__init__()
         self.encoder = check_encoder(encoder, GroundedEncoder)
@@ -78,8 +78,8 @@ class ConceptScores(nn.Module):
 class PrincipalColours(nn.Module):
     """The first three principal components of embeddings as red, green and blue.
 
-    A component is 0 and 1 at the 2nd and 98th percentile of the embeddings that it was
-    fitted on. Values beyond are not clipped, so colours are linear in the embedding.
+    The 2nd percentile of the fitted embeddings maps to 0 and the 98th to 1. Values beyond
+    are not clipped, so colours are linear in the embedding.
     """
 
     mean: Tensor
@@ -92,7 +92,7 @@ class PrincipalColours(nn.Module):
 
         Args:
             encoder: A location encoder.
-            embedding: Embeddings of shape ``(N, d)`` to fit the components on.
+            embedding: Embeddings of shape ``(N, d)`` that the components are fitted on.
 
         Raises:
             ValueError: If there are fewer than three embeddings or features.
@@ -107,7 +107,7 @@ class PrincipalColours(nn.Module):
         mean = embedding.mean(dim=0)
         _, spread, axes = torch.linalg.svd(embedding - mean, full_matrices=False)
         axes = axes[:3].T
-        # Fix the arbitrary sign of a component: its largest entry is positive.
+        # The sign of a component is arbitrary; make its largest entry positive.
         largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
         axes = axes * torch.where(largest < 0, -1.0, 1.0)
         values = ((embedding - mean) @ axes).numpy()
@@ -116,7 +116,7 @@ class PrincipalColours(nn.Module):
         self.variance: list[float] = (spread[:3] ** 2 / (spread**2).sum()).tolist()
         for name, value in (('mean', mean), ('axes', axes), ('low', low)):
             self.register_buffer(name, value.float())
-        # A constant component is 0, not infinite.
+        # A constant component must not divide by 0.
         self.register_buffer('high', torch.where(high > low, high, low + 1).float())
 
     @classmethod
@@ -132,13 +132,13 @@ class PrincipalColours(nn.Module):
     ) -> Self:
         """Fit components on points that are spread evenly over an area.
 
-        They depend on the area and not on the pixels: maps of one area have the same
-        colours at any resolution.
+        Colours depend on the area but not on the resolution.
 
         Args:
             encoder: A location encoder.
             grid: The grid over the area.
-            is_wanted: Returns a mask of the points to use, such as those on land.
+            is_wanted: Function that returns a mask of the points to use, such as those on
+                land.
             device: Device to compute on.
             precision: Type of the matrix products.
             batch_size: Number of points to embed at a time.
@@ -147,13 +147,13 @@ class PrincipalColours(nn.Module):
             The colours.
 
         Raises:
-            ValueError: If too few points of the area are left to fit on.
+            ValueError: If too few points are left.
         """
         points = _sample(grid, is_wanted)
         if len(points) < MIN_SAMPLE:
             raise ValueError(
                 f'Colours need {MIN_SAMPLE} points, but only {len(points)} points of the '
-                f'area {grid.area} are on the map. Take a larger area.'
+                f'area {grid.area} are on the map. Use a larger area.'
             )
         embedding = embed_points(
             encoder,
@@ -195,7 +195,7 @@ def _sample(
     west, south, east, north = grid.area
     low, high = np.sin(np.deg2rad([south, north]))
     parts: list[NDArray[np.float64]] = []
-    # Small islands in an ocean need many draws.
+    # Small islands need many random points.
     for _ in range(50):
         lat = np.rad2deg(np.arcsin(rng.uniform(low, high, SAMPLE_SIZE)))
         points = np.column_stack((rng.uniform(west, east, SAMPLE_SIZE), lat))

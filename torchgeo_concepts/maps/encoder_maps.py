@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps of an encoder, of a trained task, or of any function of points."""
+"""Maps of encoders, of trained tasks and of any function of points."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ type PointFunction = Callable[[Tensor], Tensor | ArrayLike]
 
 def _on_land() -> Callable[[NDArray[np.float64]], NDArray[np.bool_]]:
     land = get_layer('land')
-    # Raises before any work is done if the mask is not installed.
+    # Raise early if the mask is not installed.
     land.source.paths()
     return lambda points: land(points) == 1
 
@@ -56,19 +56,19 @@ def map_values(
     """Map any function of points, such as the predictions of a trained model.
 
     Writes a cloud-optimised GeoTIFF file block by block, so memory does not grow with
-    the map. A pixel has the value at its centre, or NaN if it is off the Earth or, with
-    *land_only*, at sea. The file appears only when it is complete.
+    the map. A pixel has the value at its centre. Pixels outside the Earth, and pixels at
+    sea with *land_only*, are NaN. The file appears only when it is complete.
 
     Args:
-        function: Takes points of shape ``(N, 2)`` as ``(longitude, latitude)`` in
-            degrees, in float64, and returns values of shape ``(N, bands)``, or ``(N,)``
-            for a single band.
+        function: Function from points of shape ``(N, 2)`` as ``(longitude, latitude)`` in
+            degrees, in float64, to values of shape ``(N, bands)``, or ``(N,)`` for a
+            single band.
         output: GeoTIFF file to write, ending in .tif or .tiff.
-        grid: Its pixels.
+        grid: Grid of the pixels.
         bands: Name, unit and kind of each output of the function.
         land_only: Leave out the sea; needs the extra ``cities`` or ``layers``.
         batch_size: Maximum number of points in a call of the function.
-        tags: Origin of the map, for its metadata, besides date and version.
+        tags: Further metadata besides date and version, such as the origin of the map.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
@@ -107,12 +107,11 @@ def map_values(
             bar.update(int((~chosen).sum()))
             values = np.full((len(points), len(bands)), np.nan, dtype=np.float32)
             wanted = torch.from_numpy(points[chosen])
-            parts = [
-                _call(function, batch, len(bands), bar.update)
-                for batch in torch.split(wanted, batch_size)
-                if len(batch)
-            ]
-            if parts:
+            if len(wanted):
+                parts = []
+                for batch in wanted.split(batch_size):
+                    parts.append(_call(function, batch, len(bands)))
+                    bar.update(len(batch))
                 values[chosen] = np.concatenate(parts)
             shape = len(bands), window.height, window.width
             writer.write(values.T.reshape(shape), window)
@@ -120,10 +119,7 @@ def map_values(
 
 
 def _call(
-    function: PointFunction,
-    points: Tensor,
-    num_bands: int,
-    update: Callable[[int], object],
+    function: PointFunction, points: Tensor, num_bands: int
 ) -> NDArray[np.float32]:
     with torch.no_grad():
         values = torch.as_tensor(function(points)).detach().cpu().float()
@@ -134,7 +130,6 @@ def _call(
             f'The function must return shape {(len(points), num_bands)} for '
             f'{len(points)} points and {num_bands} bands, got {tuple(values.shape)}.'
         )
-    update(len(points))
     return values.numpy()
 
 
@@ -201,8 +196,8 @@ def map_encoder(
 
     Raises:
         OSError: If the output cannot be written.
-        ValueError: If there is no such encoder, weights, concept, area or CRS, or the
-            checkpoint needs more than points.
+        ValueError: If an encoder, weights, a concept, the area or the CRS is unknown or
+            invalid, or the checkpoint needs more than points.
     """
     start = time.perf_counter()
     output = Path(output)
@@ -221,8 +216,8 @@ def map_encoder(
         chosen = model, weights, truncate_dim, tuple(concept), calibrated
         if chosen != (DEFAULT_MODEL, DEFAULT_WEIGHTS, None, (), True):
             raise ValueError(
-                'checkpoint= maps its predictions: leave out model=, weights=, '
-                'truncate_dim=, concept= and calibrated=.'
+                'model=, weights=, truncate_dim=, concept= and calibrated= cannot be used '
+                'with checkpoint=; leave them out.'
             )
         mapped, about = load_predictions(Path(checkpoint))
     else:
@@ -263,8 +258,8 @@ class MapReport:
 
     Attributes:
         output: The map.
-        figure: Its figure, None without one.
-        grid: Its pixels.
+        figure: Its figure, or None.
+        grid: Grid of its pixels.
         bands: Its bands.
         about: Origin of the map.
         seconds: Wall-clock time of the run.

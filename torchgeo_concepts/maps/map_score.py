@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Score of a map against the truth, and its figure."""
+"""Scores of a map against the truth, and their figure."""
 
 import textwrap
 from collections.abc import Mapping
@@ -42,8 +42,8 @@ CLIP = (1.0, 99.0)
 # Characters per line of a title.
 TITLE_WIDTH = 30
 
-# Number of regions farthest from the line that are named, and the smallest distance of
-# their names as shares of the axes.
+# Maximum number of regions with a name in the figure, and minimum distance between the
+# names as shares of the axes.
 NAMED, APART = 6, (0.06, 0.09)
 
 BLUE, ORANGE = '#0072b2', '#d55e00'
@@ -56,23 +56,22 @@ class MapScore:
     Attributes:
         name: Name of the map.
         truth: Name of the truth.
-        units: Units of map and truth, empty for plain numbers and probabilities, None
-            if unknown.
-        by_point: Estimates by name of the score: ``'pearson'``, ``'spearman'``, and
-            ``'auc'`` of a class.
+        units: Units of map and truth: empty for plain numbers and probabilities, None if
+            unknown.
+        by_point: Estimates of ``'pearson'``, ``'spearman'`` and, for a class, ``'auc'``.
         by_region: The same for the means of regions, without AUC; empty without regions.
-        moran: Moran's I of ``'map'`` and ``'truth'``, and of the ``'error'``, the residual
-            of a linear fit of the truth to the map; empty if not computed.
-        values: A row for each point that both know: ``lon``, ``lat``, ``predicted``,
+        moran: Moran's I of ``'map'``, ``'truth'`` and ``'error'``, the residual of a
+            linear fit of the truth by the map; empty if not computed.
+        values: A row for each point with both values: ``lon``, ``lat``, ``predicted``,
             ``truth``, ``weight``, ``block``.
         regions: A row for each region: ``region``, ``points``, and the means of
             ``predicted`` and ``truth``.
         left_out: Names of regions with too few points.
-        is_log: Whether values are compared as ``log10(1 + value)``.
-        block_degrees: Side of the blocks that are resampled for intervals.
+        is_log: True if values are compared as ``log10(1 + value)``.
+        block_degrees: Side of the blocks that are resampled, in degrees.
         confidence: Share of resamples inside the intervals.
         truth_title: Title of the truth in the figure.
-        polygons: The regions, whose outlines are in the figure.
+        polygons: The regions, for their outlines in the figure.
     """
 
     name: str
@@ -92,7 +91,7 @@ class MapScore:
 
     @property
     def is_class(self) -> bool:
-        """Whether the truth is a class, with values 0 and 1."""
+        """True if the truth is a class, with values 0 and 1."""
         return 'auc' in self.by_point
 
     def to_frame(self) -> pd.DataFrame:
@@ -133,11 +132,11 @@ class MapScore:
         if self.moran:
             parts = ', '.join(f'{name} {i:.3f}' for name, i in self.moran.items())
             lines.append(f"Moran's I: {parts}")
-        lines.append(f'in brackets {self.confidence:.0%} intervals')
+        lines.append(f'{self.confidence:.0%} intervals in brackets')
         return '\n'.join(lines)
 
     def plot(self) -> 'Figure':
-        """Draw the map, the truth, and the means of regions, or of blocks without them.
+        """Draw the map, the truth, and the means of regions (if there are any) or blocks.
 
         Returns:
             The figure.
@@ -181,7 +180,7 @@ def _summary(estimates: Mapping[str, Estimate]) -> str:
 
 
 def _unbroken(lon: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Continue longitudes beyond 180 unless the widest gap is at the antimeridian."""
+    """Continue longitudes beyond 180 if the points cross the antimeridian."""
     order = np.sort(lon)
     gaps = np.diff(order)
     if not len(gaps) or gaps.max() <= max(20.0, order[0] + 360 - order[-1]):
@@ -191,7 +190,7 @@ def _unbroken(lon: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _limits(score: MapScore) -> dict[str, tuple[float, float]]:
-    """Return the values at the ends of the colours, the same if units are the same."""
+    """Return the ends of the colour scales, equal for equal units."""
     if score.is_class and score.units[0] == '':
         return dict.fromkeys(('predicted', 'truth'), (0.0, 1.0))
     limits = {}
@@ -213,7 +212,7 @@ def _label(score: MapScore, column: str) -> str:
     """Return the label of the colour bar of a map."""
     unit = score.units[column == 'truth']
     if score.is_class and column == 'truth':
-        return '1 where it holds'
+        return 'truth (0 or 1)'
     if score.is_log:
         return f'log₁₀(1 + value{f" in {unit}" if unit else ""})'
     if score.is_class and unit == '':
@@ -239,7 +238,7 @@ def _draw_values(
 ) -> 'Colorbar':
     draw_coast(axes)
     west, east = axes.get_xlim()
-    # Each dot reaches the next one, on half the width of the figure.
+    # Dots touch each other; a map has half the width of the figure.
     places = np.column_stack((lon, frame['lat'] * stretch))
     apart = np.median(cKDTree(places).query(places, k=2)[0][:, 1])
     side = 1.4 * apart * 0.38 * WIDTH * 72 / (east - west)
@@ -300,7 +299,7 @@ def _draw_scatter(axes: 'Axes', score: MapScore) -> None:
 
 
 def weighted_means(frame: pd.DataFrame, group: ArrayLike) -> pd.DataFrame:
-    """Return the weighted means of map and truth, and the number of points, by group.
+    """Return the weighted means of map and truth and the number of points by group.
 
     Args:
         frame: Points with the columns ``predicted``, ``truth`` and ``weight``.
@@ -316,7 +315,7 @@ def weighted_means(frame: pd.DataFrame, group: ArrayLike) -> pd.DataFrame:
 def _name_farthest(
     axes: 'Axes', table: pd.DataFrame, error: NDArray[np.float64]
 ) -> None:
-    """Name the regions farthest from the line, without overlaps."""
+    """Write the names of the regions farthest from the line, without overlaps."""
     places = table[['truth', 'predicted']].to_numpy()
     spread = np.ptp(places, axis=0)
     named: list[int] = []

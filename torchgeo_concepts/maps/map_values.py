@@ -35,10 +35,10 @@ class MapValues:
     Attributes:
         name: Name of the map.
         values: Values of shape ``(N,)``, NaN where unknown.
-        unit: Their unit, empty for plain numbers and probabilities, None if unknown.
-        is_log: Whether they are ``log10(1 + value)``.
-        title: Title in a figure, the name if empty.
-        concept_id: Identifier of the concept, for an encoder.
+        unit: Their unit: empty for plain numbers and probabilities, None if unknown.
+        is_log: True if they are ``log10(1 + value)``.
+        title: Title in a figure. If empty, the name.
+        concept_id: Id of the concept of an encoder.
     """
 
     name: str
@@ -50,7 +50,7 @@ class MapValues:
 
     @property
     def is_class(self) -> bool:
-        """Whether all known values are 0 or 1."""
+        """True if all known values are 0 or 1."""
         known = self.values[~np.isnan(self.values)]
         return bool(np.isin(known, (0, 1)).all())
 
@@ -68,7 +68,7 @@ def predicted_values(
         predicted: An encoder with concept scores, a GeoTIFF file, a layer, a function of
             points, or values at the points.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        concept: The concept, for an encoder.
+        concept: Concept of an encoder.
         band: Band of a file, counted from 1.
         calibrated: Return probabilities of classes and quantities in their units, instead
             of standardised scores.
@@ -82,7 +82,7 @@ def predicted_values(
     """
     if isinstance(predicted, nn.Module):
         if concept is None:
-            raise ValueError('An encoder has many maps; choose one with concept=.')
+            raise ValueError('An encoder has many concepts; choose one with concept=.')
         scores = ConceptScores(predicted, [concept], calibrated)
         found = embed_points(scores, points, device='cpu', progress=False)
         [about] = scores.bands
@@ -110,14 +110,14 @@ def true_values(
             By default, the grounding of the concept.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         rule: Turns values of a layer into labels, such as ``'is forest'``.
-        concept_id: Identifier of the concept, if *truth* is None.
+        concept_id: Id of the concept, for its grounding.
 
     Returns:
-        The values: 1 for the class and 0 otherwise, or a quantity.
+        The values: 1 or 0 for a class, or a quantity.
 
     Raises:
-        ValueError: If there is no such layer, file or rule, or not one value for each
-            point.
+        ValueError: If a layer or file is unknown, the rule is invalid, or the number of
+            values differs from that of points.
     """
     if truth is None:
         truth = _grounding_of(concept_id)
@@ -150,11 +150,11 @@ def true_values(
 
 def _grounding_of(concept_id: str) -> Grounding:
     if not concept_id:
-        raise ValueError('Give truth=, a layer, a file or values.')
+        raise ValueError('Pass truth=: a layer, a file or values.')
     for grounding in read_groundings({name: get_layer(name) for name in LAYERS}):
         if grounding.concept == concept_id:
             return grounding
-    raise ValueError(f'No layer grounds the concept {concept_id!r}. Give truth=.')
+    raise ValueError(f'No layer grounds the concept {concept_id!r}. Pass truth=.')
 
 
 def _file_layer(path: Path, band: int) -> FileLayer:
@@ -191,5 +191,5 @@ def _one_each(
         )
     if np.isinf(array).any():
         row = int(np.flatnonzero(np.isinf(array))[0])
-        raise ValueError(f'Row {row}, counted from 0, of the {name} is infinite.')
+        raise ValueError(f'Row {row} of the {name}, counted from 0, is infinite.')
     return MapValues(name, array, unit)

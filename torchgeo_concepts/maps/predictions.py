@@ -15,12 +15,12 @@ from ..tasks import LocationClassification, LocationRegression
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 
-# Outputs of regression besides the prediction, and their names.
+# Keys and names of the outputs of a regression besides the prediction.
 BOUNDS = {'lower': 'lower bound', 'upper': 'upper bound'}
 
 
 class Predictions(nn.Module):
-    """Predictions of a task at points."""
+    """Predictions of a trained task as a function of points."""
 
     def __init__(self, task: Any) -> None:
         """Initialize a new Predictions instance.
@@ -52,8 +52,8 @@ class Predictions(nn.Module):
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
 
         Returns:
-            Predictions of each target and the bounds of its interval, or numbers of
-            classes, of shape ``(N, bands)``.
+            Predictions of each target with the bounds of its interval, or class numbers,
+            of shape ``(N, bands)``.
         """
         found = self.task.predict_step({'point': points}, 0)
         parts = [found[key].float() for key in self.keys]
@@ -61,17 +61,18 @@ class Predictions(nn.Module):
 
 
 def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
-    """Load the task of a checkpoint, and describe it.
+    """Load the trained task of a checkpoint.
 
     Args:
         path: A checkpoint of LocationRegression or LocationClassification.
 
     Returns:
-        Its predictions, and its description for the metadata of a map.
+        Its predictions, and their metadata for a map.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not such a checkpoint, or its task needs more than points.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not such a checkpoint, or the task needs more than
+            points.
     """
     saved = _read(path)
     location = saved.get('location')
@@ -79,22 +80,17 @@ def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
         raise ValueError(
             f'{path} is not a checkpoint of LocationRegression or LocationClassification.'
         )
-    extra = ', '.join(map(repr, location['extra_names']))
-    if extra:
-        raise ValueError(
-            f'The model of {path} needs the columns {extra} besides points, which a '
-            'map does not have.'
-        )
+    needed = ', '.join(map(repr, location['extra_names']))
+    needed = f'the columns {needed}' if needed else ''
     if saved['hyper_parameters']['image_model'] is not None:
+        needed = 'images'
+    if needed:
         raise ValueError(
-            f'The model of {path} needs images besides points, which a map does not '
+            f'The model of {path} needs {needed} besides points, which a map does not '
             'have.'
         )
-    kind = (
-        LocationClassification
-        if 'classes' in location['targets']
-        else LocationRegression
-    )
+    is_class = 'classes' in location['targets']
+    kind = LocationClassification if is_class else LocationRegression
     task = kind.load_from_checkpoint(path, map_location='cpu', weights_only=True)
     return Predictions(task), {
         'task': kind.__name__,

@@ -47,19 +47,19 @@ def score_map(
 ) -> MapScore:
     """Score a map against the truth, with equal weights for equal areas.
 
-    Both are read at the same points, by default points that are spread evenly over the
-    area, so that one square degree at 60° counts half as much as one at the equator.
-    Points near each other have similar values, so confidence intervals come from
-    resampling whole blocks, or whole regions.
+    Both are compared at the same points. By default, these are spread evenly over the
+    area, so one square degree at 60° counts half as much as one at the equator.
+    Confidence intervals come from resampling whole blocks or regions, because nearby
+    points have similar values.
 
     Args:
-        predicted: An encoder with concept scores; a GeoTIFF file, such as one that
-            ``torchgeo-concepts map`` wrote; a layer; a function of points; or values at
+        predicted: An encoder with concept scores, a GeoTIFF file (for example of
+            ``torchgeo-concepts map``), a layer, a function of points, or values at
             *points*.
         truth: A layer or its name, a GeoTIFF file, a grounding, or values at *points*.
             By default, the grounding of the encoder's concept.
-        concept: Name of the concept, for an encoder.
-        rule: Turns values of a layer into labels, as in the table of groundings:
+        concept: Name of the concept of an encoder.
+        rule: Rule that turns values of a layer into labels, as in the table of groundings:
             ``'is CODE, CODE'``, ``'above X'``, ``'log'``, ...
         points: Points to compare at, instead of evenly spread points.
         weights: Weight of each of *points*, such as the cosines of the latitudes of a
@@ -68,25 +68,25 @@ def score_map(
             :func:`~torchgeo_concepts.layers.regions.sample_area` takes them.
         land_only: Leave out the sea.
         number: Number of evenly spread points.
-        regions: Polygons by name, a GeoDataFrame, or a layer of classes. The means of
-            regions are compared as well, with equal weights.
-        min_points: Minimum number of points of a region; others are left out.
+        regions: Polygons by name, a GeoDataFrame, or a layer of classes. If given, the
+            means of regions are compared as well, with equal weights.
+        min_points: Minimum number of points of a region; smaller regions are left out.
         band: Band of a GeoTIFF file, counted from 1.
         calibrated: Score probabilities of classes and quantities in their units, instead
             of standardised scores.
         moran: Compute Moran's I as well; needs the extra ``explain``.
-        block_degrees: Side of the blocks that are resampled for intervals.
-        num_samples: Number of resamples.
-        confidence: Share of the resamples inside an interval.
-        seed: Seed of the resamples.
+        block_degrees: Side of the blocks that are resampled, in degrees.
+        num_samples: Number of bootstrap samples.
+        confidence: Confidence level of the intervals.
+        seed: Seed of the bootstrap samples.
 
     Returns:
         The scores.
 
     Raises:
         ImportError: If *moran* is true and the extra ``explain`` is missing.
-        ValueError: If map, truth, area or a region is invalid; or if map or truth do not
-            vary, so that no correlation is defined.
+        ValueError: If map, truth, area or a region is invalid, or if map or truth is
+            constant, so that no correlation is defined.
     """
     _check_settings(block_degrees, confidence, min_points, num_samples)
     where, weight = _points(points, weights, area, land_only, number)
@@ -148,7 +148,7 @@ def _points(
         where = sample_area(area, number, land_only=land_only)
         return where, np.ones(len(where))
     if area is not None or land_only:
-        raise ValueError('Give either points=, or area= and land_only=.')
+        raise ValueError('Pass either points=, or area= and land_only=.')
     where = as_points(points)
     weight = np.ones(len(where)) if weights is None else np.asarray(weights, np.float64)
     if weight.shape != (len(where),):
@@ -172,16 +172,16 @@ def _compared(
     true: MapValues,
     block_degrees: float,
 ) -> pd.DataFrame:
-    """Return a row for each point that both maps know."""
+    """Return a row for each point at which map and truth have values."""
     predicted = found.values
     if true.is_log:
         predicted = np.log10(1 + np.maximum(predicted, 0))
     known = ~np.isnan(predicted) & ~np.isnan(true.values) & (weight > 0)
     if known.sum() < MINIMUM:
         raise ValueError(
-            f'Map and truth both know only {known.sum()} of {len(points)} points: the '
-            f'map {(~np.isnan(predicted)).sum()}, the truth '
-            f'{(~np.isnan(true.values)).sum()}. Do they cover the area?'
+            f'Only {known.sum()} of {len(points)} points have values of both: '
+            f'{(~np.isnan(predicted)).sum()} of the map, {(~np.isnan(true.values)).sum()} '
+            'of the truth. Check that both cover the area.'
         )
     there = points.detach().cpu().double()[torch.from_numpy(known)]
     lon, lat = there.numpy().T
@@ -205,7 +205,7 @@ def _check_varies(table: pd.DataFrame, what: str, where: str) -> None:
         if values.min() == values.max():
             raise ValueError(
                 f'{what.format(name)} is {values.iloc[0]:.6g} at all {where}, so '
-                'agreement is not defined. Take a larger area, or another map.'
+                'agreement is not defined. Use a larger area or another map.'
             )
 
 
@@ -224,10 +224,10 @@ def _by_region(
     if enough.sum() < MINIMUM:
         raise ValueError(
             f'Only {enough.sum()} of {len(names)} regions have {min_points} points or '
-            f'more of {len(frame):,}; agreement by region needs {MINIMUM}. Take more '
-            'points, or the area that the regions are in.'
+            f'more of {len(frame):,}; agreement by region needs {MINIMUM}. Use more '
+            'points, or an area that covers the regions.'
         )
-    # A layer of all countries has many that the area does not reach.
+    # A layer of all countries has many outside the area.
     listed = names if isinstance(regions, Mapping) else table['region']
     kept = table.loc[enough, columns].reset_index(drop=True)
     _check_varies(kept, 'The mean of the {}', f'{len(kept)} regions')
@@ -243,7 +243,7 @@ def _estimates(
     confidence: float,
     seed: int,
 ) -> dict[str, Estimate]:
-    """Estimate the agreement of two columns, all in the same resamples of blocks."""
+    """Estimate the agreement of map and truth from the same resampled blocks."""
     y, x = (table[c].to_numpy(np.float64) for c in ('predicted', 'truth'))
     statistics: dict[str, Callable[[Floats], float]] = {
         'pearson': lambda w: pearson(y, x, w),
@@ -252,7 +252,7 @@ def _estimates(
     if is_class:
         statistics['auc'] = auc(y, x)
     block: Rows = np.asarray(blocks)
-    # All resamples of a single block are equal, which gives no interval.
+    # A single block gives no interval, because all resamples are equal.
     bootstrap = BlockBootstrap(block, num_samples if block.any() else 0, seed)
     return {
         name: Estimate.from_samples(
@@ -263,7 +263,7 @@ def _estimates(
 
 
 def _moran(frame: pd.DataFrame, seed: int) -> dict[str, float]:
-    """Compute Moran's I of map, truth and error, at a sample of the points."""
+    """Compute Moran's I of map, truth and error on a sample of the points."""
     if len(frame) > MORAN_POINTS:
         frame = frame.sample(MORAN_POINTS, random_state=seed)
     y, x, w = (frame[c].to_numpy() for c in ('predicted', 'truth', 'weight'))

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps of rasters and points, shared by the other folders."""
+"""Figures that several folders draw: maps of rasters and points, and bars."""
 
 from .maps import plot_map, save_figure
 from .splits import plot_split

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Colours of people with any colour vision: Okabe and Ito (2008),
+# Colours that are distinct with any colour vision: Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/
 MORE, LESS, SUM = '#d55e00', '#0072b2', '#7f7f7f'
 
-# Characters to a line of a name, and digits of the largest number.
+# Characters per line of a name, and digits of the largest number.
 NAME_WIDTH, DIGITS = 28, 3
 
-# Room for numbers beside bars of either sign, in parts of the axis.
+# Room for numbers beside the bars of either sign, as a share of the axis.
 ROOM = 0.25
 
 
@@ -38,8 +38,8 @@ def draw_bars(
         rows: Names and values, from top to bottom.
         label: Label of the axis of values, with their unit.
         has_sum: The last row is the sum of the others.
-        name_width: Characters to a line of a name.
-        form: Format of the values. By default, the largest has three digits.
+        name_width: Characters per line of a name.
+        form: Format of the values. By default, the largest value has three digits.
     """
     values = [value for _, value in rows]
     colours = [MORE if value > 0 else LESS for value in values]
@@ -69,11 +69,11 @@ def draw_bars(
 
 
 def draw_grid(axes: 'Axes', axis: Literal['x', 'y'] = 'x') -> None:
-    """Draw grid lines behind the data, and no frame on top and right.
+    """Draw grid lines behind the data, and hide the top and right frame.
 
     Args:
         axes: Axes of a figure.
-        axis: Axis whose values have grid lines.
+        axis: Axis of values.
     """
     axes.spines[['top', 'right']].set_visible(False)
     axes.grid(axis=axis, color='0.9')
@@ -95,7 +95,7 @@ def number_format(values: Sequence[float], digits: int = 4) -> str:
 
 
 def signed(value: float, form: str) -> str:
-    """Format a number with its sign, a minus as long as a plus.
+    """Format a number with its sign, with a typographic minus.
 
     Args:
         value: The number.

@@ -3,7 +3,7 @@
 
 """Figures of GeoTIFF maps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import Band, read_bands
 from ..layers import get_layer
 from ..utils.files import atomic_path
+from ..utils.names import with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 # Maximum number of pixels along the longer side of a map, and of its coastline.
 MOST_PIXELS, COAST_PIXELS = 1600, 1440
 
-# Inches of the longer side of a map, alone or beside others, and margin for bars and axes.
+# Inches of the longer side of a single map, of one of many, and of the margin.
 LONGER_SIDE, SIDE_OF_MANY, MARGIN = 8.0, 4.5, 1.6
 
 # Maximum number of bands of a figure.
@@ -35,7 +36,7 @@ MOST_BANDS = 12
 # Percentiles of a quantity at the ends of its colours.
 CLIP = (1.0, 99.0)
 
-# Colours of classes, distinct with any colour vision: Okabe and Ito (2008),
+# Colours of classes that are distinct with any colour vision: Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/
 CLASS_COLOURS = (
     '#e69f00',
@@ -75,18 +76,18 @@ def save_figure(path: Path | str, figure: Path | str, dpi: int = 150) -> None:
 
 
 def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
-    """Draw a map with names and units, and with the coast if the land mask is installed.
+    """Draw a map with names, units and the coastline.
 
-    Large maps are read at the resolution of the figure, from their overviews.
+    Large maps are read from their overviews, at the resolution of the figure.
 
     Args:
         path: A GeoTIFF file, such as one that
             :func:`~torchgeo_concepts.maps.encoder_maps.map_values` wrote.
-        coast: Draw the coastline; without the extra ``layers`` there is none.
+        coast: Draw the coastline, if the land mask (extra ``layers``) is installed.
 
     Returns:
-        The figure, with a map for each of the first 12 bands, or one for three bands
-        of colours.
+        The figure, with a map for each of the first 12 bands, or one map for three
+        colour bands.
     """
     values, bands, grid, tags = _read(path)
     shown = bands[:MOST_BANDS]
@@ -128,7 +129,9 @@ def _read(
 ) -> tuple[NDArray[Any], Sequence[Band], RasterGrid, dict[str, str]]:
     """Read the first bands of a file at the resolution of a figure."""
     with rasterio.open(path) as dataset:
-        bands, grid = read_bands(dataset), _grid_of(dataset)
+        crs = CRS.from_user_input(dataset.crs or 'EPSG:4326')
+        grid = RasterGrid(crs, dataset.transform, dataset.width, dataset.height)
+        bands = read_bands(dataset)
         number = min(len(bands), MOST_BANDS)
         is_class = any(band.kind == 'class' for band in bands[:number])
         scale = min(1.0, MOST_PIXELS / max(grid.width, grid.height))
@@ -139,11 +142,6 @@ def _read(
             resampling=Resampling.nearest if is_class else Resampling.average,
         )
         return values, bands, grid, dataset.tags()
-
-
-def _grid_of(dataset: Any) -> RasterGrid:
-    crs = CRS.from_user_input('EPSG:4326' if dataset.crs is None else dataset.crs)
-    return RasterGrid(crs, dataset.transform, dataset.width, dataset.height)
 
 
 def _credit(tags: dict[str, str], hidden: int) -> str:
@@ -166,7 +164,7 @@ def _panels(grid: RasterGrid, number: int) -> tuple['Figure', Sequence['Axes']]:
     longer = LONGER_SIDE if number == 1 else SIDE_OF_MANY
     wide, high = longer / max(1.0, ratio), longer * min(1.0, ratio)
     size = columns * (max(wide, 2.0) + MARGIN), rows * (max(high, 1.5) + 1)
-    # This layout leaves no gaps between panels of a fixed aspect.
+    # No gaps between panels of a fixed aspect.
     figure, panels = plt.subplots(
         rows, columns, figsize=size, squeeze=False, layout='compressed'
     )
@@ -181,7 +179,7 @@ def _stretch(grid: RasterGrid) -> float:
     if grid.crs.is_projected:
         return 1.0
     _, south, _, north = grid.extent
-    # Degrees of longitude have their length in the middle of the map.
+    # Longitudes are to scale in the middle of the map.
     return float(1 / max(0.2, np.cos(np.deg2rad((south + north) / 2))))
 
 
@@ -217,7 +215,7 @@ def _set_degrees(panel: 'Axes') -> None:
         (panel.xaxis, 8, panel.get_xlim()),
         (panel.yaxis, 6, panel.get_ylim()),
     ):
-        # Large areas have steps of 10, 15, 30 or 45 degrees.
+        # Ticks of large areas have steps of 10, 15, 30 or 45 degrees.
         is_large = limits[1] - limits[0] > 60
         steps = [1, 1.5, 3, 4.5, 9, 10] if is_large else [1, 2, 5, 10]
         axis.set_major_locator(MaxNLocator(bins, steps=steps))
@@ -250,7 +248,7 @@ def _degrees(value: float, side: str) -> str:
 def _coastline(
     grid: RasterGrid,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]] | None:
-    """Return x, y and a mask of land, NaN off the Earth, None without a coast."""
+    """Return x, y and a mask of land (NaN outside the Earth), or None without a coast."""
     land = get_layer('land')
     if not land.is_installed:
         return None
@@ -276,7 +274,7 @@ def _draw_coast(
 ) -> None:
     if line is None:
         return
-    # A dark line within a light one is visible on any colour.
+    # A dark line on a light one is visible on any colour.
     for colour, width in COAST:
         panel.contour(*line, [0.5], colors=colour, linewidths=width)
 
@@ -327,7 +325,7 @@ def _draw_band(
     if band.kind == 'class':
         _draw_classes(panel, values, band, grid)
         return
-    limits, colours, label = SCALES.get(band.kind, _quantity)(values, band)
+    limits, colours, label = _scale(values, band)
     image = np.ma.masked_invalid(values)
     drawn = _draw_image(
         panel, image, grid, cmap=colours, vmin=limits[0], vmax=limits[1]
@@ -372,29 +370,15 @@ def _class_colours(number: int) -> list[tuple[float, ...]]:
     return colours
 
 
-type Scale = tuple[tuple[float, float], str, str]
-
-
-def _probability(values: NDArray[Any], band: Band) -> Scale:
-    return (0.0, 1.0), 'cividis', 'probability'
-
-
-def _score(values: NDArray[Any], band: Band) -> Scale:
-    limits, colours, _ = _quantity(values, band)
-    return limits, colours, 'standardised score'
-
-
-def _quantity(values: NDArray[Any], band: Band) -> Scale:
+def _scale(values: NDArray[Any], band: Band) -> tuple[tuple[float, float], str, str]:
+    """Return the ends of the colours, their name, and the label of a band."""
+    if band.kind == 'probability':
+        return (0.0, 1.0), 'cividis', 'probability'
     known = values[np.isfinite(values)]
     low, high = np.percentile(known, CLIP) if len(known) else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    label = band.name if band.unit in ('', '1') else f'{band.name} [{band.unit}]'
+    label = with_unit(band.name, '' if band.unit == '1' else band.unit)
+    if band.kind == 'score':
+        label = 'standardised score'
     return (float(low), float(high)), 'viridis', label
-
-
-# Colour scales of the kinds of bands; all others are quantities.
-SCALES: dict[str, Callable[[NDArray[Any], Band], Scale]] = {
-    'probability': _probability,
-    'score': _score,
-}

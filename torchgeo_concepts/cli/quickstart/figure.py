@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps and picture of the quickstart."""
+"""Maps and figure of the quickstart."""
 
 import textwrap
 from collections.abc import Sequence
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 # The maps leave out Antarctica, which has no cities.
 AREA = (-180.0, -60.0, 180.0, 84.0)
 
-# Size in inches, and pixels to an inch: 1600 pixels wide.
+# Size in inches and resolution in pixels per inch.
 SIZE, DPI = (16.0, 12.6), 100
 
-# Colours of people with any colour vision: Okabe and Ito (2008),
+# Colours that are distinct with any colour vision: Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/
 COLOURS = {'ConceptEarth': '#0072b2', 'GeoCLIP': '#e69f00', 'coordinates': '#7f7f7f'}
 OTHER_COLOUR = '#56b4e9'
 
-# Characters to a line of a remark, and of names of concepts beside all bars together.
+# Characters per line of a remark, and of concept names beside all bars together.
 REMARK_WIDTH, NAMES_WIDTH = 80, 72
 
 
 def write_maps(
     output: Path, encoder: ConceptEarth, concept: int, head: LinearFit, width: int
 ) -> None:
-    """Map a concept, and the temperature that a head predicts.
+    """Map a concept and the temperature predicted by a head.
 
     Args:
         output: GeoTIFF file to write.
@@ -82,7 +82,7 @@ def draw_report(
 
     Args:
         report: The report.
-        marks: Name, longitude and latitude of places to mark on the maps.
+        marks: Name, longitude and latitude of each place to mark on the map.
     """
     from matplotlib.figure import Figure
 

@@ -9,25 +9,22 @@ from pathlib import Path
 
 from ...explain.explanation import Explanation
 
-# Contributions that are shown by name; the others are added up.
+# Number of concepts that are shown by name; all others are summed.
 SHOWN = 5
 
 CREDITS = (
-    (
-        'Temperature data © GeoRank.place (georank.place), CC-BY-4.0, derived from CHELSA '
-        'v2.1.'
-    ),
+    'Temperatures: © GeoRank.place (georank.place), CC-BY-4.0, from CHELSA v2.1.',
     'Populations: GeoNames (geonames.org), CC-BY-4.0.',
 )
 
-# Columns of the tables, and characters to a line of text.
+# Widths of the columns of tables, and of text.
 NAME, NUMBER = 44, 9
 WIDTH = 80
 
 
 @dataclass(frozen=True)
 class QuickstartScore:
-    """Scores of features that predict a target on held-out blocks.
+    """Held-out scores of one kind of features.
 
     Attributes:
         features: Name of the features.
@@ -48,9 +45,9 @@ class TargetScores:
 
     Attributes:
         target: Name of the target and of the places.
-        unit: Its unit.
+        unit: Unit of the target.
         scores: Scores of each kind of features.
-        remark: How to read them.
+        remark: Remark on the training data of the encoders.
     """
 
     target: str
@@ -80,7 +77,7 @@ class ExplainedCities:
 
     Attributes:
         cities: An explanation for each city.
-        score: Score of the same kind of model on held-out blocks.
+        score: Score of the model on held-out blocks.
         num_cities: Number of other cities, which the model was fitted on.
         num_concepts: Number of candidate concepts.
         num_used: Number of concepts with a weight.
@@ -127,8 +124,8 @@ class QuickstartReport:
             lines += ['', *_score_lines(target)]
         score = self.explained.score
         how = (
-            f'(a linear model, fitted on the {self.explained.num_cities} other cities; its '
-            f'terms sum to the prediction; R² {score.r2:.3f}, error {score.error:.2f} °C)'
+            f'(a linear model fitted on the {self.explained.num_cities} other cities; R² '
+            f'{score.r2:.3f}, error {score.error:.2f} °C; the terms sum to the prediction)'
         )
         lines += ['', self.explained_title, *textwrap.wrap(how, WIDTH)]
         for city in self.explained.cities:
