@@ -173,7 +173,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('a', 'b', 'message'),
         [
-            ('Chnia', 'Japan', "'Chnia' is no continent.*Did you mean 'China'"),
+            ('Chnia', 'Japan', "'Chnia' is not a continent.*Did you mean 'China'"),
             (shapely.box(-40, 30, -35, 35), 'Japan', 'a Polygon has none of the'),
             # A ring around the pole, which is a line in longitude and latitude.
             (

@@ -72,9 +72,13 @@ class TestRules:
     @pytest.mark.parametrize(
         ('layer', 'rule', 'message'),
         [
-            ('elevation', 'over 5', "'over 5' is no rule for layer 'elevation'. Rules"),
-            ('elevation', 'above high', 'is no rule'),
-            ('elevation', 'between 1', 'is no rule'),
+            (
+                'elevation',
+                'over 5',
+                "'over 5' is not a rule for layer 'elevation'. Rules",
+            ),
+            ('elevation', 'above high', 'is not a rule'),
+            ('elevation', 'between 1', 'is not a rule'),
             ('elevation', 'is 5', 'does not fit layer .* of kind quantity; use above'),
             ('igbp', 'above 5', 'does not fit layer .* of kind class; use is'),
             ('igbp', 'is mixed forrest', "no class .*Did you mean 'mixed forest'"),
@@ -279,7 +283,9 @@ class TestLoading:
         np.testing.assert_allclose(natural.T, expected, rtol=1e-3, atol=1e-3)
 
     def test_bank_and_groundings_must_fit(self) -> None:
-        with pytest.raises(ValueError, match='a grounding for each concept, in order'):
+        with pytest.raises(
+            ValueError, match='a grounding for each concept of the bank'
+        ):
             Groundings(ConceptBank.default(), read_groundings())
 
 

@@ -170,7 +170,7 @@ class TestSample:
         [
             ((0, 0, 1), 'bounds are west, south, east and north'),
             (shapely.Polygon(), 'The area is empty'),
-            ('Atlantis', "'Atlantis' is no continent"),
+            ('Atlantis', "'Atlantis' is not a continent"),
             ('Monaco', 'has none of 100,000 points'),
         ],
     )

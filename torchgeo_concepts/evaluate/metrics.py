@@ -21,7 +21,7 @@ THRESHOLDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 # Scale of the score for a map of the whole world: https://arxiv.org/abs/2404.18873
 GEO_SCORE_SCALE_KM = 1492.7
 
-# From a town to a continent.
+# Areas from that of a town to that of a continent.
 AREAS_KM2 = (1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 
 _WGS84 = Geod(ellps='WGS84')

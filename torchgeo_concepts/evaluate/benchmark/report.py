@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import pandas as pd
 
 from ...io.pages import report_head, today_with, wrapped
 from ...layers import LAYERS, get_layer
+from ...utils.markdown import markdown_table
 from .encoders import TrainingMaps
 from .inputs import Input
 from .scores import NUM_FOLDS, BenchmarkScore
@@ -40,7 +40,7 @@ class BenchmarkRow:
     """Score of one target and split from one input.
 
     Attributes:
-        table: File or dataset.
+        table: Name of the file or dataset.
         target: Name of the column.
         group: Kind of quantity: a group of layers, ``'other'`` or ``'unknown'``.
         split: ``'random'`` or ``'blocks'``.
@@ -74,7 +74,7 @@ class BenchmarkRow:
 
     @property
     def score(self) -> str:
-        """Mean and standard deviation of R², a dash if not defined."""
+        """Return mean and standard deviation of R², a dash if not defined."""
         if self.r2_mean is None or self.r2_std is None:
             return '-'
         return f'{self.r2_mean:.3f} ± {self.r2_std:.3f}'
@@ -216,8 +216,7 @@ def _table(rows: Sequence[BenchmarkRow]) -> str:
     """Return a table with a line for each input and a column for each split."""
     lines: dict[str, dict[str, str]] = {}
     for row in rows:
-        line = lines.setdefault(row.input, {})
-        line['input'] = row.input.replace('|', '\\|')
+        line = lines.setdefault(row.input, {'input': row.input})
         line['maps'] = f'`{row.mark}`' if row.mark else ''
         # A row of a split where R² is not defined has no dimensions and no speed.
         for column, value, form in (
@@ -227,9 +226,7 @@ def _table(rows: Sequence[BenchmarkRow]) -> str:
         ):
             line[column] = line.get(column) or (format(value, form) if value else '')
         line[row.split] = row.score
-    splits = list(dict.fromkeys(row.split for row in rows))
-    table = pd.DataFrame(
-        lines.values(), columns=['input', 'maps', 'd', *splits, 'points/s', 'MB']
-    ).replace({'d': {'': '-'}})
-    align = ('left', 'left', *['right'] * (len(table.columns) - 2))
-    return str(table.to_markdown(index=False, colalign=align, disable_numparse=True))
+    splits = dict.fromkeys(row.split for row in rows)
+    columns = ('input', 'maps', 'd', *splits, 'points/s', 'MB')
+    cells = ([line[name] for name in columns] for line in lines.values())
+    return markdown_table(columns, cells, right=columns[2:])

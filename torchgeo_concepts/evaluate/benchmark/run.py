@@ -1,8 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Work of the benchmark: features once for each table, and targets scored together."""
+"""Computation of scores: features once for each table, targets of equal rows together."""
 
+import hashlib
+import json
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,11 +17,11 @@ from tqdm import tqdm
 from ...geo.splits import Folds
 from .inputs import Input
 from .scores import (
+    PROTOCOL,
     BenchmarkScore,
     ScoreFile,
     make_folds,
     score,
-    score_key,
     why_undefined,
 )
 from .tasks import Table
@@ -30,7 +32,7 @@ WARM_UP = 64
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Target of a table, and folds of the rows that have a value."""
+    """Target of a table, with the folds of its known rows."""
 
     table: Table
     column: int
@@ -42,7 +44,8 @@ class Job:
 
     def key(self, source: Input) -> str:
         """Return the key of the score of an input."""
-        return score_key(self.digest, self.split, self.seed, source.identity)
+        parts = [PROTOCOL, self.digest, self.split, self.seed, source.identity]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def make_jobs(

@@ -3,7 +3,6 @@
 
 """Scores of features by cross-validation, and the file that keeps them."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..probes import ridge_probes
 Predictor = Literal['ridge', 'nearest', 'weighted', 'boosting']
 SplitName = Literal['random', 'blocks']
 
-# Part of the key of each score: change it whenever the same input could score differently.
+# Part of the key of each score. Change it if the same input could get another score.
 PROTOCOL = 'R² of five folds, 1'
 
 NUM_FOLDS = 5
@@ -77,7 +76,7 @@ def score(
     Args:
         x: Features of shape ``(N, d)``.
         y: Values of shape ``(N, t)``.
-        folds: Rows of each test fold; the other rows train.
+        folds: Rows of each test fold; the other rows are trained on.
         predictor: The model to train.
 
     Returns:
@@ -99,25 +98,12 @@ def score(
     return rows
 
 
-def score_key(digest: str, split: str, seed: int, identity: str) -> str:
-    """Return the hash by which a score is kept.
-
-    Args:
-        digest: Hash of the points and the values.
-        split: Name of the split.
-        seed: Seed of the split.
-        identity: Identity of the input.
-    """
-    parts = [PROTOCOL, digest, split, seed, identity]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
 @dataclass(frozen=True)
 class BenchmarkScore:
     """Score of one target, split, seed and input, as a line of a file.
 
     Attributes:
-        key: Hash that :func:`score_key` returns.
+        key: Hash of the protocol, data, split, seed and input.
         target: Table and column.
         split: Name of the split.
         seed: Seed of the split.
@@ -149,14 +135,14 @@ class BenchmarkScore:
 
 
 class ScoreFile:
-    """Scores in a file of JSON lines, each of which is written at once."""
+    """File of scores as JSON lines, each of which is written as soon as it is known."""
 
     def __init__(self, path: Path) -> None:
         """Read the scores of a file.
 
         Args:
-            path: The file, which need not exist. Lines without a score, such as a line
-                that was interrupted, are ignored.
+            path: The file, which need not exist. Lines without a valid score, such as
+                one that was written in part, are ignored.
         """
         self.path = path
         text = (

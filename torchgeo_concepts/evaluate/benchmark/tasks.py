@@ -18,7 +18,7 @@ from ...geo.points import CoordinateColumnsError
 from ...io.columns import as_numbers, is_number, read_columns
 from ...io.tables import open_table
 from ...layers.base import GROUPS
-from ...utils.names import near_matches, normalise
+from ...utils.names import check_known, normalise
 
 # Columns of named datasets, with the group of each and the distribution that has the data.
 COLUMNS = {
@@ -39,10 +39,10 @@ ORIGINS = {
 
 TABLE_SUFFIXES = ('.csv', '.tsv', '.parquet', '.geoparquet', '.pq')
 
-# Group of quantities outside all groups of layers, and of those whose group is unknown.
+# Groups of quantities that belong to no group of layers, or whose group is unknown.
 OTHER, UNKNOWN = 'other', 'unknown'
 
-# First letters of words in column names, by the group of layers that they indicate.
+# Beginnings of words in column names that indicate a group of layers.
 WORDS = {
     'climate': ('temperature', 'precipitation', 'rain', 'climate', 'snow', 'humidity'),
     'people': ('population', 'nightlight', 'income', 'people', 'inhabitant', 'housing'),
@@ -60,7 +60,7 @@ class Target:
         name: Name of the column.
         group: Group of layers of the same kind of quantity, ``'other'`` or
             ``'unknown'``.
-        is_guessed: Whether the group was guessed from the name.
+        is_guessed: True if the group was guessed from the name.
         source: Distribution that has the data, empty if none does.
     """
 
@@ -72,7 +72,7 @@ class Target:
 
     @property
     def title(self) -> str:
-        """Table and column, which are unique together."""
+        """Return table and column, which together are unique."""
         return f'{self.table}/{self.name}'
 
 
@@ -81,7 +81,7 @@ class Table:
     """Points and the values to predict at them.
 
     Attributes:
-        name: File or dataset.
+        name: Name of the file or dataset.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         targets: The columns.
         values: Values of shape ``(N, t)`` in float64, NaN where missing.
@@ -118,13 +118,6 @@ class Table:
         return hashlib.sha256(b''.join(part.tobytes() for part in parts)).hexdigest()
 
 
-def check_known(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise a ValueError with near matches unless a name is known."""
-    known = tuple(known)
-    if name not in known:
-        raise ValueError(f'No {what} {name!r}. {near_matches(name, known)}')
-
-
 def guess_group(name: str) -> str:
     """Guess the kind of quantity of a column from its name.
 
@@ -149,7 +142,7 @@ def read_tables(
     """Read all tables.
 
     Args:
-        data: A folder of tables, or one table.
+        data: Folder of tables, or a single table.
         datasets: Names of datasets, of :data:`DATASETS`.
 
     Returns:
@@ -166,7 +159,7 @@ def read_tables(
         tables += [table] if table else []
         left_out += [line] if line else []
     for name in datasets:
-        check_known('dataset', name, DATASETS)
+        check_known('No dataset', name, DATASETS)
         try:
             tables.append(_read_dataset(name))
         except ImportError:
@@ -176,7 +169,7 @@ def read_tables(
 
 def _files(data: Path) -> list[Path]:
     if not data.exists():
-        raise FileNotFoundError(f'No folder {data}.')
+        raise FileNotFoundError(f'No folder or file {data}.')
     if data.is_file():
         return [data]
     files = [file for file in sorted(data.iterdir()) if _is_table(file)]
@@ -237,10 +230,10 @@ def choose_targets(tables: Sequence[Table], names: Sequence[str]) -> list[Table]
             targets.
 
     Returns:
-        The tables that have any of these targets, without all others.
+        The tables that have any of these targets, with only these targets.
 
     Raises:
-        ValueError: If there is no such target, or none at all.
+        ValueError: If there is no such target, or there are no tables.
     """
     if not tables:
         raise ValueError(
@@ -251,7 +244,7 @@ def choose_targets(tables: Sequence[Table], names: Sequence[str]) -> list[Table]
     targets = [target for table in tables for target in table.targets]
     known = dict.fromkeys(n for t in targets for n in (t.name, t.title, t.table))
     for name in names:
-        check_known('target', name, known)
+        check_known('No target', name, known)
     chosen = []
     for table in tables:
         columns = [
@@ -289,8 +282,8 @@ def set_groups(tables: Sequence[Table], groups: Sequence[str]) -> list[Table]:
         group, _, source = value.partition(':')
         if not equals:
             raise ValueError(f'groups must have the form name=group, got {text!r}.')
-        check_known('group', group, (*GROUPS, OTHER))
-        check_known('target', name, known)
+        check_known('No group', group, (*GROUPS, OTHER))
+        check_known('No target', name, known)
         changes[name] = {'group': group, 'source': source}
 
     def changed(target: Target) -> Target:
@@ -301,7 +294,7 @@ def set_groups(tables: Sequence[Table], groups: Sequence[str]) -> list[Table]:
 
 
 def name_origins(tables: Iterable[Table], origins: Sequence[str]) -> dict[str, str]:
-    """Return the origin of each table that has a known one.
+    """Return the known origins of tables.
 
     Args:
         tables: The tables.
@@ -319,6 +312,6 @@ def name_origins(tables: Iterable[Table], origins: Sequence[str]) -> dict[str, s
         name, _, origin = text.partition('=')
         if not origin:
             raise ValueError(f'origins must have the form name=text, got {text!r}.')
-        check_known('table', name, names)
+        check_known('No table', name, names)
         found[name] = origin
     return found
