@@ -21,7 +21,7 @@ from ..utils.modes import evaluating
 from ..utils.open_clip_weights import GEOCLIP_MODEL, hub_files, load_clip
 from .bank import ConceptBank
 
-# A prompt names what is visible, and a template the kind of photo.
+# Sentences around a prompt, each for another kind of photo.
 TEMPLATES = (
     'a photo of {}.',
     'a street-level photo of {}.',
@@ -29,7 +29,7 @@ TEMPLATES = (
     'a photo of {} in the landscape.',
 )
 
-# A text whose vector identifies an encoder.
+# Text whose vector identifies an encoder.
 PROBE = 'a photo of a windmill on a hill.'
 
 
@@ -37,8 +37,8 @@ PROBE = 'a photo of a windmill on a hill.'
 class TextEncoder(Protocol):
     """Function from texts to vectors.
 
-    An encoder may have a ``fingerprint``, a text that changes with its vectors. Without
-    it, nothing is cached.
+    An encoder may have a ``fingerprint``, a string that differs between encoders. Vectors
+    of encoders without it are not cached.
     """
 
     def __call__(self, texts: list[str]) -> Tensor:
@@ -148,8 +148,8 @@ def encode_text(
         templates: Sentences with ``{}`` in the place of the prompt.
         batch_size: Number of texts to encode at a time.
         cache: Folder in which results are cached; True for a folder beside torch's
-            downloads, False for no cache. The name of a file depends on the texts, the
-            templates, the encoder and the head, so a result is never out of date.
+            downloads, False for no cache. File names depend on the texts, the templates,
+            the encoder and the head, so results are never out of date.
         progress: Show a progress bar. By default, only on a terminal.
 
     Returns:
@@ -177,7 +177,7 @@ def encode_text(
         try:
             directions = load_file(file)['directions']
         except (SafetensorError, KeyError):
-            # A damaged file is written again.
+            # Overwrite a damaged file.
             pass
         else:
             return directions
@@ -235,7 +235,7 @@ def _cache_file(
     if cache is False or fingerprint is None:
         return None
     folder = Path(torch.hub.get_dir(), 'torchgeo_concepts') if cache is True else cache
-    # Weights do not identify a head: one with another activation has other vectors.
+    # Encoders and heads with equal weights can differ, as in their activation.
     probe = _vectors([PROBE], encoder, head).tolist()
     state = {} if head is None else head.state_dict()
     digest = hash_state(state, repr((texts, fingerprint, probe)))

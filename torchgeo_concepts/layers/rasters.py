@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Rasters and arrays read whole from the files of installed distributions."""
+"""Readers of rasters and arrays in the files of installed distributions."""
 
 import warnings
 import zipfile
@@ -13,7 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-# Ends a message about a file that is not as expected.
+# Last sentence of an error about a file of a distribution.
 REINSTALL = 'The file is damaged or of another version: reinstall its distribution.'
 
 
@@ -25,7 +25,7 @@ def read_raster(
     Args:
         path: The file.
         shape: The expected shape.
-        remedy: Last sentence of a message about a file that is not as expected.
+        remedy: Last sentence of an error, which says what to do.
 
     Returns:
         Values of shape ``(bands, H, W)``.
@@ -37,7 +37,7 @@ def read_raster(
         with warnings.catch_warnings():
             # Images have no coordinates; they span the Earth.
             warnings.simplefilter('ignore', NotGeoreferencedWarning)
-            # Without it, the missing part of a damaged picture is grey.
+            # Without this option, GDAL fills the missing part of a damaged image with grey.
             with (
                 rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True),
                 rasterio.open(path) as file,

@@ -41,7 +41,7 @@ _topography = partial(_layer, unit='m', source=TOPOGRAPHY)
 
 def heights() -> NDArray[np.float32]:
     """Read heights in m in cells of 5 arc minutes, 0 at sea, of shape (2160, 4320)."""
-    # The file has two more cells on each side than the Earth.
+    # The file has a margin of two cells on each side.
     grid = read_npz(TOPOGRAPHY.paths()[0], (ROWS + 4, COLUMNS + 4))
     return grid[2:-2, 2:-2].astype(np.float32)
 
@@ -114,7 +114,7 @@ def _relative_height(radius_km: int) -> NDArray[np.float32]:
 def _slope() -> NDArray[np.float32]:
     grid = heights().astype(np.float64)
     lat = np.deg2rad(90 - (np.arange(ROWS) + 0.5) / 12)
-    # Columns get closer towards the poles: use one about as far away as the next row.
+    # Columns are closer near the poles, so use a column about as far away as the next row.
     steps = np.maximum(1, np.rint(1 / np.cos(lat)).astype(np.int64))
     east = np.empty_like(grid)
     for row, step in enumerate(np.minimum(steps, COLUMNS // 4)):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Linke turbidity, by which haze, dust and vapour dim the sun, from pvlib."""
+"""Linke turbidity, which measures how haze and dust dim the sun, from pvlib."""
 
 from functools import partial
 from typing import Any

@@ -63,7 +63,7 @@ def _monthly_temperature() -> Months:
 
 def _rain(month: int) -> Floats:
     """Read the sum of a month in mm in cells of 0.25°, of shape (720, 1440)."""
-    # The file begins in the south, and has one more cell on each side than the Earth.
+    # The file begins in the south, and has a margin of one cell on each side.
     inner: Floats = read_npz(RAIN.paths()[month], (722, 1442))[-2:0:-1, 1:-1]
     return inner
 
