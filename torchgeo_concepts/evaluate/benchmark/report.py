@@ -226,6 +226,8 @@ def _table(rows: Sequence[BenchmarkRow]) -> str:
         ):
             line[column] = line.get(column) or (format(value, form) if value else '')
         line[row.split] = row.score
+    for line in lines.values():
+        line['d'] = line['d'] or '-'
     splits = dict.fromkeys(row.split for row in rows)
     columns = ('input', 'maps', 'd', *splits, 'points/s', 'MB')
     cells = ([line[name] for name in columns] for line in lines.values())
