@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pyproj import Geod
 from torch import Tensor
-from torchmetrics import CatMetric, MeanMetric, Metric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from ..geo.points import check_points
@@ -198,7 +198,7 @@ class DistanceAccuracy(Metric):
         return dict(zip(names, self.within / self.total, strict=True))
 
 
-class MedianDistance(CatMetric):
+class MedianDistance(Metric):
     """Median distance of predictions in kilometres.
 
     Example:
@@ -209,7 +209,19 @@ class MedianDistance(CatMetric):
     """
 
     higher_is_better = False
+    is_differentiable = False
     full_state_update = False
+
+    distances: list[Tensor]
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Initialize a new MedianDistance instance.
+
+        Args:
+            **kwargs: Additional keyword arguments of :class:`torchmetrics.Metric`.
+        """
+        super().__init__(**kwargs)
+        self.add_state('distances', [], dist_reduce_fx='cat')
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add predictions.
@@ -219,14 +231,14 @@ class MedianDistance(CatMetric):
                 degrees.
             target: True points of shape ``(N, 2)``.
         """
-        super().update(geodesic_km(preds, target))
+        self.distances.append(geodesic_km(preds, target).float())
 
     def compute(self) -> Tensor:
         """Return the median, the mean of the middle two for an even number.
 
         NaN without predictions.
         """
-        distances = super().compute()
+        distances = _all(self.distances)
         return distances.quantile(0.5) if len(distances) else torch.tensor(math.nan)
 
 
