@@ -107,7 +107,7 @@ def test_locations(
     main(['test', *options])
     shown = capsys.readouterr().out
     assert re.search(SCORED[name], shown), shown
-    [number] = re.findall(r'On (\S+) points to test on', shown)
+    [number] = re.findall(r'On (\S+) test points', shown)
     assert len(list(tmp_path.rglob('test_errors_*.png'))) == 1
     main(['predict', *options])
     written = gpd.read_parquet(f'{name}.parquet')

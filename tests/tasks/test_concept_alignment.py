@@ -587,7 +587,9 @@ class TestArguments:
         with pytest.raises(FileNotFoundError, match='No file .* text embeddings'):
             task(photos, text_embeddings=str(tmp_path / 'none.safetensors'))
         save_file({'other': directions}, file)
-        with pytest.raises(ValueError, match=r"has \['other'\], but no directions"):
+        with pytest.raises(
+            ValueError, match=r"no tensor 'directions', only \['other'\]"
+        ):
             task(photos, text_embeddings=str(file))
 
     def test_curated_and_general_bank(self, photos: Path) -> None:

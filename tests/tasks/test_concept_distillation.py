@@ -155,7 +155,7 @@ class TestTraining:
         task = self.task()
         task._build(bank)
         with pytest.raises(
-            ValueError, match='The model has 5 concepts, and the dataset'
+            ValueError, match='of the dataset differ from the 5 of the model'
         ):
             self.trainer(max_epochs=1).fit(task, self.data(root))
 

@@ -1,6 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import inspect
 import io
 import warnings
 from pathlib import Path
@@ -39,8 +40,7 @@ from torchgeo_concepts.tasks import (
     _location_base,
 )
 from torchgeo_concepts.tasks._error_maps import file_names
-from torchgeo_concepts.tasks.location_classification import classification_scores
-from torchgeo_concepts.tasks.location_regression import regression_scores
+from torchgeo_concepts.tasks._scores import classification_scores, regression_scores
 
 pytestmark = [
     # Lightning's advice on loggers and loaders is not ours to follow in a test.
@@ -214,7 +214,7 @@ class TestRidge:
         assert metrics['test_r2'] > 0.3
         assert metrics['test_baseline_r2'] < 0.1
         printed = capsys.readouterr().out
-        assert 'On 80 points to test on' in printed
+        assert 'On 80 test points:' in printed
         assert '| R² | R² by coordinates |' in printed
         row = f'| warm [°C] | {metrics["test_r2"]:.3f} |'
         assert f'{row} {metrics["test_baseline_r2"]:.3f} |' in printed
@@ -503,9 +503,9 @@ class TestIntervals:
 
     def test_too_few_points(self) -> None:
         task = LocationRegression(Waves(), head='ridge', conformal=0.9)
-        with pytest.warns(UserWarning, match='too few validation points .* 90%'):
+        with pytest.warns(UserWarning, match='The 90% intervals are infinite'):
             fitted(task, data('warm', frame(30)))
-        with pytest.raises(ValueError, match='needs points to validate on'):
+        with pytest.raises(ValueError, match='needs validation points'):
             trainer().fit(task, data('warm', fractions=(0.8, 0, 0.2)))
 
     @pytest.mark.parametrize(
@@ -520,7 +520,7 @@ class TestIntervals:
     ) -> None:
         task, datamodule = LocationRegression(Waves(), head=head, conformal=0.9), data()
         run = trainer(**options)
-        with pytest.warns(UserWarning, match='contain 90% have no width'):
+        with pytest.warns(UserWarning, match='90% intervals are not calibrated'):
             run.fit(task, datamodule)
         run.save_checkpoint(tmp_path / 'task.ckpt')
         for name in ('test', 'predict', 'validate'):
@@ -826,8 +826,34 @@ class TestErrors:
             LocationRegression(Waves(), head=cast(Any, 'logistic'))
         with pytest.raises(ValueError, match='trains no encoder'):
             LocationRegression(Waves(), head='ridge', freeze=False)
-        with pytest.raises(ValueError, match='chooses its penalty anyway'):
+        with pytest.raises(ValueError, match='chooses its penalty itself'):
             LocationRegression(Waves(), head='ridge', search_trials=3)
+
+    def test_signatures_are_explicit(self, capsys: pytest.CaptureFixture[str]) -> None:
+        shared, own = (
+            inspect.signature(task).parameters
+            for task in (LocationClassification, LocationRegression)
+        )
+        assert own.keys() - shared.keys() == {'quantiles', 'conformal'}
+        assert all(own[name] == parameter for name, parameter in shared.items())
+        with pytest.raises(SystemExit):
+            main(['fit', '--model.help', 'torchgeo_concepts.tasks.LocationRegression'])
+        shown = ' '.join(capsys.readouterr().out.split())
+        for text in (
+            'Learning rate of the encoder and the backbone',
+            'Quantiles to predict, in ascending order',
+        ):
+            assert text in shown
+
+    def test_shared_arguments_reach_the_base(self) -> None:
+        options: dict[str, Any] = {
+            'truncate_dim': 2, 'image_model': 'features/3', 'in_chans': 4,
+            'head': 'linear', 'hidden_dim': 5, 'depth': 6, 'dropout': 0.7,
+            'lr': 0.8, 'encoder_lr': 0.9, 'weight_decay': 0.1, 'conformal': 0.2,
+            'features': 'z', 'model_kwargs': {'embed_dim': 8}, 'freeze': False,
+        }  # fmt: skip
+        task = LocationRegression(Waves(), None, **options)
+        assert {name: task.hparams[name] for name in options} == options
 
     def test_targets_of_the_other_kind(self) -> None:
         with pytest.raises(ValueError, match='Use LocationClassification'):

@@ -100,7 +100,7 @@ class AlignmentTask(BaseTask):
         if kind is not None:
             dim, num_concepts = basis.initial.shape
             self.supervision = ConceptSupervision(num_concepts, dim, kind)
-        # Bank of the labels in batches, and which of its columns each concept has.
+        # Bank of the labels in batches, and the column of each concept among them.
         self._labelled: ConceptBank | None = None
         self._columns: Tensor | None = None
 
@@ -127,9 +127,9 @@ class AlignmentTask(BaseTask):
         )
 
     def _freeze(self) -> None:
-        """Freeze parts by request, and parts without a gradient.
+        """Freeze the chosen parts, and parts that get no gradient.
 
-        Distributed training would wait for the gradients of the latter.
+        Distributed training would wait for the missing gradients.
         """
         self.train()
         alignment, freeze = self.model.alignment, self.hparams['freeze']
@@ -171,14 +171,14 @@ class AlignmentTask(BaseTask):
         return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]
 
     def setup(self, stage: str) -> None:
-        """Find the labels of the concepts, and reject features of another backbone.
+        """Find the labels of the concepts, and check the backbone of cached features.
 
         Args:
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ValueError: If another backbone made cached features, or the dataset has
-                labels for none of the concepts.
+            ValueError: If cached features are those of another backbone, or the dataset
+                has labels for none of the concepts.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
         labelled = None if self.supervision is None else _labelled_part(datamodule)
@@ -194,13 +194,13 @@ class AlignmentTask(BaseTask):
                 self._check_features(source.made_by)
 
     def _check_features(self, made_by: str | None) -> None:
-        """Check that all features were made by one backbone."""
+        """Check that all cached features are those of one backbone."""
         if None not in (made_by, self.features_made_by) and (
             made_by != self.features_made_by
         ):
             raise ValueError(
-                'The cached features were made by another backbone than the features '
-                'that this model is trained on.'
+                'The cached features are of another backbone than the features that '
+                'this model is trained on. Cache them again with that backbone.'
             )
         self.features_made_by = self.features_made_by or made_by
 
@@ -218,14 +218,14 @@ class AlignmentTask(BaseTask):
         self._labelled, self._columns = labelled, torch.tensor(columns)
 
     def _in_bank_order(self, values: Tensor, missing: float = torch.nan) -> Tensor:
-        """Select the column of each concept; *missing* for those without labels."""
+        """Select the column of each concept, filled with *missing* if it has no labels."""
         if self._columns is None:
             return values
         padded = F.pad(values, (0, 1), value=missing)
         return padded[..., self._columns.to(values.device)]
 
     def _set_scale(self, scale: ConceptScale) -> None:
-        """Standardise labels by those of the training data."""
+        """Set the scale that standardises labels to that of the training data."""
         if self.supervision is not None:
             self.supervision.set_scale(
                 self._in_bank_order(torch.tensor(scale.mean), 0.0),
@@ -266,7 +266,7 @@ class AlignmentTask(BaseTask):
     # Checkpoints ------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save how to build the model, and the random state, with the weights.
+        """Save what is needed to rebuild the model, and the random state.
 
         Args:
             checkpoint: The checkpoint.
@@ -278,7 +278,7 @@ class AlignmentTask(BaseTask):
         checkpoint['features_made_by'] = self.features_made_by
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model of a checkpoint, whose weights are loaded next.
+        """Build the model of a checkpoint; Lightning then loads its weights.
 
         Args:
             checkpoint: The checkpoint.
@@ -286,7 +286,7 @@ class AlignmentTask(BaseTask):
         bank = ConceptBank.from_json(checkpoint['bank'])
         blueprint = checkpoint['location_encoder']
         self._random_state = checkpoint['random_state']
-        # Data modules are set up before checkpoints are read, or after.
+        # The data module may be set up before or after the checkpoint is read.
         self._check_features(checkpoint['features_made_by'])
         if (bank, blueprint) != (self.bank, self._blueprint):
             labelled, self._blueprint = self._labelled, blueprint
@@ -325,8 +325,8 @@ def _count_features(encoder: nn.Module) -> int:
 
 def _read_directions(file: str) -> Tensor:
     if not Path(file).is_file():
-        raise FileNotFoundError(f'No file {file} with text embeddings.')
+        raise FileNotFoundError(f'No file {file}, given as text_embeddings.')
     tensors = load_file(file)
     if 'directions' not in tensors:
-        raise ValueError(f'{file} has {sorted(tensors)}, but no directions.')
+        raise ValueError(f"{file} has no tensor 'directions', only {sorted(tensors)}.")
     return F.normalize(tensors['directions'].float(), dim=1)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def log_error_maps(
     task: LightningModule, points: Tensor, errors: Sequence[tuple[str, Tensor]]
 ) -> None:
-    """Draw maps for loggers that take figures, or into the folders of other loggers.
+    """Log error maps as figures, or write them to the folder of a logger without figures.
 
     Args:
         task: The task, with its loggers.
@@ -47,13 +47,13 @@ def log_error_maps(
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """Make parts of file names from the names of targets.
+    """Convert the names of targets to parts of file names.
 
     Args:
         names: The names.
 
     Returns:
-        Different parts, also where file names do not distinguish case.
+        Unique parts, also on file systems that ignore case.
     """
     safe = [re.sub(r'\W+', '_', name).strip('_')[:80] for name in names]
     if len({name.casefold() for name in safe}) < len(safe):
@@ -65,7 +65,7 @@ def _error_map(points: Tensor, error: Tensor, name: str) -> 'Figure':
     from matplotlib import pyplot as plt
 
     figure, axes = point_map(points)
-    # A few outliers would leave all other points in one colour.
+    # Clip outliers, which would leave all other points in one colour.
     limit = float(np.quantile(error.abs(), 0.98)) or 1.0
     dots = axes.scatter(
         *points.T.numpy(),

@@ -27,7 +27,7 @@ class FeatureTable:
         points: Points of shape ``(N, 2)``.
         inputs: Inputs of shape ``(N, d)``, before they are standardised.
         labels: Labels of shape ``(N, t)`` or ``(N,)``.
-        rows: Numbers of the rows of shape ``(N,)`` in ascending order, if known.
+        rows: Indices of the rows of shape ``(N,)`` in ascending order, if known.
     """
 
     points: Tensor
@@ -49,21 +49,18 @@ class FeatureTable:
             dataset: The dataset.
             inputs: Function that computes the inputs of a batch.
             limit: Maximum number of rows, sampled at random. None for all rows.
-            datamodule: Gives the size of batches and the number of workers, unless the
-                dataset is in memory already.
+            datamodule: Sets the batch size and the number of workers for datasets that
+                are not in memory.
 
         Returns:
             The table.
         """
         parts: dict[str, list[Tensor]] = {}
         number = len(cast(Sized, dataset))
-        # On a terminal only.
+        total = number if limit is None else min(limit, number)
+        # disable=None shows the bar on terminals only.
         with tqdm(
-            total=number if limit is None else min(limit, number),
-            desc='Features',
-            unit='row',
-            disable=None,
-            leave=False,
+            total=total, desc='Features', unit='row', disable=None, leave=False
         ) as bar:
             for batch in _batches(dataset, limit, datamodule):
                 computed = {'point': batch['point'].float(), 'label': batch['label']}
@@ -84,7 +81,7 @@ class FeatureTable:
         """Return the inputs of the given rows.
 
         Args:
-            rows: Numbers of the rows; all must be in the table.
+            rows: Indices of the rows; all must be in the table.
 
         Returns:
             Inputs of shape ``(len(rows), d)``.
@@ -93,7 +90,7 @@ class FeatureTable:
 
 
 def whole_dataset(dataset: Any) -> Any:
-    """Return the dataset that a subset was taken from, which has the target names."""
+    """Return the dataset behind subsets, which has the names of the targets."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     return dataset
@@ -117,7 +114,7 @@ def _batches(
             num_workers=getattr(datamodule, 'num_workers', None) or 0,
         )
         return
-    # Slices of tensors, since loading sample by sample would take seconds.
+    # Slice tensors, since loading sample by sample takes seconds.
     columns = {'point': dataset.points, 'label': dataset.labels, 'row': dataset.rows}
     if dataset.extra_names:
         columns['extra'] = dataset.extra

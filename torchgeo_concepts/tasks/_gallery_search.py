@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Search of a gallery for the images of a validation or test set."""
+"""Search of a gallery for the locations of validation or test images."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from ..utils.distributed import gather_objects
 
 
 class GallerySearch:
-    """Vectors and points of images, and the candidates to find them among.
+    """Embedded images with their points, and the candidates to search for them.
 
     Args:
         source: Candidate points, named as in
@@ -40,10 +40,10 @@ class GallerySearch:
         self._points.append(points.cpu())
 
     def encode(self, model: ImageLocationModel) -> Gallery:
-        """Encode the candidates in the space that the model compares.
+        """Encode the candidates in the space in which the model compares.
 
         Args:
-            model: Embeds the candidates.
+            model: The model that embeds the candidates.
 
         Returns:
             The gallery.
@@ -62,10 +62,10 @@ class GallerySearch:
     def run(
         self, model: ImageLocationModel, device: torch.device, drop_own: bool = False
     ) -> tuple[Gallery, Tensor, Tensor, Tensor]:
-        """Search all images that were added, and forget them.
+        """Search for all added images, and remove them.
 
         Args:
-            model: Embeds the candidates.
+            model: The model that embeds the candidates.
             device: Device of the results.
             drop_own: Remove candidates that equal the point of an image.
 

@@ -16,11 +16,11 @@ from torchgeo.datasets.utils import Sample
 
 from ..models.features import coordinate_features
 from ..utils.distributed import gather_objects
+from ..utils.markdown import markdown_table
 from ._error_maps import log_error_maps
 from ._feature_tables import whole_dataset
 from ._location_base import LocationBase, model_inputs
 from ._schedules import cosine_schedule
-from ._tables import print_table
 
 
 class LocationTask(LocationBase):
@@ -57,7 +57,7 @@ class LocationTask(LocationBase):
 
         Args:
             batch: Points, and further inputs of the model.
-            split: Part of the data whose features may be in memory: 'train' or 'val'.
+            split: 'train' or 'val' to use the cached features of that split, if any.
 
         Returns:
             Outputs of shape ``(N, num_outputs)``.
@@ -81,7 +81,7 @@ class LocationTask(LocationBase):
 
         Args:
             batch: Points and labels.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
 
         Returns:
             The loss, or None if the head was fitted in closed form.
@@ -107,7 +107,7 @@ class LocationTask(LocationBase):
 
         Args:
             batch: Points and labels.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
         """
         is_fitting = self.trainer.state.fn == 'fit'
         self._keep(batch, 'val' if is_fitting else '')
@@ -117,7 +117,7 @@ class LocationTask(LocationBase):
 
         Args:
             batch: Points and labels.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
         """
         self._keep(batch)
 
@@ -141,7 +141,7 @@ class LocationTask(LocationBase):
         parts = gather_objects(own)
         kept = {name: torch.cat([part[name] for part in parts]) for name in own}
         if 'row' in kept:
-            # Samplers repeat rows, so that all processes have the same number.
+            # Distributed samplers repeat rows, so that all processes have the same number.
             first = torch.from_numpy(np.unique(kept['row'], return_index=True)[1])
             kept = {name: values[first] for name, values in kept.items()}
         return kept
@@ -158,13 +158,15 @@ class LocationTask(LocationBase):
         self._log_scores(kept, 'val')
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics, print them beside the baseline, and draw errors."""
+        """Log the metrics, print them beside the baseline, and draw error maps."""
         if not self._kept:
             return
         kept = self._gathered()
         rows = self._log_scores(kept, 'test')
-        print_table(f'On {len(kept["label"]):,} points to test on:', rows, first='---')
         if self.trainer.is_global_zero:
+            header, *body = rows
+            print(f'\nOn {len(kept["label"]):,} test points:\n')
+            print(markdown_table(header, body, right=header[1:]), end='')
             log_error_maps(self, kept['point'], self.errors(kept))
 
     def _log_scores(self, kept: dict[str, Tensor], stage: str) -> list[list[str]]:
@@ -182,11 +184,11 @@ class LocationTask(LocationBase):
         return F.linear(coordinate_features(points.float()), weight, bias)
 
     def on_validation_start(self) -> None:
-        """Check that the task is trained, and that the data have its targets."""
+        """Check that the task is trained and that the data have its targets."""
         self.check_targets('val')
 
     def on_test_start(self) -> None:
-        """Check that the task is trained, and that the data have its targets."""
+        """Check that the task is trained and that the data have its targets."""
         self.check_targets('test')
 
     def on_predict_start(self) -> None:
@@ -194,10 +196,10 @@ class LocationTask(LocationBase):
         self._model()
 
     def check_targets(self, split: str) -> None:
-        """Check that the task is trained, and that the data have the same targets.
+        """Check that the task is trained and that the data have its targets.
 
         Args:
-            split: Part of the data: 'val' or 'test'.
+            split: Either 'val' or 'test'.
 
         Raises:
             ValueError: If the data have other targets or classes.
@@ -209,7 +211,7 @@ class LocationTask(LocationBase):
         if names and tuple(names) != self.label_names:
             raise ValueError(
                 f'The model predicts {_listed(self.label_names)}, but the data have '
-                f'{_listed(names)}. Use data with the same ones in the same order.'
+                f'{_listed(names)}. Use data with those of the model, in the same order.'
             )
 
 

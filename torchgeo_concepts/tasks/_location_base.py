@@ -27,8 +27,8 @@ from ..utils.modes import evaluating
 from ._feature_tables import FeatureTable, whole_dataset
 from ._search import search_head
 
-# Maximum number of rows whose features are kept in memory. With more rows, or with
-# images, statistics are computed from a sample.
+# Maximum number of rows whose features are kept in memory. With more rows or with
+# images, statistics are computed from a sample of rows.
 MAX_CACHED_ROWS, STATISTICS_ROWS = 500_000, 20_000
 
 MAX_SEARCH_EPOCHS = 50
@@ -41,7 +41,7 @@ class LocationBase(BaseTask):
     """Builds, fits, saves and loads a model of the features of points."""
 
     ignore: Sequence[str] | str | None = (
-        # A checkpoint contains the weights and what the search found.
+        # A checkpoint contains the weights and the options that the search found.
         'image_weights',
         'download',
         'search_trials',
@@ -77,7 +77,7 @@ class LocationBase(BaseTask):
 
         Args:
             model: Name of a location encoder in TorchGeo's registry, a safetensors file
-                of this package, or an encoder of points of shape ``(N, 2)`` as
+                of this package, or a module that encodes points of shape ``(N, 2)`` as
                 ``(longitude, latitude)``.
             weights: Name of its weights, a safetensors file of this package, or None for
                 random weights.
@@ -94,25 +94,25 @@ class LocationBase(BaseTask):
             head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, or a model
                 that is fitted in one pass: ``'ridge'`` in regression, ``'logistic'`` in
                 classification.
-            hidden_dim: Number of hidden features of a network.
-            depth: Number of its hidden layers.
-            dropout: Dropout rate of its hidden features.
-            freeze: Do not train encoder and backbone. Their features for tables are then
-                computed once.
+            hidden_dim: Number of features of a hidden layer of the network.
+            depth: Number of hidden layers of the network.
+            dropout: Dropout rate of the hidden layers.
+            freeze: Do not train the encoder and the backbone. Their features of tables
+                are then computed once.
             lr: Learning rate of the head.
-            encoder_lr: Learning rate of encoder and backbone. Much higher rates destroy
-                what was learned in pretraining.
+            encoder_lr: Learning rate of the encoder and the backbone. Much higher rates
+                destroy their pretrained features.
             weight_decay: Weight decay of AdamW.
-            search_trials: Number of heads with random learning rates, sizes and dropout
-                to compare on the validation points, each trained for as many epochs as
-                the task, at most 50. The best of these and the given one is trained.
+            search_trials: Number of random learning rates, sizes and dropout rates of
+                the head to compare with the given ones on the validation points. Each
+                trial has as many epochs as the task, at most 50. The best is trained.
             download: Download weights that are not on this machine.
 
         Raises:
             ValueError: If a model, its weights or a head do not exist, or options
                 contradict each other.
         """
-        # In a tuple, since modules cannot be assigned yet.
+        # A tuple, since modules cannot be assigned before the base is initialized.
         self._sources = (model, weights, image_weights, download)
         self._num_trials = search_trials
         heads = ('linear', 'mlp', self.closed_form)
@@ -127,7 +127,7 @@ class LocationBase(BaseTask):
         if search_trials and (self.is_closed_form or not freeze):
             raise ValueError(
                 "search_trials needs freeze=True and head='linear' or 'mlp'; "
-                f'{self.closed_form!r} chooses its penalty anyway.'
+                f'{self.closed_form!r} chooses its penalty itself.'
             )
         # A checkpoint contains the weights, so it loads without their file.
         saved: dict[str, Any] = {'weights': None}
@@ -141,14 +141,14 @@ class LocationBase(BaseTask):
     # Building ---------------------------------------------------------------------------
 
     def configure_models(self) -> None:
-        """Leave the model to :meth:`setup`, where the data are known."""
+        """Initialize the state; :meth:`setup` builds the model for the data."""
         self.model: LocationModel | None = None
         self.baseline: nn.Linear | None = None
         self._blueprint: dict[str, Any] | None = None
         self._cache: dict[str, FeatureTable] = {}
         self._kept: list[dict[str, Tensor]] = []
         self.extra_names: tuple[str, ...] = ()
-        # A closed form has nothing to train.
+        # A closed-form head has nothing to train.
         self.automatic_optimization = not self.is_closed_form
 
     @property
@@ -193,7 +193,7 @@ class LocationBase(BaseTask):
         """Restore what :meth:`target_state` returned."""
 
     def calibrate(self, kept: dict[str, Tensor]) -> None:
-        """Calibrate intervals on the outputs of validation rows."""
+        """Calibrate intervals, if there are any, on the outputs of validation rows."""
 
     def setup(self, stage: str) -> None:
         """Build the model for the features and targets of the data.
@@ -301,7 +301,7 @@ class LocationBase(BaseTask):
             tensors = {k: v for k, v in batch.items() if isinstance(v, Tensor)}
             batch = move_data_to_device(tensors, device)
             if 'image' in batch:
-                # As in training.
+                # Preprocess images as in training.
                 batch = datamodule.on_after_batch_transfer(batch, 0)
             return model_inputs(model, batch)
 
@@ -364,18 +364,18 @@ class LocationBase(BaseTask):
         rank_zero_info(
             f'head={self.closed_form!r} was fitted on {len(train.labels):,} rows in '
             f'{time.perf_counter() - start:.1f} s, with a penalty of {penalties}. '
-            'Training stops after one pass, which changes nothing.'
+            'Training stops after one pass, which does not change it.'
         )
 
     def _search(self, train: FeatureTable, val: FeatureTable | None) -> None:
         """Choose options of the head by random search on the validation rows."""
         if val is None:
-            raise ValueError('search_trials needs points to validate on.')
+            raise ValueError('search_trials needs validation points.')
         chosen: dict[str, Any] = {}
         if self.trainer.is_global_zero:
             start = time.perf_counter()
             epochs = self.trainer.max_epochs or MAX_SEARCH_EPOCHS
-            trials = search_head(
+            options, losses = search_head(
                 self._build_head,
                 self.loss,
                 self._standardised(train),
@@ -386,20 +386,20 @@ class LocationBase(BaseTask):
                 getattr(self.trainer.datamodule, 'batch_size', None) or 512,
                 self.hparams['head'] == 'mlp',
             )
-            chosen = trials.best
+            chosen = options[losses.index(min(losses))]
             rank_zero_info(
                 f'Compared {self._num_trials} trials in '
                 f'{time.perf_counter() - start:.1f} s: the best val_loss is '
-                f'{min(trials.losses):.4f}, that of the given options is '
-                f'{trials.losses[0]:.4f}. The chosen options are {chosen}.'
+                f'{min(losses):.4f}, that of the given options is {losses[0]:.4f}. '
+                f'The chosen options are {chosen}.'
             )
-        # Rounding may differ between processes, so all take the choice of the first.
+        # Rounding may differ between processes, so all use the options of the first.
         self.hparams.update(self.trainer.strategy.broadcast(chosen))
 
     # Checkpoints ------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save how to build the model, and its targets, with the weights.
+        """Save the options and targets that are needed to rebuild the model.
 
         Args:
             checkpoint: The checkpoint.
@@ -412,13 +412,13 @@ class LocationBase(BaseTask):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model of a checkpoint, whose weights are loaded next.
+        """Build the model of a checkpoint; Lightning then loads its weights.
 
         Args:
             checkpoint: The checkpoint.
 
         Raises:
-            ValueError: If its encoder is not of this package or of TorchGeo.
+            ValueError: If the checkpoint cannot rebuild its encoder, and none is given.
         """
         saved, state = checkpoint['location'], checkpoint['state_dict']
         self._cache.clear()
@@ -446,14 +446,15 @@ class LocationBase(BaseTask):
             return self.model.encoder
         if not isinstance(self._sources[0], nn.Module):
             raise ValueError(
-                'The checkpoint has an encoder that is not of this package. Pass one: '
+                'The checkpoint has an encoder that is not part of this package or '
+                'TorchGeo. Pass the encoder: '
                 f'{type(self).__name__}.load_from_checkpoint(path, model=...).'
             )
         return self._sources[0]
 
 
 def _fits(dataset: Any) -> bool:
-    """Return True for tables whose features fit into memory."""
+    """Check that a dataset is a table whose features fit into memory."""
     return isinstance(dataset, PointTable) and len(dataset) <= MAX_CACHED_ROWS
 
 

@@ -15,10 +15,11 @@ def cosine_schedule(optimizer: Optimizer, total: int, warmup: int = 0) -> Lambda
     Args:
         optimizer: The optimizer.
         total: Number of steps of the training.
-        warmup: Steps until the learning rate is reached, at most a tenth of all.
+        warmup: Number of steps until the learning rate is reached, at most a tenth of
+            *total*.
 
     Returns:
-        The scheduler, which takes one step after each step of the optimizer.
+        The scheduler, to be stepped after each step of the optimizer.
     """
     warmup = min(warmup, total // 10 + 1)
 

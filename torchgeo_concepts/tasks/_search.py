@@ -5,7 +5,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,19 +23,6 @@ DROPOUTS = (0.0, 0.1, 0.2, 0.4)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Trials:
-    """Options that were compared, in order, and the validation loss of each."""
-
-    options: list[dict[str, Any]]
-    losses: list[float]
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """Options with the lowest loss."""
-        return self.options[int(np.argmin(self.losses))]
-
-
 def search_head(
     make: Callable[[dict[str, Any]], nn.Module],
     loss: Loss,
@@ -47,27 +33,27 @@ def search_head(
     epochs: int,
     batch_size: int,
     has_layers: bool,
-) -> Trials:
-    """Train heads with options drawn at random.
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """Train heads with random options, and compute their validation losses.
 
     Args:
         make: Builds a head from options.
         loss: Loss of outputs and labels.
         train: Standardised inputs and labels to train on.
-        val: Inputs and labels to compare losses on.
-        given: Options that are tried first, so that the best are never worse.
-        trials: Number of further options.
-        epochs: Number of epochs of each.
+        val: Standardised inputs and labels of the validation rows.
+        given: Options of the first trial, so that the best are never worse.
+        trials: Number of random trials.
+        epochs: Number of epochs of each trial.
         batch_size: Number of rows in a batch.
-        has_layers: Whether heads have hidden layers to choose.
+        has_layers: Also draw the size, depth and dropout of hidden layers.
 
     Returns:
-        All trials.
+        The options of all trials, and their losses.
     """
     generator = np.random.default_rng(0)
     options = [given, *(_draw(generator, given, has_layers) for _ in range(trials))]
     losses = []
-    # The random state of the training does not change.
+    # Keep the random state of the training unchanged.
     with torch.random.fork_rng(devices=[]):
         for trial in options:
             torch.manual_seed(0)
@@ -76,7 +62,7 @@ def search_head(
             with torch.no_grad():
                 score = loss(head.eval()(val[0]), val[1]).item()
             losses.append(score if math.isfinite(score) else math.inf)
-    return Trials(options, losses)
+    return options, losses
 
 
 def _draw(

@@ -7,27 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from ..utils.names import near_matches
+from ..utils.names import check_choice, check_known
 from .losses import DivergenceKind
 
 Schedule = Literal['epochs', 'cosine']
 Contrasted = Literal['each', 'mean']
 FrozenPart = Literal['backbone', 'head', 'location_encoder', 'basis', 'logit_scale']
-
-
-def check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
-    """Validate an argument with a fixed set of choices.
-
-    Args:
-        argument: Name of the argument.
-        value: Its value.
-        choices: Allowed values.
-
-    Raises:
-        ValueError: If the value is not among the choices.
-    """
-    if value not in choices:
-        raise ValueError(f'{argument} must be one of {choices}, not {value!r}.')
 
 
 @dataclass(frozen=True)
@@ -39,8 +24,8 @@ class LossOptions:
         divergence_weight: Weight of the divergence, lambda in the paper, which uses 1.
             0 omits it.
         sigma: Width of the kernel of the divergence.
-        drift_weight: Weight of the penalty on concept directions that move away from
-            their start, and so from the meaning of their names.
+        drift_weight: Weight of the penalty on the drift of concept directions from their
+            initial values, and so from the meaning of their names.
         label_weight: Weight of the error of each kind of supervision.
         symmetric: Contrast locations with images as well as images with locations.
         contrasted: With ``align='both'``, contrast embeddings and concepts separately
@@ -48,8 +33,9 @@ class LossOptions:
             ranks the gallery.
         logit_scale: Natural logarithm of the initial factor of similarities, or weights
             that contain it, ``GeoCLIPLogitScale_Weights.MP16``.
-        queue_size: Number of points of earlier batches to use as further negatives.
-        queue_noise_km: Standard deviation of their displacement in kilometres.
+        queue_size: Number of points of earlier batches to use as additional negatives.
+        queue_noise_km: Standard deviation of the noise that displaces these points, in
+            kilometres.
     """
 
     divergence: DivergenceKind = 'paper'
@@ -99,7 +85,7 @@ DEFAULT_LOSS, DEFAULT_OPTIMIZER = LossOptions(), OptimizerOptions()
 def as_options[Options: (LossOptions, OptimizerOptions)](
     kind: type[Options], values: Options | Mapping[str, Any]
 ) -> Options:
-    """Build options from values by name, as Python code and checkpoints give them.
+    """Build options from values by name, for Python code and checkpoints.
 
     Args:
         kind: Class of the options.
@@ -109,13 +95,11 @@ def as_options[Options: (LossOptions, OptimizerOptions)](
         The options.
 
     Raises:
-        ValueError: If there is no option of a name; the message lists near matches.
+        ValueError: If a name is not an option.
     """
     if isinstance(values, kind):
         return values
     known = [field.name for field in fields(kind)]
     for name in values:
-        if name not in known:
-            hint = near_matches(name, known)
-            raise ValueError(f'{kind.__name__} has no option {name!r}. {hint}')
+        check_known(f'{kind.__name__} has no option', name, known)
     return kind(**values)

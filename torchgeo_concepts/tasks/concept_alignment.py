@@ -27,9 +27,10 @@ from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder
 from ..retrieval.candidates import Candidates, candidate_points
 from ..retrieval.gallery import Gallery
 from ..retrieval.geolocator import Geolocator
+from ..utils.markdown import markdown_table
+from ..utils.names import check_choice
 from ._alignment_base import AlignmentTask
 from ._gallery_search import GallerySearch
-from ._tables import print_table
 from .alignment_options import (
     DEFAULT_LOSS,
     DEFAULT_OPTIMIZER,
@@ -37,7 +38,6 @@ from .alignment_options import (
     LossOptions,
     OptimizerOptions,
     as_options,
-    check_choice,
 )
 from .losses import concept_divergence
 
@@ -56,11 +56,11 @@ class ConceptAlignment(AlignmentTask):
 
     The loss is InfoNCE plus *divergence_weight* times the divergence of concepts. With
     ``align='z'``, ``image_projection='mlp'``, ``unit=False`` and a weight of 1 it is the
-    paper's; with ``align='x'`` and a weight of 0 it is GeoCLIP's. By default, embeddings
-    and concepts are compared on one basis and without divergence, which located patches
-    of satellite imagery better than the paper's loss and worse than GeoCLIP's. With
-    labels from maps in the batches, ``supervision='both'`` and a label weight of 0.5
-    give the concepts their meaning; this located patches about as well as GeoCLIP's.
+    paper's; with ``align='x'`` and a weight of 0 it is GeoCLIP's. The default compares
+    embeddings and concepts without divergence. On patches of satellite imagery, it
+    located images better than the paper's loss and worse than GeoCLIP's. With labels from
+    maps in the batches, ``supervision='both'`` and a label weight of 0.5 give the concepts
+    their meaning; this located patches about as well as GeoCLIP's loss.
 
     If you use this task in your research, please cite the following paper:
 
@@ -68,12 +68,12 @@ class ConceptAlignment(AlignmentTask):
     """
 
     ignore = (
-        # A checkpoint contains these, so it loads without their files.
+        # A checkpoint contains these, so their files are not needed to load it.
         'image_weights',
         'head_weights',
         'bank',
         'text_embeddings',
-        # Chosen by whoever tests a checkpoint.
+        # Set again when a checkpoint is tested.
         'gallery',
         'drop_test_points',
         'download',
@@ -132,9 +132,9 @@ class ConceptAlignment(AlignmentTask):
             unit: Compare unit vectors. If false, use dot products, as in the paper.
             supervision: Train concepts on labels from maps, which batches must contain:
                 ``'projections'`` supervises both concept projections, so that maps give
-                them their names; ``'heads'`` supervises linear layers beside the
-                comparison; ``'both'`` does both. None for no supervision. Further points
-                with labels in a batch supervise locations only.
+                them their names; ``'heads'`` supervises separate linear layers;
+                ``'both'`` does both. None for no supervision. Points with labels but
+                without images in a batch supervise locations only.
             loss: Parts of the loss and their weights, see
                 :class:`~torchgeo_concepts.tasks.alignment_options.LossOptions`.
             optimizer: Learning rate and its schedule, see
@@ -159,7 +159,7 @@ class ConceptAlignment(AlignmentTask):
         self.search = GallerySearch(gallery, download)
         self.drop_test_points = drop_test_points
         self.download = download
-        # Hash of the backbone that made the cached features, if it trains on any.
+        # Hash of the backbone of the cached features, if the task is trained on any.
         self.features_made_by: str | None = None
         self._random_state: Tensor | None = None
         loss, optimizer = asdict(self.loss_options), asdict(self.optimizer_options)
@@ -203,8 +203,8 @@ class ConceptAlignment(AlignmentTask):
             points: Their points of shape ``(N, 2)``.
             labels: Labels of the concepts at the points, in the order of the dataset, if
                 there is supervision.
-            maps: Further points without images, and their labels, which supervise
-                locations only.
+            maps: Points without images, and their labels, which supervise locations
+                only.
 
         Returns:
             Losses by name, and the accuracy of retrieval within the batch.
@@ -212,11 +212,8 @@ class ConceptAlignment(AlignmentTask):
         Raises:
             ValueError: If there is supervision but no labels.
         """
-        options, alignment, number = (
-            self.loss_options,
-            self.model.alignment,
-            len(points),
-        )
+        options, alignment = self.loss_options, self.model.alignment
+        number = len(points)
         # The encoder is called once, for the points of the batch, the queue and maps.
         negatives = self.queue() if self.training else points[:0]
         map_points = points[:0] if maps is None else maps[0]
@@ -258,7 +255,7 @@ class ConceptAlignment(AlignmentTask):
 
         Args:
             batch: Images and points.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
 
         Returns:
             The loss.
@@ -279,10 +276,10 @@ class ConceptAlignment(AlignmentTask):
         self.log_dict(values, batch_size=number, sync_dist=True)
 
     def on_fit_start(self) -> None:
-        """Restore the random state of a checkpoint, or warn of random weights."""
+        """Restore the random state of a checkpoint, or warn about random weights."""
         if self._random_state is not None:
             if self.trainer.ckpt_path and self.trainer.world_size == 1:
-                # Before the first loader, which draws the seed of its workers.
+                # The first loader, which is created next, draws the seed of its workers.
                 torch.set_rng_state(self._random_state.cpu())
             return
         tower = self.model.tower
@@ -305,12 +302,12 @@ class ConceptAlignment(AlignmentTask):
         """Log the drift of the concept directions.
 
         Raises:
-            ValueError: If there was no batch to train on.
+            ValueError: If no training batch was full.
         """
         if not self.trainer.global_step:
             raise ValueError(
-                'No training batch was full. Lower batch_size; with several workers, '
-                'each fills batches of its own.'
+                'No training batch was full. Lower batch_size, or num_workers, since '
+                'each worker fills its own batches.'
             )
         drift = self.model.alignment.basis.drift().detach()
         self.log_dict({'drift_mean': drift.mean(), 'drift_min': drift.min()})
@@ -322,9 +319,9 @@ class ConceptAlignment(AlignmentTask):
 
         Args:
             batch: Images and points.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
         """
-        # Computed once for loss, entropy and search.
+        # Features are computed once for the loss, the entropy and the search.
         features, points = self.model.tower.features(batch['image']), batch['point']
         parts = self.losses(features, points, batch.get('concepts'))
         self._log_parts('val', parts, len(points))
@@ -345,7 +342,7 @@ class ConceptAlignment(AlignmentTask):
 
         Args:
             batch: Images and points.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
         """
         self.search.add(self.model.embed_images(batch['image']), batch['point'])
 
@@ -367,10 +364,10 @@ class ConceptAlignment(AlignmentTask):
         cells = [f'{100 * float(values[f"test_{name}"]):.2f}' for name in ACCURACIES]
         cells.append(f'{float(values["test_median_km"]):.0f} km')
         cells.append(f'{float(values["test_geoscore"]):.0f}')
-        print_table(
-            f'Among {len(gallery):,} candidates, in % of the images:',
-            [[*ACCURACIES.values(), 'Median', 'GeoScore'], cells],
-        )
+        if self.trainer.is_global_zero:
+            print(f'\nAmong {len(gallery):,} candidates, in % of the images:\n')
+            titles = [*ACCURACIES.values(), 'Median', 'GeoScore']
+            print(markdown_table(titles, [cells], right=titles), end='')
 
     def on_predict_start(self) -> None:
         """Encode the gallery once."""
@@ -381,7 +378,7 @@ class ConceptAlignment(AlignmentTask):
 
         Args:
             batch: Images.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
 
         Returns:
             The best point of the gallery for each image, of shape ``(N, 2)``.
@@ -397,7 +394,7 @@ class ConceptAlignment(AlignmentTask):
     def geolocator(
         self, candidates: Candidates | Tensor | str, folder: Path | str | None = None
     ) -> Geolocator:
-        """Search candidates with this model, in the space that it was trained in.
+        """Build a geolocator that searches candidates in the space of the training.
 
         Args:
             candidates: Candidate points, or their name as in
@@ -405,7 +402,7 @@ class ConceptAlignment(AlignmentTask):
             folder: Folder of the gallery. None to keep it in memory.
 
         Returns:
-            A geolocator for images as CLIP takes them.
+            A geolocator for images that are preprocessed as for CLIP.
         """
         if isinstance(candidates, str):
             candidates = candidate_points(candidates, download=self.download)
@@ -414,6 +411,6 @@ class ConceptAlignment(AlignmentTask):
 
 
 def _side_by_side(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Concatenate spaces, so that products are means of those in each space."""
+    """Concatenate spaces, so that a product is the mean of the products in each."""
     image, place = (torch.cat(parts, dim=1) for parts in zip(*pairs, strict=True))
     return image / len(pairs), place

@@ -79,11 +79,11 @@ class ConceptDistillation(BaseTask):
         """Initialize a new ConceptDistillation instance.
 
         Args:
-            hidden_dim: Number of hidden features. Fewer are faster.
+            hidden_dim: Number of features of a hidden layer. Fewer are faster.
             depth: Number of hidden layers.
-            rows: Steps from pole to pole of each level of the grid. More steps give finer
-                detail.
-            grid_features: Features of a node of each level of the grid.
+            rows: Number of steps from pole to pole in each level of the grid. More steps
+                give finer detail.
+            grid_features: Number of features of a node in each level of the grid.
             table_size: Maximum number of entries of a level of the grid.
             num_waves: Number of Fourier waves.
             embedding_weight: Weight of the loss of embeddings.
@@ -92,18 +92,18 @@ class ConceptDistillation(BaseTask):
             quantity_weight: Weight of a quantity in the loss of scores, relative to a
                 class. Classes are many and mostly coarse; quantities have the finest
                 detail.
-            projection_weight: Weight of the loss of the concept directions, which changes
-                only these.
+            projection_weight: Weight of the loss of the concept directions. This loss
+                does not change embeddings.
             lr: Learning rate of AdamW.
-            grid_lr_factor: Learning rate of the grid over that of the rest.
+            grid_lr_factor: Learning rate of the grid, as a multiple of *lr*.
             weight_decay: Weight decay of AdamW.
-            warmup_steps: Steps until the learning rate is reached; after that it decreases
-                along a cosine to 0.
+            warmup_steps: Number of steps until the learning rate is reached. It then
+                decreases along a cosine to 0.
         """
         super().__init__()
 
     def configure_models(self) -> None:
-        """Leave the model to :meth:`setup`, where the concepts are known."""
+        """Initialize without a model; :meth:`setup` builds it for the concepts."""
         self.model: ConceptEarth | None = None
 
     def configure_metrics(self) -> None:
@@ -138,8 +138,8 @@ class ConceptDistillation(BaseTask):
             }
         elif self.model.bank != dataset.bank:
             raise ValueError(
-                f'The model has {len(self.model.bank)} concepts, and the dataset has '
-                f'{len(dataset.bank)} other ones. Train on the bank of the model.'
+                f'The {len(dataset.bank)} concepts of the dataset differ from the '
+                f'{len(self.model.bank)} of the model. Use a dataset with the same bank.'
             )
 
     def _build(self, bank: ConceptBank) -> None:
@@ -147,8 +147,8 @@ class ConceptDistillation(BaseTask):
         sizes = {name: self.hparams[name] for name in (*names, 'num_waves')}
         self.model = ConceptEarth(bank, **sizes)
         self.model.basis.source = 'learned from layers'
-        # Projections are cosines, for random directions with a variance of 1 / embed_dim;
-        # this brings them to the scale of scores.
+        # Cosines with random directions have a variance of 1 / embed_dim. This factor
+        # gives them the scale of scores.
         start = math.sqrt(self.model.embed_dim)
         self.projection_scale = nn.Parameter(torch.full((len(bank),), start))
         self.projection_shift = nn.Parameter(torch.zeros(len(bank)))
@@ -219,7 +219,7 @@ class ConceptDistillation(BaseTask):
 
         Args:
             batch: Points, labels of concepts, and embeddings of the teacher.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
 
         Returns:
             The loss.
@@ -233,11 +233,11 @@ class ConceptDistillation(BaseTask):
         self.log_dict(values, batch_size=number, sync_dist=stage == 'val')
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
-        """Compute the losses and the cosines to the teacher of a validation batch.
+        """Compute the losses of a validation batch, and its cosines to the teacher.
 
         Args:
             batch: Points, labels of concepts, and embeddings of the teacher.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
         """
         model = self._model()
         parts, x, scores = self.losses(batch)
@@ -249,7 +249,7 @@ class ConceptDistillation(BaseTask):
         self._labels.append(batch['concepts'].cpu())
 
     def on_validation_epoch_end(self) -> None:
-        """Log cosines, and the AUC and R² of concepts."""
+        """Log the mean cosines, and the AUC and R² of concepts."""
         model = self._model()
         self.log('val_cosine', self.val_cosine)
         self.log('val_centred_cosine', self.val_centred_cosine)
@@ -274,7 +274,7 @@ class ConceptDistillation(BaseTask):
             'seed': int(seed) if (seed := os.environ.get('PL_GLOBAL_SEED')) else None,
             'steps': self.trainer.global_step,
             'training': {
-                # Without names that Lightning's command line adds.
+                # Lightning's command line adds names that start with _.
                 name: value
                 for name, value in self.hparams.items()
                 if not name.startswith('_')
@@ -287,7 +287,7 @@ class ConceptDistillation(BaseTask):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Build the model of a checkpoint, whose weights are loaded next.
+        """Build the model of a checkpoint; Lightning then loads its weights.
 
         Args:
             checkpoint: The checkpoint.

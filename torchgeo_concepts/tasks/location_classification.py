@@ -11,47 +11,10 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_f1_score,
-)
 
 from ..evaluate.probes import LinearFit, fit_logistic
 from ._location import LocationTask
-
-
-def classification_scores(logits: Tensor, target: Tensor) -> dict[str, float]:
-    """Compute metrics over the rows whose class is known.
-
-    Args:
-        logits: Log-odds of shape ``(N, c)``.
-        target: Classes of shape ``(N,)``, -1 where missing.
-
-    Returns:
-        ``'accuracy'``, ``'macro_f1'`` over the classes that occur or are predicted, and
-        ``'top5'``, the fraction of rows whose class is among the five most likely. Empty
-        if no class is known.
-
-    Example:
-        >>> logits = torch.eye(3)
-        >>> classification_scores(logits, torch.tensor([0, 1, -1]))['accuracy']
-        1.0
-    """
-    known = target >= 0
-    if not known.any():
-        return {}
-    number = logits.shape[1]
-    if number < 2:
-        return {'accuracy': 1.0, 'macro_f1': 1.0, 'top5': 1.0}
-    logits, target = logits[known], target[known]
-    accuracy = multiclass_accuracy(logits, target, number, average='micro')
-    f1 = multiclass_f1_score(logits, target, number, average='macro')
-    top5 = logits.topk(min(5, number), dim=1).indices == target[:, None]
-    return {
-        'accuracy': float(accuracy),
-        'macro_f1': float(f1),
-        'top5': float(top5.any(dim=1).float().mean()),
-    }
+from ._scores import classification_scores
 
 
 class LocationClassification(LocationTask):
@@ -59,17 +22,17 @@ class LocationClassification(LocationTask):
 
     It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
     of another data module whose samples have a ``'point'`` and a ``'label'`` and whose
-    dataset has ``classes``. Inputs are standardised by the training rows, and rows whose
+    dataset has ``classes``. Inputs are standardised with the training rows, and rows whose
     class is missing are excluded from loss and metrics.
 
-    Penalties and options of a search are chosen on the validation points, so metrics on
-    these are slightly too good.
+    The penalty and the searched options are chosen on the validation points, so metrics
+    on these are slightly optimistic.
     """
 
     closed_form = 'logistic'
 
     def configure_models(self) -> None:
-        """Leave the model to :meth:`setup`, where the data are known."""
+        """Initialize the classes, which :meth:`setup` reads from the data."""
         super().configure_models()
         self.classes: tuple[str, ...] = ()
         # True for classes that occur in training rows.
@@ -106,18 +69,20 @@ class LocationClassification(LocationTask):
             labels: Classes of shape ``(N,)``.
 
         Raises:
-            ValueError: If none of them is known.
+            ValueError: If the class is missing in all rows.
         """
         known = labels[labels >= 0]
         if not len(known):
-            raise ValueError(f'All {len(labels)} training rows lack a class.')
+            raise ValueError(
+                f'The class is missing in all {len(labels)} training rows.'
+            )
         self.is_known = torch.bincount(known, minlength=len(self.classes)) > 0
 
     def target_state(self) -> dict[str, Any]:
         """Return the names of the classes.
 
         Returns:
-            Plain values.
+            Values that a checkpoint can store.
         """
         return {'classes': list(self.classes)}
 
@@ -138,10 +103,10 @@ class LocationClassification(LocationTask):
 
         Args:
             train: Standardised inputs and classes to train on.
-            val: Inputs and classes to choose the penalty on.
+            val: Inputs and classes on which the penalty is chosen.
 
         Returns:
-            The model.
+            The fitted model.
         """
         return fit_logistic(*train, len(self.classes), *(val or (None, None)))
 
@@ -163,11 +128,11 @@ class LocationClassification(LocationTask):
 
         Args:
             batch: Points.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
 
         Returns:
-            ``'point'``, ``'prediction'``, the number of the most likely class, of shape
-            ``(N,)``, ``'class'``, a list of its names, ``'probability'`` of shape
+            ``'point'``, ``'prediction'``, the index of the most likely class, of shape
+            ``(N,)``, ``'class'``, a list of class names, ``'probability'`` of shape
             ``(N,)``, and the ``'row'`` of each point if the batch has it.
         """
         known = {name: batch[name] for name in ('row', 'point') if name in batch}
@@ -208,7 +173,7 @@ class LocationClassification(LocationTask):
     def _warn_unknown(self, labels: Tensor) -> None:
         known = labels[labels >= 0]
         if not len(known):
-            rank_zero_warn('All test rows lack a class.')
+            rank_zero_warn('The class is missing in all test rows.')
             return
         unseen = known[~self.is_known.cpu()[known]]
         if len(unseen):
@@ -216,11 +181,11 @@ class LocationClassification(LocationTask):
             listed = ', '.join(map(repr, names[:5])) + (', ...' if names[5:] else '')
             rank_zero_warn(
                 f'{len(unseen)} of {len(known)} test rows have classes that no training '
-                f'row has, so they count as errors: {listed}.'
+                f'row has. They count as errors: {listed}.'
             )
 
     def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
-        """Compute which predictions are wrong.
+        """Compute the error of each prediction.
 
         Args:
             kept: Outputs and labels.

@@ -3,16 +3,14 @@
 
 """Prediction of quantities at points."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 from torchgeo.datasets.utils import Sample
-from torchmetrics.functional import mean_absolute_error, mean_squared_error, r2_score
 
 from ..datasets.target_transforms import TargetTransform
 from ..evaluate.intervals import (
@@ -22,57 +20,18 @@ from ..evaluate.intervals import (
     pinball_loss,
 )
 from ..evaluate.probes import LinearFit, fit_ridge
+from ..models.features import InputKind
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ..utils.names import with_unit
 from ._location import LocationTask
+from ._scores import name_scores, regression_scores, score_table
 from .losses import masked_mse
 
 NO_MARGIN = (
-    'Intervals that contain {:.0%} have no width: no epoch validated, or all validation '
-    'outputs were NaN. Fit again with a lower check_val_every_n_epoch and with '
+    'The {:.0%} intervals are not calibrated: no validation epoch ran, or all its outputs '
+    'were NaN. Fit again with a lower check_val_every_n_epoch and with '
     'limit_val_batches above 0, or load the checkpoint with conformal=None.'
 )
-
-# Columns of the table that a test prints.
-TITLES = {
-    'r2': 'R²',
-    'baseline_r2': 'R² by coordinates',
-    'log_r2': 'R² of logarithms',
-    'baseline_log_r2': 'the same by coordinates',
-    'rmse': 'RMSE',
-    'mae': 'MAE',
-    'coverage': 'in intervals of {:.0%}',
-}
-
-
-def regression_scores(preds: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Compute metrics of each target over the rows where it is known.
-
-    Args:
-        preds: Predictions of shape ``(N, t)``.
-        target: Values of shape ``(N, t)``, NaN where missing.
-
-    Returns:
-        ``'r2'``, ``'rmse'`` and ``'mae'`` of shape ``(t,)``. NaN without rows, and for
-        R² also if all values are the same.
-
-    Example:
-        >>> target = torch.tensor([[1.0], [3.0], [torch.nan]])
-        >>> regression_scores(torch.tensor([[1.0], [2.0], [9.0]]), target)['r2']
-        tensor([0.5000], dtype=torch.float64)
-    """
-    scores = torch.full((target.shape[1], 3), torch.nan, dtype=torch.float64)
-    for row, pred, truth in zip(
-        scores, preds.double().T, target.double().T, strict=True
-    ):
-        known = ~truth.isnan()
-        pair = pred[known], truth[known]
-        if not known.any():
-            continue
-        row[1] = mean_squared_error(*pair, squared=False)
-        row[2] = mean_absolute_error(*pair)
-        if pair[1].min() < pair[1].max():
-            row[0] = r2_score(*pair)
-    return dict(zip(('r2', 'rmse', 'mae'), scores.T, strict=True))
 
 
 class LocationRegression(LocationTask):
@@ -80,11 +39,11 @@ class LocationRegression(LocationTask):
 
     It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
     of another data module whose samples have a ``'point'`` and a ``'label'``. Inputs and
-    labels are standardised by the training rows, and missing labels are excluded from
+    labels are standardised with the training rows, and missing labels are excluded from
     loss and metrics. Metrics are in the units of the targets.
 
-    Penalties, options of a search and widths of intervals are chosen on the validation
-    points, so metrics on these are slightly too good.
+    The penalty, the searched options and the widths of intervals are chosen on the
+    validation points, so metrics on these are slightly optimistic.
     """
 
     closed_form = 'ridge'
@@ -94,22 +53,67 @@ class LocationRegression(LocationTask):
 
     def __init__(
         self,
-        *args: Any,
+        model: str | nn.Module = DEFAULT_MODEL,
+        weights: str | None = DEFAULT_WEIGHTS,
+        model_kwargs: dict[str, Any] | None = None,
+        features: InputKind = 'x',
+        *,
+        truncate_dim: int | None = None,
+        image_model: str | None = None,
+        image_weights: str | None = None,
+        in_chans: int = 3,
+        head: str = 'mlp',
+        hidden_dim: int = 256,
+        depth: int = 1,
+        dropout: float = 0.1,
+        freeze: bool = True,
+        lr: float = 1e-3,
+        encoder_lr: float = 1e-4,
+        weight_decay: float = 1e-2,
+        search_trials: int = 0,
+        download: bool = False,
         quantiles: Sequence[float] | None = None,
         conformal: float | None = None,
-        **kwargs: Any,
     ) -> None:
         """Initialize a new LocationRegression instance.
 
         Args:
-            *args: As for :class:`LocationClassification`.
+            model: Name of a location encoder in TorchGeo's registry, a safetensors file
+                of this package, or a module that encodes points of shape ``(N, 2)`` as
+                ``(longitude, latitude)``.
+            weights: Name of its weights, a safetensors file of this package, or None for
+                random weights.
+            model_kwargs: Arguments of a model with random weights.
+            features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
+                for both, ``'coordinates'`` for sines and cosines of longitude and
+                latitude, without an encoder.
+            truncate_dim: Number of principal components of the embedding to use.
+            image_model: Image backbone, named as in
+                :func:`~torchgeo_concepts.models.load_image_tower`, whose features are
+                added to those of the point. Batches must then have an ``'image'``.
+            image_weights: Weights of the backbone.
+            in_chans: Number of channels of an image.
+            head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, or ``'ridge'``
+                for a ridge regression that is fitted in one pass.
+            hidden_dim: Number of features of a hidden layer of the network.
+            depth: Number of hidden layers of the network.
+            dropout: Dropout rate of the hidden layers.
+            freeze: Do not train the encoder and the backbone. Their features of tables
+                are then computed once.
+            lr: Learning rate of the head.
+            encoder_lr: Learning rate of the encoder and the backbone. Much higher rates
+                destroy their pretrained features.
+            weight_decay: Weight decay of AdamW.
+            search_trials: Number of random learning rates, sizes and dropout rates of
+                the head to compare with the given ones on the validation points. Each
+                trial has as many epochs as the task, at most 50. The best is trained.
+            download: Download weights that are not on this machine.
             quantiles: Quantiles to predict, in ascending order, such as
                 ``(0.05, 0.5, 0.95)``. The median is the prediction; the outermost two
                 are the bounds of an interval.
             conformal: Fraction of new values that intervals should contain, such as 0.9.
-                Their width, also around quantiles, is calibrated on the validation
-                points.
-            **kwargs: As for :class:`LocationClassification`; *head* may be ``'ridge'``.
+                The width of intervals, also of those between quantiles, is calibrated on
+                the validation points.
 
         Raises:
             ValueError: If a model, its weights or a head do not exist, or options
@@ -119,12 +123,31 @@ class LocationRegression(LocationTask):
         if conformal is not None and not 0 < conformal < 1:
             raise ValueError(f'conformal must lie between 0 and 1, not {conformal}.')
         self.conformal = conformal
-        super().__init__(*args, **kwargs)
+        super().__init__(
+            model,
+            weights,
+            model_kwargs,
+            features,
+            truncate_dim=truncate_dim,
+            image_model=image_model,
+            image_weights=image_weights,
+            in_chans=in_chans,
+            head=head,
+            hidden_dim=hidden_dim,
+            depth=depth,
+            dropout=dropout,
+            freeze=freeze,
+            lr=lr,
+            encoder_lr=encoder_lr,
+            weight_decay=weight_decay,
+            search_trials=search_trials,
+            download=download,
+        )
         if quantiles is not None and self.is_closed_form:
             raise ValueError("quantiles need head='linear' or 'mlp', not 'ridge'.")
 
     def configure_models(self) -> None:
-        """Leave the model to :meth:`setup`, where the data are known."""
+        """Initialize the targets, which :meth:`setup` reads from the data."""
         super().configure_models()
         self.target_names: tuple[str, ...] = ()
         self.units: tuple[str, ...] = ()
@@ -136,11 +159,11 @@ class LocationRegression(LocationTask):
 
     @property
     def num_outputs(self) -> int:
-        """Number of targets, times that of quantiles."""
+        """Number of targets times number of quantiles."""
         return len(self.target_names) * len(self.quantiles or (0.5,))
 
     def learn_targets(self, dataset: Any) -> None:
-        """Read names, units and transform of the targets of a dataset.
+        """Read the names, units and transform of the targets of a dataset.
 
         Args:
             dataset: The dataset.
@@ -165,19 +188,19 @@ class LocationRegression(LocationTask):
         self.target_transform = target_transform
 
     def fit_targets(self, labels: Tensor) -> None:
-        """Compute mean and standard deviation of the labels of training rows.
+        """Compute the mean and standard deviation of the labels of training rows.
 
         Args:
             labels: Labels of shape ``(N, t)``.
 
         Raises:
-            ValueError: If a target is missing in all rows, or there are no points to
-                calibrate intervals on.
+            ValueError: If a target is missing in all rows, or intervals lack validation
+                points to be calibrated on.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
         has_val = getattr(datamodule, 'val_dataset', None) is not None
         if self.conformal is not None and not has_val:
-            raise ValueError('conformal needs points to validate on.')
+            raise ValueError('conformal needs validation points.')
         mean, std = [], []
         columns = _columns(labels).T
         for name, column in zip(self.target_names, columns, strict=True):
@@ -194,10 +217,10 @@ class LocationRegression(LocationTask):
         self.margin = torch.full((len(mean),), torch.nan)
 
     def target_state(self) -> dict[str, Any]:
-        """Return names, units and transform of the targets.
+        """Return the names, units and transform of the targets.
 
         Returns:
-            Plain values.
+            Values that a checkpoint can store.
         """
         return {
             'names': list(self.target_names),
@@ -234,7 +257,7 @@ class LocationRegression(LocationTask):
         other = getattr(source, 'target_transform', None)
         if not isinstance(other, TargetTransform) or other == self.target_transform:
             return labels
-        # The labels of other data are standardised by other rows.
+        # Other data have other scales of their labels.
         return self.target_transform(other.inverse(labels))
 
     # Outputs ----------------------------------------------------------------------------
@@ -246,10 +269,10 @@ class LocationRegression(LocationTask):
 
         Args:
             train: Standardised inputs and labels to train on.
-            val: Inputs and labels to choose the penalty on.
+            val: Inputs and labels on which the penalty is chosen.
 
         Returns:
-            The model, of standardised labels.
+            The fitted model of standardised labels.
         """
         x, y = train
         val_x, val_y = val or (None, None)
@@ -290,7 +313,7 @@ class LocationRegression(LocationTask):
         return masked_mse(quantiles[..., 0], target)
 
     def calibrate(self, kept: Mapping[str, Tensor]) -> None:
-        """Compute the width of intervals from the validation rows.
+        """Calibrate the width of intervals on the validation rows.
 
         Args:
             kept: Outputs and labels of the validation rows.
@@ -307,7 +330,7 @@ class LocationRegression(LocationTask):
         self.margin.copy_(torch.tensor(margins))
 
     def values(self, outputs: Tensor) -> dict[str, Tensor]:
-        """Turn outputs of the head into predictions.
+        """Convert outputs of the head to predictions.
 
         Args:
             outputs: Outputs of shape ``(N, t * q)``.
@@ -335,16 +358,16 @@ class LocationRegression(LocationTask):
         return self.target_transform.inverse(labels)
 
     def on_fit_end(self) -> None:
-        """Free the memory of the features, and warn if intervals have no width."""
+        """Free the memory of the features, and warn if intervals are not calibrated."""
         super().on_fit_end()
         if self._lacks_margin():
             rank_zero_warn(NO_MARGIN.format(self.conformal))
 
     def check_targets(self, split: str) -> None:
-        """Check that intervals have a width, and that the data have the same targets.
+        """Check that intervals are calibrated and that the data have the same targets.
 
         Args:
-            split: Part of the data: 'val' or 'test'.
+            split: Either 'val' or 'test'.
         """
         super().check_targets(split)
         if self.trainer.state.fn != 'fit':
@@ -362,7 +385,7 @@ class LocationRegression(LocationTask):
 
         Args:
             batch: Points.
-            batch_idx: Number of the batch.
+            batch_idx: Index of the batch.
 
         Returns:
             ``'point'``, ``'prediction'`` of shape ``(N, t)`` in the units of the targets,
@@ -370,7 +393,7 @@ class LocationRegression(LocationTask):
             each point if the batch has it.
 
         Raises:
-            ValueError: If intervals have no width, because no epoch validated.
+            ValueError: If intervals are not calibrated.
         """
         self._check_margin()
         known = {name: batch[name] for name in ('row', 'point') if name in batch}
@@ -388,7 +411,7 @@ class LocationRegression(LocationTask):
             stage: Either 'val' or 'test'.
 
         Returns:
-            Metrics by name, for each target where they are defined and their mean, and
+            Metrics of each target where they are defined, and their means, by name; and
             rows of a table.
         """
         target = self.target_transform.inverse(kept['label'])
@@ -404,23 +427,16 @@ class LocationRegression(LocationTask):
             if any(self.target_transform.is_log):
                 columns['baseline_log_r2'] = self._log_r2(plain, target)
             self._warn_undefined(target, columns['r2'])
-        return self._named(columns), self._table_rows(columns)
+        confidence = self.conformal or 0.0
+        if self.conformal is None and self.quantiles is not None:
+            confidence = self.quantiles[-1] - self.quantiles[0]
+        named = name_scores(columns, self.target_names)
+        return named, score_table(columns, named, self._titles(), confidence)
 
     def _log_r2(self, preds: Tensor, target: Tensor) -> Tensor:
         is_log = torch.tensor(self.target_transform.is_log)
         scores = regression_scores(torch.log1p(preds), torch.log1p(target))['r2']
         return torch.where(is_log, scores, torch.nan)
-
-    def _named(self, columns: Mapping[str, Tensor]) -> dict[str, float]:
-        named = {}
-        for name, column in columns.items():
-            known = column[~column.isnan()]
-            if len(known):
-                named[name] = float(known.mean())
-            for target, value in zip(self.target_names, column, strict=True):
-                if len(column) > 1 and not value.isnan():
-                    named[f'{name}_{target}'] = float(value)
-        return named
 
     def _warn_undefined(self, target: Tensor, r2: Tensor) -> None:
         for name, values, score in zip(self.target_names, target.T, r2, strict=True):
@@ -434,23 +450,9 @@ class LocationRegression(LocationTask):
                 )
         if self.conformal is not None and self.margin.isinf().any():
             rank_zero_warn(
-                f'There are too few validation points for intervals that contain '
-                f'{self.conformal:.0%}, so they are infinite.'
+                f'The {self.conformal:.0%} intervals are infinite, since there are too few '
+                'validation points.'
             )
-
-    def _table_rows(self, columns: Mapping[str, Tensor]) -> list[list[str]]:
-        shown = [name for name in TITLES if name in columns]
-        nominal = self.conformal or 0.0
-        if self.conformal is None and self.quantiles is not None:
-            nominal = self.quantiles[-1] - self.quantiles[0]
-        titles = [TITLES[name].format(nominal) for name in shown]
-        texts = {name: [_text(name, float(v)) for v in columns[name]] for name in shown}
-        names = map(with_unit, self.target_names, self.units)
-        rows = [['', *titles], *map(list, zip(names, *texts.values(), strict=True))]
-        if len(self.target_names) > 1:
-            means = self._named(columns)
-            rows.append(['mean', *(_text(n, means.get(n, math.nan)) for n in shown)])
-        return rows
 
     def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
         """Compute predictions minus values.
@@ -463,28 +465,22 @@ class LocationRegression(LocationTask):
         """
         target = self.target_transform.inverse(kept['label'])
         error = self.values(kept['output'])['prediction'] - target
-        names = map(with_unit, self.target_names, self.units)
-        return list(zip(names, error.T, strict=True))
+        return list(zip(self._titles(), error.T, strict=True))
+
+    def _titles(self) -> list[str]:
+        return list(map(with_unit, self.target_names, self.units))
 
 
 def _columns(labels: Tensor) -> Tensor:
-    """Return labels of shape ``(N, t)``, also of a dataset whose labels are numbers."""
+    """Return labels of shape ``(N, t)``, also if they have shape ``(N,)``."""
     return labels[:, None] if labels.ndim == 1 else labels
 
 
 def _coverage(values: Mapping[str, Tensor], target: Tensor) -> Tensor:
-    shares = []
-    for lower, upper, column in zip(
-        values['lower'].T, values['upper'].T, target.T, strict=True
-    ):
-        known = ~column.isnan()
-        shares.append(coverage(lower[known], upper[known], column[known]))
-    return torch.stack(shares)
-
-
-def _text(name: str, value: float) -> str:
-    if math.isnan(value):
-        return '-'
-    if name == 'coverage':
-        return f'{value:.1%}'
-    return f'{value:.3f}' if 'r2' in name else f'{value:,.4g}'
+    columns = zip(values['lower'].T, values['upper'].T, target.T, strict=True)
+    return torch.stack(
+        [
+            coverage(*(part[~column[-1].isnan()] for part in column))
+            for column in columns
+        ]
+    )

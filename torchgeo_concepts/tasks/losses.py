@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..geo.points import check_points
 from ..utils.distributed import gather, global_rank
+from ..utils.names import check_choice
 
 DivergenceKind = Literal['paper', 'cauchy_schwarz', 'mmd']
 
@@ -41,19 +42,18 @@ def info_nce(
         query: Queries of shape ``(N, d)``, images here. Unit vectors make cosines.
         key: Keys of shape ``(N, d)``, locations here, in the order of the queries.
         scale: Factor of the similarities, the inverse of a temperature.
-        negatives: Further keys of shape ``(M, d)`` that belong to no query.
-        symmetric: Average with the loss in the other direction, where each key looks
-            for its query. The further keys are not used there.
+        negatives: Additional keys of shape ``(M, d)`` that belong to no query.
+        symmetric: Average with the loss in the other direction, from keys to queries. The additional keys are not used there.
 
     Returns:
         The loss, a scalar.
     """
-    query, key = _in_full(query), _in_full(key)
+    query, key = _full_precision(query), _full_precision(key)
     with torch.autocast(query.device.type, enabled=False):
         own, rank, keys = len(query), global_rank(), gather(key)
         target = torch.arange(own, device=query.device) + rank * own
         if negatives is not None:
-            keys = torch.cat((keys, _in_full(negatives)))
+            keys = torch.cat((keys, _full_precision(negatives)))
         loss = F.cross_entropy(scale * query @ keys.T, target)
         if symmetric:
             back = F.cross_entropy(scale * key @ gather(query).T, target)
@@ -82,7 +82,7 @@ class InfoNCE(nn.Module):
                 The default is that of CLIP and GeoCLIP, a temperature of 0.07.
             max_scale: Largest factor. Higher values sharpen the contrast and may make
                 training unstable.
-            symmetric: Contrast in both directions, not from images to locations alone.
+            symmetric: Contrast in both directions, not only from images to locations.
         """
         super().__init__()
         self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
@@ -104,7 +104,7 @@ class InfoNCE(nn.Module):
         Args:
             query: Queries of shape ``(N, d)``.
             key: Keys of shape ``(N, d)``, in the order of the queries.
-            negatives: Further keys of shape ``(M, d)``.
+            negatives: Additional keys of shape ``(M, d)``.
 
         Returns:
             The loss, a scalar.
@@ -113,11 +113,11 @@ class InfoNCE(nn.Module):
 
 
 class PointQueue(nn.Module):
-    """Points of earlier batches, for use as further negatives.
+    """Points of earlier batches, for use as additional negatives.
 
     The queue starts empty and keeps the latest points of the batches of all processes.
-    Points are displaced by Gaussian noise whenever they are used, so that negatives are
-    not always the same few places.
+    Gaussian noise displaces the points whenever they are used, so that the negatives are
+    not always at the same places.
 
     If you use this queue in your research, please cite the following paper:
 
@@ -131,8 +131,8 @@ class PointQueue(nn.Module):
         """Initialize a new PointQueue instance.
 
         Args:
-            size: Maximum number of points; more give more negatives and take more time.
-                May be 0.
+            size: Maximum number of points, may be 0. More points give more negatives and
+                take more time.
             noise_km: Standard deviation of the displacement to the east and to the
                 north, in kilometres.
         """
@@ -175,10 +175,10 @@ class PointQueue(nn.Module):
         unit = torch.stack(
             (lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1
         )
-        # The same in each process, and again when training resumes.
+        # The noise is the same in each process, and when training resumes.
         generator = torch.Generator().manual_seed(int(self.pushed))
         noise = torch.randn(unit.shape, generator=generator).to(unit)
-        # In three dimensions, where poles and antimeridian need no special case.
+        # Three dimensions need no special case at poles and antimeridian.
         noise *= self.noise_km / EARTH_RADIUS_KM
         x, y, z = F.normalize(unit + noise, dim=1).unbind(dim=1)
         moved = torch.stack((torch.atan2(y, x), torch.asin(z.clamp(-1, 1))), dim=1)
@@ -207,8 +207,8 @@ def concept_divergence(
         K(u_i, u_j) + K(v_i, v_j) - 2 K(u_i, v_j)
 
     The logarithm of the kernel is a squared distance, so the first, Eq. 6 of the paper,
-    is :math:`|\bar u - \bar v|^2 / \sigma^2`: it depends on the means only. The other two
-    are zero only if the distributions are the same.
+    is :math:`|\bar u - \bar v|^2 / \sigma^2`, which depends only on the means. The other
+    two are zero only if the distributions are the same.
 
     In data-parallel training, the batches of all processes are used together.
 
@@ -224,13 +224,13 @@ def concept_divergence(
             larger ones all have the same effect.
 
     Returns:
-        The divergence, a scalar, 0 at best.
+        The divergence, a scalar of at least 0.
     """
-    if kind not in get_args(DivergenceKind):
-        raise ValueError(
-            f'kind must be one of {get_args(DivergenceKind)}, not {kind!r}.'
-        )
-    images, locations = gather(_in_full(z_image)), gather(_in_full(z_location))
+    check_choice('kind', kind, get_args(DivergenceKind))
+    images, locations = (
+        gather(_full_precision(z_image)),
+        gather(_full_precision(z_location)),
+    )
     with torch.autocast(images.device.type, enabled=False):
         logs = [
             -_squared_distances(a, b) / (2 * sigma**2)
@@ -246,14 +246,14 @@ def concept_divergence(
     return own + other - 2 * cross
 
 
-def _in_full(vectors: Tensor) -> Tensor:
-    """Convert half precision, which is too coarse for small differences, to float32."""
+def _full_precision(vectors: Tensor) -> Tensor:
+    """Convert half precision to float32, since it is too coarse for small differences."""
     half = vectors.dtype in (torch.float16, torch.bfloat16)
     return vectors.float() if half else vectors
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    # Not torch.cdist, whose gradient at distance 0 is undefined.
+    # The gradient of torch.cdist is undefined at distance 0.
     return (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * a @ b.T
 
 

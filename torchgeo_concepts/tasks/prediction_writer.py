@@ -40,15 +40,15 @@ class PredictionWriter(BasePredictionWriter):
            - class_path: torchgeo_concepts.tasks.PredictionWriter
              init_args: {output: predictions.parquet}
 
-    Each process writes a file beside the output. At the end, these are merged into one
-    file, with each row once and in the order of the table, for any number of processes.
-    The output appears when it is complete. Pass ``--return_predictions=false`` to keep
+    Each process writes its own file. At the end, these are merged into the output, with
+    each row once and in the order of the table. The output appears when it is complete.
+    Pass ``--return_predictions=false`` to keep
     predictions of many points out of memory.
 
     Columns are the ``row`` of the point in its table, the predictions, and the
-    ``geometry``. Predictions of several numbers are named by the targets of the task,
-    with ``_lower`` and ``_upper`` for the bounds of intervals, and with a further ``_``
-    if another target has that name.
+    ``geometry``. Predictions of several numbers are named after the targets of the task,
+    with ``_lower`` and ``_upper`` for the bounds of intervals. A name that another target
+    already has gets a further ``_``.
     """
 
     def __init__(self, output: str = 'predictions.parquet') -> None:
@@ -122,14 +122,14 @@ class PredictionWriter(BasePredictionWriter):
             prediction: Tensors and lists by name, or a tensor.
             batch_indices: Indices of the samples in their dataset.
             batch: The batch, with its ``'point'``, and its ``'row'`` if there is one.
-            batch_idx: Number of the batch.
-            dataloader_idx: Number of the loader.
+            batch_idx: Index of the batch.
+            dataloader_idx: Index of the loader.
 
         Raises:
             ValueError: If there are several loaders, or points or rows are missing.
         """
         if dataloader_idx:
-            raise ValueError('PredictionWriter takes predictions of one loader only.')
+            raise ValueError('PredictionWriter needs a single prediction loader.')
         found = prediction if isinstance(prediction, Mapping) else {
             'prediction': prediction
         }  # fmt: skip
@@ -137,7 +137,7 @@ class PredictionWriter(BasePredictionWriter):
         points = found.get('point', batch.get('point'))
         if rows is None or points is None:
             missing = "'point'" if points is None else "'row'"
-            raise ValueError(f'Batches need a {missing} to write their predictions.')
+            raise ValueError(f'Batches lack {missing}, which PredictionWriter needs.')
         names = tuple(getattr(pl_module, 'target_names', ()))
         columns = {
             'row': pa.array(torch.as_tensor(rows).cpu().numpy(), pa.int64()),
@@ -180,12 +180,12 @@ class PredictionWriter(BasePredictionWriter):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Remove all files.
+        """Remove all temporary files.
 
         Args:
             trainer: The trainer.
             pl_module: The task.
-            exception: What ended the run.
+            exception: The exception that ended the run.
         """
         self._pending.clear()
         self._close()
@@ -199,7 +199,7 @@ class PredictionWriter(BasePredictionWriter):
 
 
 def _columns(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, pa.Array]:
-    """Make one column for each value that is predicted at a point."""
+    """Create one column for each value that is predicted at a point."""
     columns: dict[str, pa.Array] = {}
 
     def add(name: str, values: Any) -> None:
@@ -230,7 +230,7 @@ def _column_name(key: str, place: int, number: int, names: Sequence[str]) -> str
     if key == 'prediction' and name not in OWN_COLUMNS:
         return name
     name = f'{name}_{key}'
-    # A target keeps its own name, whichever comes first.
+    # Other targets keep their own names.
     while name in names:
         name += '_'
     return name
@@ -250,6 +250,6 @@ def _merge(shards: Sequence[Path], output: Path) -> None:
             table = source.to_table(
                 filter=(row >= int(block[0])) & (row <= int(block[-1]))
             )
-            # Samplers repeat rows, so that all processes have the same number.
+            # Distributed samplers repeat rows, so that all processes have the same number.
             first = np.unique(table['row'].to_numpy(), return_index=True)[1]
             writer.write_table(table.take(first))

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Where to compute, by the name that a user gives it."""
+"""Selection of the device to compute on."""
 
 from typing import Literal
 
@@ -11,20 +11,22 @@ Device = Literal['auto', 'cpu', 'cuda']
 
 
 def find_device(device: Device) -> torch.device:
-    """Find a device.
+    """Return the device with the given name.
 
     Args:
-        device: ``'auto'`` takes a GPU if there is one.
+        device: Name of the device. ``'auto'`` selects a GPU if there is one.
 
     Returns:
         The device.
 
     Raises:
-        ValueError: If a GPU is asked for and there is none.
+        ValueError: If *device* is ``'cuda'`` and there is no GPU.
     """
     has_gpu = torch.cuda.is_available()
     if device == 'cuda' and not has_gpu:
-        raise ValueError("device='cuda' needs a GPU, and torch finds none.")
+        raise ValueError(
+            "device='cuda' needs a GPU, but PyTorch finds none. Use device='cpu'."
+        )
     if device == 'auto':
         device = 'cuda' if has_gpu else 'cpu'
     return torch.device(device)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The global batch of data-parallel training."""
+"""Communication between the processes of data-parallel training."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class _Gather(torch.autograd.Function):
-    """All-gather whose gradient is the sum over what all processes did with it."""
+    """All-gather whose gradient is the sum of the gradients of all processes."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         gradient = gradients[0].contiguous()
-        # Not reduce-scatter, which gloo does not have.
+        # The gloo backend has no reduce-scatter.
         dist.all_reduce(gradient)
         start = dist.get_rank() * ctx.num_rows
         return gradient[start : start + ctx.num_rows]
@@ -35,14 +35,14 @@ def _is_parallel() -> bool:
 
 
 def global_rank() -> int:
-    """Return the number of this process, 0 without data parallelism."""
+    """Return the rank of this process, 0 without data parallelism."""
     return dist.get_rank() if _is_parallel() else 0
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """Concatenate the tensors of all processes, which must be of equal size.
+    """Concatenate the tensors of all processes, which must have the same shape.
 
-    Gradients flow. Without data parallelism, the tensor is returned as it is.
+    The result is differentiable. Without data parallelism, it is the tensor itself.
 
     Args:
         tensor: Tensor of shape ``(N, ...)``.
@@ -57,7 +57,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def gather_objects[T](value: T) -> list[T]:
-    """Collect the values of all processes, which may be of different sizes.
+    """Collect the values of all processes, which may differ in size.
 
     Args:
         value: Any object, on the CPU.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Files that exist whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a path to write to that becomes *path* when the block succeeds.
+    """Yield a temporary path whose file replaces *path* when the block succeeds.
 
     Args:
         path: The file to create or replace.
 
     Yields:
-        A path in the same folder. Whatever ends the block early, an interrupt
-        included, removes it and leaves *path* as it was.
+        A path in the same folder. If the block fails or is interrupted, the temporary
+        file is removed and *path* does not change.
     """
-    # What a link leads to is written, and the link stays.
+    # Replace the target of a symbolic link, not the link.
     path = path.resolve()
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial')
     try:
@@ -31,14 +31,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Fail before any work is done if a file cannot be written.
+    """Check that a file can be written, so that long work does not fail at its end.
 
     Args:
         path: The file to create or replace.
 
     Raises:
-        OSError: If there is no such folder, or no permission to write to it, or if
-            *path* is a folder itself.
+        OSError: If the folder does not exist or is not writable, or if *path* is a
+            folder.
     """
     if path.is_dir():
         raise IsADirectoryError(f'Cannot write {path}: it is a folder.')

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Texts that change whenever the weights of a model do."""
+"""Hashes of model weights."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ def hash_state(state: Mapping[str, Tensor], about: str = '') -> str:
 
     Args:
         state: Tensors by name, in any order.
-        about: Anything else that the result should depend on.
+        about: Text that the hash also depends on.
 
     Returns:
         The digest in hexadecimal.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Markdown tables without padding, so that one long cell does not widen a page."""
+"""Markdown tables without padding of cells."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -13,7 +13,7 @@ def markdown_table(
 
     Args:
         columns: Names of the columns.
-        rows: The cells of each row. A ``|`` in a cell becomes ``/``.
+        rows: Cells of each row. A ``|`` in a cell is replaced with ``/``.
         right: Columns to align to the right.
 
     Returns:

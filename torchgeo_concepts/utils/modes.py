@@ -11,7 +11,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode, and each part back into its own mode after.
+    """Set a model to eval mode in the block, then restore the mode of each part.
 
     Args:
         model: The model.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Names that people type: how to compare them, and what to say to a wrong one."""
+"""Comparison and validation of names that users type."""
 
 import difflib
 import re
@@ -12,14 +12,14 @@ _SEPARATORS = re.compile(r'[\W_]+')
 
 
 def normalise(name: str) -> str:
-    """Reduce a name to what makes it different from others.
+    """Normalise a name for comparison with others.
 
     Args:
         name: Any name, in any script.
 
     Returns:
-        The name in lower case, Latin letters without accents, its words separated by
-        single spaces.
+        The name in lower case, with Latin letters without accents and single spaces
+        between words.
     """
     if name.isascii():
         return _SEPARATORS.sub(' ', name.casefold()).strip()
@@ -28,7 +28,7 @@ def normalise(name: str) -> str:
     for letter in unicodedata.normalize('NFKD', name.casefold()):
         kind = unicodedata.category(letter)[0]
         if kind == 'M':
-            # Marks are accents in Latin and part of the word in other scripts.
+            # Marks are accents in Latin script, but parts of words in other scripts.
             letters.append('' if is_latin else letter)
         else:
             is_latin = unicodedata.name(letter, '').startswith('LATIN')
@@ -37,14 +37,14 @@ def normalise(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Make an identifier of a name.
+    """Convert a name to an identifier.
 
     Args:
         name: Any name.
 
     Returns:
-        Lower-case words of a-z and 0-9 joined by hyphens, transliterated from other
-        scripts; empty if there are none.
+        Lower-case words of a-z and 0-9, joined by hyphens. Other scripts are
+        transliterated. Empty if the name has no letters or digits.
     """
     if not name.isascii():
         from anyascii import anyascii
@@ -54,11 +54,11 @@ def slug(name: str) -> str:
 
 
 def near_matches(name: str, known: Iterable[str]) -> str:
-    """Say which known names come close to a wrong one, or list them.
+    """Suggest known names that are similar to an unknown one, or list them.
 
     Args:
-        name: The wrong name.
-        known: All names that would do.
+        name: The unknown name.
+        known: All known names.
 
     Returns:
         A sentence for an error message.
@@ -73,28 +73,28 @@ def near_matches(name: str, known: Iterable[str]) -> str:
 
 
 def with_unit(name: str, unit: str) -> str:
-    """Put a unit behind a name, for an axis or the head of a column.
+    """Append a unit to a name, for an axis or a column title.
 
     Args:
         name: Any name.
-        unit: Its unit, empty for none.
+        unit: Its unit; empty if it has none.
 
     Returns:
-        Both, such as ``'elevation [m]'``.
+        Name and unit, such as ``'elevation [m]'``.
     """
     return f'{name} [{unit}]' if unit else name
 
 
 def check_choice(argument: str, value: object, choices: Iterable[object]) -> None:
-    """Validate an argument that has a few possible values.
+    """Validate an argument with a fixed set of values.
 
     Args:
         argument: Name of the argument.
         value: Its value.
-        choices: The values that it may have.
+        choices: The allowed values.
 
     Raises:
-        ValueError: If it has another.
+        ValueError: If the value is not allowed.
     """
     if value not in (known := tuple(choices)):
         raise ValueError(f'{argument} must be one of {known}, not {value!r}.')
@@ -104,7 +104,7 @@ def check_known(problem: str, name: str, known: Iterable[str]) -> None:
     """Validate a name, and suggest similar ones if it is unknown.
 
     Args:
-        problem: How the message begins, such as ``'There is no target'``.
+        problem: First words of the error, such as ``'There is no target'``.
         name: The name.
         known: All known names.
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Models of open_clip, with downloads only on request."""
+"""Loading of open_clip models, with downloads only on request."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ GEOCLIP_MODEL = ('ViT-L-14-quickgelu', 'openai')
 def load_clip(
     model: str, pretrained: str | None, *, download: bool = False
 ) -> nn.Module:
-    """Load a model of open_clip.
+    """Load an open_clip model.
 
     Args:
         model: Name of an open_clip architecture.
@@ -36,7 +36,9 @@ def load_clip(
     import open_clip
 
     if model not in open_clip.list_models():
-        raise ValueError(f'open_clip has no model {model!r}; see list_models().')
+        raise ValueError(
+            f'open_clip has no model {model!r}. See open_clip.list_models().'
+        )
     weights = pretrained
     if pretrained is not None and not Path(pretrained).is_file():
         tags = open_clip.list_pretrained_tags_by_model(model)
@@ -47,9 +49,8 @@ def load_clip(
         weights = _cached_checkpoint(model, pretrained) or pretrained
         if weights == pretrained and not download:
             raise FileNotFoundError(
-                f'Weights {pretrained!r} of {model} are not on this machine. Pass '
-                'download=True to fetch them, or the path of a checkpoint as '
-                'pretrained.'
+                f'The weights {pretrained!r} of {model} are not on this machine. Pass '
+                'download=True to download them, or pass a checkpoint file as weights.'
             )
     with hub_files(model, download):
         clip: nn.Module = open_clip.create_model(model, pretrained=weights)
@@ -61,7 +62,7 @@ def hub_files(model: str, download: bool) -> Iterator[None]:
     """Prevent downloads by the Hugging Face libraries that open_clip uses.
 
     Args:
-        model: Name of the model, for the message.
+        model: Name of the model, for error messages.
         download: Allow downloads.
 
     Raises:
@@ -77,15 +78,15 @@ def hub_files(model: str, download: bool) -> Iterator[None]:
         if download:
             raise
         raise FileNotFoundError(
-            f'{model} needs a configuration or a tokenizer that is not on this '
-            'machine. Pass download=True to fetch it.'
+            f'The configuration or tokenizer of {model} is not on this machine. Pass '
+            'download=True to download it.'
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = before
 
 
 def _cached_checkpoint(model: str, tag: str) -> str | None:
-    """Find weights that were downloaded earlier."""
+    """Find weights in the cache of earlier downloads."""
     from huggingface_hub import try_to_load_from_cache
     from open_clip.pretrained import get_pretrained_cfg
 
