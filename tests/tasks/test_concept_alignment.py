@@ -584,7 +584,7 @@ class TestArguments:
         basis = task(photos, text_embeddings=str(file)).model.alignment.basis
         assert basis.source == 'text embeddings'
         torch.testing.assert_close(basis.initial, F.normalize(directions, dim=1).T)
-        with pytest.raises(FileNotFoundError, match='No file .* text embeddings'):
+        with pytest.raises(FileNotFoundError, match='No file .* text_embeddings'):
             task(photos, text_embeddings=str(tmp_path / 'none.safetensors'))
         save_file({'other': directions}, file)
         with pytest.raises(
