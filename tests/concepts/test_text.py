@@ -201,7 +201,9 @@ class TestFromPretrained:
     def test_tokenizer_is_not_downloaded_unasked(self, tmp_path: Path) -> None:
         file = tmp_path / 'any.pth'
         torch.save({}, file)
-        with pytest.raises(FileNotFoundError, match='The configuration or tokenizer of'):
+        with pytest.raises(
+            FileNotFoundError, match='The configuration or tokenizer of'
+        ):
             OpenCLIPText.from_pretrained('roberta-ViT-B-32', str(file))
 
     def test_checkpoint(self, bank: ConceptBank, tmp_path: Path) -> None:
