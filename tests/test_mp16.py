@@ -135,7 +135,7 @@ class TestDirections:
         narrow = weights.with_name('narrow.pt')
         assert directions(narrow, '--model', NARROW) == 1
         error = capsys.readouterr().err
-        assert f'{NARROW} makes 16 of a text' in error
+        assert f'{NARROW} has 16' in error
         assert '--head-weights null' in error
 
 

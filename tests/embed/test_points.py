@@ -304,7 +304,7 @@ class TestBadArguments:
             embed_file(csv, tmp_path / 'out.parquet', **{name: value})
 
     def test_model_that_is_no_location_encoder(self, csv: Path, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match='resnet18 is no location encoder'):
+        with pytest.raises(ValueError, match='resnet18 is not a location encoder'):
             embed_file(csv, tmp_path / 'out.parquet', model='resnet18', weights=None)
 
     @pytest.mark.parametrize('column', ['id', 'geometry'])

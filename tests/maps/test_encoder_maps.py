@@ -436,7 +436,7 @@ class TestCommand:
     def test_files_that_hold_something_else(self, out: Path, tmp_path: Path) -> None:
         path = tmp_path / 'other.safetensors'
         save_file({'a': torch.zeros(1)}, path)
-        with pytest.raises(ValueError, match='does not name its model'):
+        with pytest.raises(ValueError, match='must name its model'):
             map_encoder(out, weights=str(path))
         path.write_text('no weights at all')
         with pytest.raises(ValueError, match='Cannot read .* as safetensors'):

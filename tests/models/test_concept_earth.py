@@ -160,9 +160,11 @@ class TestCalibration:
         assert torch.tensor(31.0).asinh() < 4.2
 
     def test_scale_of_another_bank(self, model: ConceptEarth) -> None:
-        with pytest.raises(ValueError, match='The bank has 5 concepts, the scale 1'):
+        with pytest.raises(
+            ValueError, match='The bank has 5 concepts, but the scale has 1'
+        ):
             model.set_scale(ConceptScale([0.0], [1.0], [False], [False]))
-        with pytest.raises(ValueError, match='need one length'):
+        with pytest.raises(ValueError, match='must have the same length'):
             ConceptScale([0.0], [1.0, 2.0], [False], [False])
 
 

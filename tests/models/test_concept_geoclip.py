@@ -57,7 +57,7 @@ class TestModel:
         assert model.project(torch.zeros(0, 2)).shape == (0, 5)
 
     def test_sizes_must_agree(self, bank: ConceptBank) -> None:
-        with pytest.raises(ValueError, match='has 6 features, the basis 7'):
+        with pytest.raises(ValueError, match='has 6 features, but the basis has 7'):
             ConceptGeoCLIP(GeoCLIPLocation(embed_dim=6), ConceptBasis.random(bank, 7))
 
     def test_autocast(self, model: ConceptGeoCLIP, points: Tensor) -> None:

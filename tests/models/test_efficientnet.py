@@ -104,5 +104,7 @@ def test_other_backbones(name: str, in_chans: int) -> None:
 
 
 def test_no_such_weights() -> None:
-    with pytest.raises(ValueError, match='choose EfficientNetLite0_Weights.IMAGENET1K'):
+    with pytest.raises(
+        ValueError, match='Choose one of EfficientNetLite0_Weights.IMAGENET1K'
+    ):
         load_image_tower(NAME, 'EfficientNetLite0_Weights.V2')

@@ -131,7 +131,7 @@ class TestFiles:
 
     def test_file_and_weights(self, earth: Path) -> None:
         with pytest.raises(
-            ValueError, match='holds its own weights; leave out weights'
+            ValueError, match='contains its own weights. Leave out weights'
         ):
             load_encoder(earth, 'ConceptEarth_Weights.FAST')
 
@@ -141,7 +141,8 @@ class TestFiles:
 
     def test_file_of_another_model(self, geoclip: Path) -> None:
         with pytest.raises(
-            ValueError, match="holds concept_geoclip; pass model='concept_geoclip'"
+            ValueError,
+            match="contains concept_geoclip weights. Pass model='concept_geoclip'",
         ):
             load_encoder('concept_earth', geoclip)
 

@@ -127,11 +127,11 @@ class TestFiles:
         monkeypatch.setattr('numpy.save', full)
         with pytest.raises(OSError, match='No space left'):
             Gallery.build(small_encoder, points.flip(0), tmp_path)
-        with pytest.raises(FileNotFoundError, match='holds no gallery'):
+        with pytest.raises(FileNotFoundError, match='contains no gallery'):
             Gallery.load(tmp_path)
 
     def test_no_gallery(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match='holds no gallery'):
+        with pytest.raises(FileNotFoundError, match='contains no gallery'):
             Gallery.load(tmp_path)
 
 
@@ -156,7 +156,7 @@ class TestBuild:
             Gallery.build(small_encoder, points, space='y')  # type: ignore[arg-type]
         with pytest.raises(ValueError, match='at least one point'):
             Gallery.build(small_encoder, [])
-        with pytest.raises(ValueError, match='a vector each'):
+        with pytest.raises(ValueError, match='one vector for each point'):
             Gallery(points.numpy(), points[:3].numpy())
 
     def test_without_the_points_of_a_test_set(

@@ -524,7 +524,7 @@ class TestGeolocator:
     def test_gallery_of_another_model(self, photos: Path) -> None:
         one, other = task(photos), task(photos)
         gallery = one.geolocator(torch.rand(5, 2)).gallery
-        with pytest.raises(ValueError, match='Another model made the gallery'):
+        with pytest.raises(ValueError, match='Another model encoded the gallery'):
             Geolocator(other.model, gallery)
 
 

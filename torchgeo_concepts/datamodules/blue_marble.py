@@ -102,7 +102,7 @@ class BlueMarbleDataModule(BatchedDataModule):
             ValueError: If *blocks* or *colour* is invalid, or a picture is unknown.
         """
         super().__init__(BlueMarble, batch_size, num_workers)
-        check_choice('blocks', blocks, ('all', 'train'))
+        check_choice('blocks', blocks, Literal['all', 'train'])
         self.imagery = {'train': imagery, 'val': val_imagery, 'test': test_imagery}
         self.pictures = {part: earth_picture(x) for part, x in self.imagery.items()}
         self.numbers = {'train': number, 'val': val_number, 'test': test_number}

@@ -6,7 +6,7 @@
 import copy
 from collections.abc import Callable, Sequence, Sized
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             seed: Seed of the split and of the order of training.
         """
         super().__init__(NonGeoDataset, batch_size, num_workers)
-        check_choice('val_split', val_split, get_args(ValidationSplit))
+        check_choice('val_split', val_split, ValidationSplit)
         if not 0 < val_fraction < 1:
             raise ValueError(
                 f'val_fraction must be between 0 and 1, not {val_fraction}.'

@@ -4,7 +4,7 @@
 """Data module of tables of points and targets."""
 
 from collections.abc import Sequence
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -85,7 +85,7 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
             ValueError: If *split* is unknown, or an argument that it needs is missing.
         """
         super().__init__(PointTable, batch_size, num_workers)
-        check_choice('split', split, get_args(SplitMethod))
+        check_choice('split', split, SplitMethod)
         check_fractions(fractions)
         if not dataset.target_names:
             raise ValueError('The dataset has no targets. Pass targets to it.')

@@ -6,7 +6,7 @@
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ class BlueMarble(NonGeoDataset):
             pixels_per_degree=pixels_per_degree,
             zoom_range=1 if zoom_range is None else min(zoom_range),
         )
-        check_choice('blocks', blocks, get_args(Blocks))
+        check_choice('blocks', blocks, Blocks)
         if zoom_range is not None and zoom_range[0] > zoom_range[1]:
             raise ValueError(
                 f'zoom_range must begin with the smaller factor, not {zoom_range}.'

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ class GroundedPoints(NonGeoDataset):
         for name, count in (('number', number), ('part_size', part_size)):
             if count < 1:
                 raise ValueError(f'{name} must be at least 1, not {count}.')
-        check_choice('blocks', blocks, get_args(Blocks))
+        check_choice('blocks', blocks, Blocks)
         self.root = Path(root)
         found = find_encoder(teacher, teacher_weights)
         self.teacher = found.weights_name

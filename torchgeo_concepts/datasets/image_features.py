@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -122,7 +122,7 @@ def cache_image_features(
             or of another backbone.
         OSError: If images or weights are not found, or an image cannot be read.
     """
-    check_choice('dataset', dataset, get_args(ImageSet))
+    check_choice('dataset', dataset, ImageSet)
     if table is not None and dataset != 'ImagePoints':
         raise ValueError(
             f'{dataset} has its own table. Use table= with ImagePoints only.'

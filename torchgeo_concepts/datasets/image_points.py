@@ -9,7 +9,7 @@ import pathlib
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ class ImagePoints(NonGeoDataset):
             ValueError: If the table lacks a column or has an unknown class, or if images
                 have no point and *on_error* is ``'raise'``.
         """
-        check_choice('on_error', on_error, get_args(OnError))
+        check_choice('on_error', on_error, OnError)
         self.root = self.folder = pathlib.Path(root)
         self.transforms = transforms
         self.on_error = on_error

@@ -5,7 +5,7 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, extract_archive
@@ -72,7 +72,7 @@ class OSV5M(PublishedImages):
             DatasetNotFoundError: If the table or the images are neither found nor
                 downloaded.
         """
-        check_choice('split', split, get_args(OSVSplit))
+        check_choice('split', split, OSVSplit)
         self.split = split
         super().__init__(
             root, transforms=transforms, download=download, on_error=on_error

@@ -9,7 +9,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -407,8 +407,8 @@ def _check_options(
     units: Mapping[str, str] | None,
 ) -> None:
     if task is not None:
-        check_choice('task', task, get_args(Task))
-    check_choice('on_error', on_error, get_args(OnError))
+        check_choice('task', task, Task)
+    check_choice('on_error', on_error, OnError)
     for name in units or {}:
         check_known('units has an unknown target', name, targets)
 

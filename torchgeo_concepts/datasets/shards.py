@@ -18,7 +18,7 @@ import tarfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, get_args
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -105,7 +105,7 @@ class ImagePointShards(IterableDataset[Sample]):
             ImportError: If ``webdataset`` is not installed.
             FileNotFoundError: If there are no such shards.
         """
-        check_choice('on_error', on_error, get_args(OnError))
+        check_choice('on_error', on_error, OnError)
         self.shards = _expand(shards)
         self.lon = lon
         self.lat = lat

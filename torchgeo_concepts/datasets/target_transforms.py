@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ class TargetTransform:
             kinds = [target_transform] * len(names)
         for kind in kinds:
             if kind is not None:
-                check_choice('target_transform', kind, get_args(TargetTransformName))
+                check_choice('target_transform', kind, TargetTransformName)
         return cls(
             tuple(names),
             tuple(kind is not None and 'log1p' in kind for kind in kinds),

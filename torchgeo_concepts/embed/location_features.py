@@ -4,7 +4,7 @@
 """Features of points for scikit-learn."""
 
 from functools import lru_cache
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,13 +18,14 @@ from ..models.features import FeatureKind, InputKind, coordinate_features
 from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, load_encoder
 from ..models.protocols import GroundedEncoder
 from ..utils.devices import Device
+from ..utils.names import check_choice
 from .points import Precision, embed_points
 
 COORDINATES = ('sin_lon', 'cos_lon', 'sin_lat', 'cos_lat')
 
 
 class LocationFeatures(TransformerMixin, BaseEstimator):
-    """Turns points into features of a location encoder, in scikit-learn's pipelines.
+    """Computes features of a location encoder, as a scikit-learn transformer.
 
     Example:
         >>> from sklearn.linear_model import Ridge
@@ -35,11 +36,11 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
         ... ).shape
         (1,)
 
-    Fitting learns nothing: it loads the encoder and says how many features there are.
+    Fitting trains nothing: it loads the encoder and counts its features.
 
     Attributes:
         encoder_: The encoder, None for coordinates.
-        n_features_in_: Number of columns of the points that it was fitted on.
+        n_features_in_: Number of columns of the points in :meth:`fit`.
     """
 
     def __init__(
@@ -66,10 +67,9 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
                 longitude and latitude.
             truncate_dim: Number of principal components of the embedding to return.
             batch_size: Number of points to embed at a time.
-            device: Where to compute; ``'auto'`` takes a GPU if there is one.
-            precision: ``'bfloat16'`` is faster, and less exact.
-            crs: Coordinate reference system of points that do not say, if not degrees
-                of longitude and latitude.
+            device: Device to compute on; ``'auto'`` selects a GPU if there is one.
+            precision: ``'bfloat16'`` is faster and less exact.
+            crs: Coordinate reference system of points without one. By default, WGS84.
             download: Download the weights if they are not on this machine.
         """
         self.model = model
@@ -94,12 +94,9 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
             The transformer itself.
 
         Raises:
-            ValueError: If there are no such points, features, model or weights.
+            ValueError: If points, features, model or weights are not valid.
         """
-        if self.features not in get_args(InputKind):
-            raise ValueError(
-                f'features must be one of {get_args(InputKind)}, not {self.features!r}.'
-            )
+        check_choice('features', self.features, InputKind)
         as_points(X, crs=self.crs)
         self.encoder_: nn.Module | None = None
         if self.features != 'coordinates':
@@ -148,7 +145,7 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
 
         Returns:
             ``'x0'``, ``'x1'`` and so on for the embedding, and the names of the concepts
-            for their scores; ``'z0'`` and so on of an encoder without a bank.
+            for their scores, or ``'z0'`` and so on for an encoder without a bank.
         """
         check_is_fitted(self)
         return np.array(self._names, dtype=object)
@@ -183,5 +180,5 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
 def _load(
     model: str, weights: str | None, truncate_dim: int | None, download: bool
 ) -> nn.Module:
-    """Load an encoder once for all copies that a search makes of a transformer."""
+    """Load an encoder once for all copies of a transformer, as in a grid search."""
     return load_encoder(model, weights, truncate_dim=truncate_dim, download=download)

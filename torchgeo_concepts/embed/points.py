@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Embeddings in bulk: of points in memory, and of files of any size."""
+"""Bulk embedding of points in memory, and of files of any size."""
 
 import csv
 import time
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -29,15 +29,16 @@ from ..models.protocols import GroundedEncoder, check_encoder
 from ..utils.devices import Device, find_device
 from ..utils.files import atomic_path, check_writable
 from ..utils.modes import evaluating
+from ..utils.names import check_choice
 from ..utils.version import VERSION
 
 Precision = Literal['float32', 'bfloat16']
 StoredType = Literal['float32', 'float16']
 OnError = Literal['raise', 'skip']
 
-# Bad rows that a message lists; the file of skipped rows lists them all.
+# Maximum number of bad rows that an error lists. The file of skipped rows lists all.
 MAX_LISTED = 20
-SKIP_HINT = "on_error='skip' leaves them out and lists all of them in a file."
+SKIP_HINT = "Use on_error='skip' to skip them and list all of them in a file."
 
 
 def embed_points(
@@ -58,7 +59,7 @@ def embed_points(
             takes.
         features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
             for both side by side.
-        device: Where to compute; ``'auto'`` takes a GPU if there is one.
+        device: Device to compute on; ``'auto'`` selects a GPU if there is one.
         precision: ``'bfloat16'`` computes matrix products in half precision, which is
             faster and keeps about three digits.
         batch_size: Number of points to embed at a time.
@@ -96,8 +97,8 @@ def embed_file(
     """Embed the points of a file of any size.
 
     Writes a GeoParquet file with the columns of the input and one column of
-    embeddings. Rows stream through, so memory does not grow with the file. The output
-    appears when it is complete, and not at all if anything fails before.
+    embeddings. Rows are streamed, so memory does not grow with the file. The output
+    appears only when it is complete.
 
     Args:
         input: CSV (also compressed), Parquet, GeoParquet, GeoPackage, GeoJSON,
@@ -108,32 +109,38 @@ def embed_file(
             random weights.
         features: x for the embedding, z for the concept scores, xz for both.
         truncate_dim: Number of principal components of the embedding to write.
-        lon: Column of longitudes, or of eastings if crs is given. Found if not given.
-        lat: Column of latitudes, or of northings if crs is given. Found if not given.
+        lon: Column of longitudes, or of eastings if crs is given. By default, found by
+            its name.
+        lat: Column of latitudes, or of northings if crs is given. By default, found by
+            its name.
         crs: Coordinate reference system of the points, such as EPSG:3857, if the file
-            does not say.
-        layer: Layer of a file that has several.
+            does not have one.
+        layer: Name of the layer, if the file has several.
         column: Name of the column of embeddings.
-        dtype: Type in which embeddings are stored. Half the size in float16.
-        precision: Type of the matrix products. Faster and less exact in bfloat16.
-        device: Where to compute. By default, on a GPU if there is one.
+        dtype: Data type of the stored embeddings. float16 takes half the space.
+        precision: Type of the matrix products. bfloat16 is faster and less exact.
+        device: Device to compute on. By default, a GPU if there is one.
         batch_size: Number of points to embed at a time.
-        on_error: What to do with a row that has no valid point: stop before any work
-            is done, or leave it out and list it in a file beside the output.
+        on_error: Treatment of rows without a valid point: stop before any work is done,
+            or skip them and list them in a file beside the output.
         download: Download the weights if they are not on this machine.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
-        What was done.
+        A report.
 
     Raises:
         OSError: If the input does not exist or the output cannot be written.
         ValueError: If the input cannot be read, if a row has no valid point, or if a
-            model, weights or column cannot be found; the message says which.
+            model, weights or column cannot be found.
     """
     input, output = Path(input), Path(output)
     skipped = output.with_name(f'{output.stem}.skipped.csv')
-    _check_choices(features, dtype, precision, device, on_error)
+    check_choice('features', features, FeatureKind)
+    check_choice('dtype', dtype, StoredType)
+    check_choice('precision', precision, Precision)
+    check_choice('device', device, Device)
+    check_choice('on_error', on_error, OnError)
     _check_output(input, output)
     if on_error == 'skip':
         _check_target(input, skipped)
@@ -173,7 +180,9 @@ def embed_file(
         )
         for batch in table:
             if batch.problems and list_skipped is None:
-                raise ValueError(f'{input} changed while it was read.')
+                raise ValueError(
+                    f'{input} changed while it was read. Run the command again.'
+                )
             if list_skipped is not None:
                 list_skipped(batch)
             good = ~np.isnan(batch.points[:, 0])
@@ -196,7 +205,7 @@ def embed_file(
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What :func:`embed_file` did.
+    """Report of :func:`embed_file`.
 
     Attributes:
         input: The file that was read.
@@ -204,11 +213,11 @@ class EmbedReport:
         model: Name of the encoder.
         weights: Name of its weights.
         num_points: Number of rows written.
-        num_skipped: Number of rows left out.
-        dim: Length of an embedding.
-        dtype: Type in which embeddings are stored.
-        seconds: Wall-clock time of everything.
-        skipped: The file that lists the rows left out, if that was asked for.
+        num_skipped: Number of skipped rows.
+        dim: Number of features of an embedding.
+        dtype: Data type of the stored embeddings.
+        seconds: Total wall-clock time.
+        skipped: The file that lists the skipped rows, with ``on_error='skip'``.
     """
 
     input: Path
@@ -242,7 +251,7 @@ def _count(number: int, what: str) -> str:
 
 
 class _Encode:
-    """Features of points on a device, a batch at a time."""
+    """Computes features of points on a device, in batches."""
 
     def __init__(
         self,
@@ -260,7 +269,7 @@ class _Encode:
         self.half = precision == 'bfloat16'
         self.batch_size = batch_size
 
-    # Not inference mode: nobody could train on its tensors.
+    # Models cannot be trained on tensors of inference mode.
     @torch.no_grad()
     def __call__(
         self, points: Tensor, update: Callable[[int], object] = lambda _: None
@@ -279,40 +288,25 @@ class _Encode:
 
 
 def _probe_dim(encode: _Encode, model: str) -> int:
-    """Embed a point to learn how many features there are."""
+    """Embed a point to count the features."""
     try:
         return encode(torch.zeros(1, 2)).shape[1]
     except (IndexError, RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{model} is no location encoder: it cannot embed a point ({error}).'
+            f'{model} is not a location encoder: it cannot embed a point ({error}).'
         ) from error
 
 
 def _progress_bar(total: int, progress: bool | None) -> 'tqdm[Any]':
-    # tqdm takes None for: show on a terminal only.
+    # disable=None shows the bar on terminals only.
     disable = None if progress is None else not progress
     return tqdm(total=total, unit='point', unit_scale=True, disable=disable)
-
-
-def _check_choices(
-    features: str, dtype: str, precision: str, device: str, on_error: str
-) -> None:
-    """Check what types alone promise, as not everybody checks types."""
-    for name, value, choices in (
-        ('features', features, get_args(FeatureKind)),
-        ('dtype', dtype, get_args(StoredType)),
-        ('precision', precision, get_args(Precision)),
-        ('device', device, get_args(Device)),
-        ('on_error', on_error, get_args(OnError)),
-    ):
-        if value not in choices:
-            raise ValueError(f'{name} must be one of {choices}, not {value!r}.')
 
 
 def _check_output(input: Path, output: Path) -> None:
     if output.suffix.lower() not in ('.parquet', '.geoparquet'):
         raise ValueError(
-            f'The output is GeoParquet: {output} must end in .parquet or .geoparquet.'
+            f'The output is a GeoParquet file: {output} must end in .parquet or .geoparquet.'
         )
     _check_target(input, output)
 
@@ -320,25 +314,25 @@ def _check_output(input: Path, output: Path) -> None:
 def _check_target(input: Path, target: Path) -> None:
     check_writable(target)
     if target.exists() and input.exists() and target.samefile(input):
-        raise ValueError(f'{target} is the input; write to another file.')
+        raise ValueError(f'{target} is the input. Write to another file.')
 
 
 def _check_columns(table: OpenedTable, column: str) -> None:
     adds_geometry = not isinstance(table.coordinates, GeometryCoordinates)
     if column in table.schema.names or (adds_geometry and column == 'geometry'):
         raise ValueError(
-            f'The output has a column {column!r} already. Name that of the '
-            'embeddings with column=.'
+            f'The output already has a column {column!r}. Give the embeddings another name '
+            'with column=.'
         )
     if adds_geometry and 'geometry' in table.schema.names:
         raise ValueError(
-            f"{table.path} has a column 'geometry' beside its coordinates, where the "
-            'output has the geometry made of them. Rename it.'
+            f"{table.path} has coordinates and a column 'geometry', but the output needs "
+            'that name for its points. Rename the column.'
         )
 
 
 def _check_rows(table: OpenedTable, on_error: OnError) -> tuple[int, int]:
-    """Read all coordinates once, so that a bad row stops the work before it starts."""
+    """Read all coordinates once, to find bad rows before any work is done."""
     num_rows = num_bad = 0
     first: list[str] = []
     swapped = False

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""A file of the directions of concepts, from the texts of a bank."""
+"""Concept directions from the texts of a bank, written to a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,12 @@ from ..utils.open_clip_weights import GEOCLIP_MODEL
 
 @dataclass(frozen=True)
 class DirectionsReport:
-    """What :func:`write_text_directions` wrote.
+    """Report of :func:`write_text_directions`.
 
     Attributes:
         output: The file.
         num_concepts: Number of concepts.
-        num_features: Numbers in the direction of each.
+        num_features: Number of features of a direction.
     """
 
     output: Path
@@ -31,7 +31,7 @@ class DirectionsReport:
     num_features: int
 
     def __str__(self) -> str:
-        """Return the report in a line."""
+        """Return the report in one line."""
         return (
             f'directions of {self.num_concepts:,} concepts, {self.num_features} numbers '
             f'each: {self.output}'
@@ -48,7 +48,7 @@ def write_text_directions(
     download: bool = False,
     progress: bool | None = None,
 ) -> DirectionsReport:
-    """Encode the texts of a bank with CLIP; write what alignment begins with.
+    """Encode the texts of a bank with CLIP, as initial directions for alignment.
 
     Args:
         output: Safetensors file to write, whose ``directions`` are unit vectors in the
@@ -57,18 +57,18 @@ def write_text_directions(
             default, the curated one.
         model: Name of an open_clip architecture. By default, that of GeoCLIP.
         weights: Tag of open_clip weights, or path of a checkpoint.
-        head_weights: Weights of GeoCLIP's head, which takes texts to the space of
-            locations as it does images. None to leave it out.
-        device: Where to compute. By default, on a GPU if there is one.
+        head_weights: Weights of GeoCLIP's head, which maps texts, like images, to the
+            space of locations. None for no head.
+        device: Device to compute on. By default, a GPU if there is one.
         download: Download weights that are not on this machine.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
-        What was written.
+        A report.
 
     Raises:
         ValueError: If there is no such bank, model or device, or if the head does not
-            take what the model makes of texts.
+            accept the features of the model.
         OSError: If weights are not on this machine and *download* is false, or the file
             cannot be written.
     """
@@ -85,8 +85,8 @@ def write_text_directions(
         width = encoder([PROBE]).shape[1]
         if width != 768:
             raise ValueError(
-                f"GeoCLIP's head takes 768 features, {model} makes {width} of a text. "
-                "Leave it out with head_weights='null'."
+                f"GeoCLIP's head takes 768 features; {model} has {width}. Pass "
+                "head_weights='null' for no head."
             )
         head = geoclip_image_mlp(head_weights, download=download)
     directions = encode_text(concepts, encoder, head=head, progress=progress)

@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The one place that touches TorchGeo's model registry.
+"""Registration of models with TorchGeo.
 
 TorchGeo has no public function that adds a model, so this module writes to the two
-dictionaries that :func:`torchgeo.models.get_model` and its neighbours read.
+dictionaries that :func:`torchgeo.models.get_model` and related functions read.
 """
 
 import warnings
@@ -52,8 +52,8 @@ def find_builder(name: str) -> Builder:
 def register_model(name: str, builder: Builder, weights: type[WeightsEnum]) -> None:
     """Add a model and its weights to TorchGeo's registry.
 
-    Registering again replaces what this package registered before. If TorchGeo ships a
-    model or weights of that name, they stay, and a warning is issued.
+    A second registration replaces the first. A model or weights of TorchGeo with that
+    name are not replaced, and a warning is issued.
 
     Args:
         name: Name of the model.

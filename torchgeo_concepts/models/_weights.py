@@ -37,7 +37,9 @@ class NamedWeights(WeightsEnum):
         name = str(obj).removeprefix(f'{cls.__name__}.')
         if name not in cls.__members__:
             known = ', '.join(map(str, cls))
-            raise ValueError(f'This model has no weights {obj!r}; choose {known}.')
+            raise ValueError(
+                f'This model has no weights {obj!r}. Choose one of {known}.'
+            )
         return cls.__members__[name]
 
     def _check(self, file: Path, advice: str) -> Path:
@@ -96,7 +98,7 @@ class DistributionWeights(NamedWeights):
             Path of a file with the right checksum.
 
         Raises:
-            FileNotFoundError: If the file is nowhere and *download* is false.
+            FileNotFoundError: If the file is not on this machine and *download* is false.
             ValueError: If the file has another checksum, because it is truncated,
                 corrupt or of another version.
         """
@@ -121,7 +123,7 @@ class DistributionWeights(NamedWeights):
             )
         cached.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # Writes beside the target, checks the hash, and only then renames.
+            # This writes a temporary file, checks the hash, then renames the file.
             torch.hub.download_url_to_file(
                 self.url, str(cached), hash_prefix=self.meta['sha256']
             )
@@ -139,9 +141,9 @@ class DistributionWeights(NamedWeights):
         """Read the weights in the layout of this package's model.
 
         Args:
-            *args: Accepted as TorchGeo and torchvision pass them, without effect.
+            *args: Not used; TorchGeo and torchvision pass them.
             download: Download the file if it is not on this machine.
-            **kwargs: Accepted as TorchGeo and torchvision pass them, without effect.
+            **kwargs: Not used; TorchGeo and torchvision pass them.
 
         Returns:
             The model's state dictionary, on the CPU.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
-from ..utils.choices import check_choice
+from ..utils.names import check_choice
 
 Align = Literal['x', 'z', 'both']
 ImageProjection = Literal['mlp', 'tied']
@@ -65,7 +65,7 @@ class ConceptBasis(nn.Module):
     def random(
         cls, bank: ConceptBank, dim: int, unit: bool = True, seed: int = 0
     ) -> 'ConceptBasis':
-        """Make a basis of random directions, without relation to the concept names.
+        """Create a basis of random directions, which the concept names do not describe.
 
         Args:
             bank: The concepts.
@@ -147,7 +147,7 @@ class ImageLocationAlignment(nn.Module):
         """Initialize a new ImageLocationAlignment instance.
 
         Args:
-            basis: Projects locations, and images too if tied.
+            basis: Basis that projects locations, and images if tied.
             image_projection: ``'mlp'``, as in the paper, projects images with a separate
                 network, without the basis. ``'tied'`` projects images onto the same
                 basis, after a correction that starts at zero.

@@ -33,7 +33,7 @@ CPU_CHUNK = 4096
 
 @dataclass(frozen=True)
 class ConceptScale:
-    """Scale that turns standardised concept scores into values.
+    """Scale that converts standardised concept scores to values.
 
     Attributes:
         mean: Mean of each label, of length ``k``.
@@ -49,10 +49,12 @@ class ConceptScale:
     is_class: Sequence[bool]
 
     def __post_init__(self) -> None:
-        """Check that all lengths agree."""
+        """Check that all parts have the same length."""
         lengths = {name: len(value) for name, value in asdict(self).items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f'All parts of a scale need one length, not {lengths}.')
+            raise ValueError(
+                f'All parts of a scale must have the same length, got {lengths}.'
+            )
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Architecture:
         embed_dim: Number of features of an embedding.
         hidden_dim: Number of hidden features.
         depth: Number of hidden layers.
-        rows: Steps from pole to pole of each level of the grid.
-        grid_features: Features of a node of each level of the grid.
-        table_size: Most entries of a level of the grid.
+        rows: Number of steps from pole to pole in each level of the grid.
+        grid_features: Number of features of a node in each level of the grid.
+        table_size: Maximum number of entries of a level of the grid.
         num_waves: Number of Fourier waves.
         num_components: Number of principal components that embeddings can be
             truncated to.
@@ -89,7 +91,7 @@ class Architecture:
             )
 
     def make_grids(self) -> nn.ModuleList:
-        """Make a grid for each number of features."""
+        """Create one grid for each number of features."""
         levels = zip(self.rows, self.grid_features, strict=True)
         grids = [
             EarthGrid([rows for rows, _ in group], features, self.table_size)
@@ -122,7 +124,7 @@ class ConceptEarth(ConceptModel):
 
         Args:
             bank: The concepts.
-            scale: Turns scores into values. By default, scores are values already.
+            scale: Scale that converts scores to values. By default, scores are values.
             **sizes: Attributes of :class:`Architecture`.
 
         Raises:
@@ -160,7 +162,7 @@ class ConceptEarth(ConceptModel):
         self.set_scale(scale)
 
     def set_scale(self, scale: ConceptScale) -> None:
-        """Set the scale that turns scores into values.
+        """Set the scale that converts scores to values.
 
         Args:
             scale: The scale.
@@ -170,7 +172,8 @@ class ConceptEarth(ConceptModel):
         """
         if len(scale.mean) != len(self.bank):
             raise ValueError(
-                f'The bank has {len(self.bank)} concepts, the scale {len(scale.mean)}.'
+                f'The bank has {len(self.bank)} concepts, but the scale has '
+                f'{len(scale.mean)}.'
             )
         for name, values in vars(scale).items():
             dtype = torch.bool if name.startswith('is_') else torch.float32
@@ -209,7 +212,7 @@ class ConceptEarth(ConceptModel):
         if dim is not None and not 1 <= dim <= self.components.shape[1]:
             raise ValueError(
                 f'Embeddings can be truncated to 1 to {self.components.shape[1]} '
-                f'components, not {dim}; None leaves them whole.'
+                f'components, not {dim}. Use None for whole embeddings.'
             )
         self.truncate_dim = dim
         return self
@@ -261,7 +264,7 @@ class ConceptEarth(ConceptModel):
         return self._compute(points, self._embed)
 
     def _compute(self, points: Tensor, *outputs: Callable[[Tensor], Tensor]) -> Tensor:
-        """Apply functions to the hidden features of points, and join their outputs."""
+        """Apply functions to the hidden features of points, and concatenate the outputs."""
 
         def compute(chunk: Tensor) -> Tensor:
             hidden = self.hidden(chunk)
@@ -310,7 +313,7 @@ class ConceptEarth(ConceptModel):
         return self._compute(points, self._embed, self._score)
 
     def calibrate(self, scores: Tensor) -> Tensor:
-        """Turn scores into probabilities and units.
+        """Convert scores to probabilities and units.
 
         Args:
             scores: Scores of shape ``(N, k)``, as :meth:`concepts` returns them.
@@ -324,15 +327,15 @@ class ConceptEarth(ConceptModel):
         return torch.where(self.is_log, 10 ** values.clamp(max=30) - 1, values)
 
     def standardise(self, values: Tensor) -> Tensor:
-        """Turn probabilities and units into scores, the inverse of :meth:`calibrate`.
+        """Convert probabilities and units to scores, the inverse of :meth:`calibrate`.
 
         Args:
             values: Values of shape ``(N, k)``. The score of a logarithmic quantity of -1
                 or less is not finite.
 
         Returns:
-            Scores of the same shape. Of all scores that calibrate to a probability of 0,
-            the highest is returned; to 1, the lowest.
+            Scores of the same shape. For a probability of 0, the highest score that
+            calibrates to 0; for 1, the lowest that calibrates to 1.
         """
         values = torch.where(self.is_log, torch.log10(1 + values), values)
         estimates = (values - self.mean) / self.std
@@ -386,7 +389,7 @@ class ConceptEarth(ConceptModel):
         """
         kept = ('embedding_mean', 'embedding_std', 'mean', 'std', 'waves.frequencies')
         state = self.state_dict()
-        # Directions started at random, so only their final values matter.
+        # The initial directions are random, so only the final ones are stored.
         state['basis.initial'] = self.basis.directions.detach()
         del state['basis.offset']
         for name, value in state.items():

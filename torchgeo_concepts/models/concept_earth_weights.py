@@ -98,8 +98,8 @@ class ConceptEarth_Weights(PackagedWeights):
         """Read the weights in the layout of the model.
 
         Args:
-            *args: Accepted as TorchGeo and torchvision pass them, without effect.
-            **kwargs: Accepted as TorchGeo and torchvision pass them, without effect.
+            *args: Not used; TorchGeo and torchvision pass them.
+            **kwargs: Not used; TorchGeo and torchvision pass them.
 
         Returns:
             The model's state dictionary, on the CPU.
@@ -141,7 +141,7 @@ def concept_earth(
         model = ConceptEarth(ConceptBank.default() if bank is None else bank, **kwargs)
     elif bank is not None or kwargs:
         given = sorted(kwargs) + ['bank'] * (bank is not None)
-        raise ValueError(f'The weights determine {given}; leave them out.')
+        raise ValueError(f'The weights determine {given}. Leave them out.')
     else:
         model = ConceptEarth.load(member.path())
     return model.truncate(truncate_dim)

@@ -33,8 +33,8 @@ class ConceptGeoCLIP(ConceptModel):
         """Initialize a new ConceptGeoCLIP instance.
 
         Args:
-            encoder: Embeds points.
-            basis: Projects embeddings.
+            encoder: Encoder that embeds points.
+            basis: Basis that projects embeddings.
 
         Raises:
             ValueError: If the two do not have the same number of features.
@@ -43,7 +43,7 @@ class ConceptGeoCLIP(ConceptModel):
         dim = len(basis.initial)
         if dim != encoder.embed_dim:
             raise ValueError(
-                f'The encoder has {encoder.embed_dim} features, the basis {dim}.'
+                f'The encoder has {encoder.embed_dim} features, but the basis has {dim}.'
             )
         self.encoder = encoder
         self.basis = basis
@@ -138,9 +138,9 @@ def concept_geoclip(
             returned model is set to eval mode.
         bank: The concepts. By default, the curated bank.
         text_embeddings: Directions of the concepts, of shape ``(k, embed_dim)`` in the
-            order of the bank, such as
-            :func:`~torchgeo_concepts.concepts.text.encode_text` makes. Without them the
-            basis is random, so that names mean nothing, and a warning says so.
+            order of the bank, such as from
+            :func:`~torchgeo_concepts.concepts.text.encode_text`. Without them, the basis
+            is random, so that names have no meaning, and a warning is issued.
         unit: Project unit vectors onto unit directions. If false, dot products as in
             the paper.
         download: Download the weights if they are not on this machine.

@@ -43,7 +43,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
 class ConceptModel(nn.Module):
     """Location encoder with a concept basis.
 
-    Its file needs nothing beside it: the metadata describe everything but the weights.
+    A saved model is complete: its file contains the weights, and metadata for the rest.
     """
 
     model_name: ClassVar[str]
@@ -107,7 +107,7 @@ class ConceptModel(nn.Module):
             raise ValueError(f'{path} holds no {cls.model_name} model.')
         model = cls.from_metadata(metadata)
         state = load_file(path)
-        # Files of ConceptEarth hold final directions, to which nothing is added.
+        # Files of ConceptEarth contain final directions, which need no offset.
         state.setdefault('basis.offset', torch.zeros_like(model.basis.offset))
         model.load_state_dict(state)
         return model.eval()

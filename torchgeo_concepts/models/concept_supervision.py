@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..utils.choices import check_choice
+from ..utils.names import check_choice
 from .alignment import AlignedEmbeddings
 
 SupervisionKind = Literal['projections', 'heads', 'both']
@@ -19,8 +19,7 @@ class ConceptSupervision(nn.Module):
     """Estimates of concepts from images and locations, trained with labels from maps.
 
     The estimates are standardised, as labels are. They use the concept projections of
-    the alignment, so that the basis learns where concepts hold, or separate linear
-    layers, which leave the basis alone, or both.
+    the alignment, which train the basis, or separate linear layers, which do not, or both.
     """
 
     mean: Tensor
@@ -50,7 +49,7 @@ class ConceptSupervision(nn.Module):
             self.image_head = nn.Linear(dim, num_concepts)
             self.location_head = nn.Linear(dim, num_concepts)
         if self.has_projections:
-            # Cosines with directions at random have a variance of 1 / dim.
+            # Cosines with random directions have a variance of 1 / dim.
             start = torch.full((2, num_concepts), math.log(dim) / 2)
             self.log_factor = nn.Parameter(start)
             self.shift = nn.Parameter(torch.zeros(2, num_concepts))

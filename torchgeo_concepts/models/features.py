@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geo.points import check_points
-from ..utils.choices import check_choice
+from ..utils.names import check_choice
 from .concept_earth import ConceptEarth
 from .protocols import GroundedEncoder, check_encoder
 

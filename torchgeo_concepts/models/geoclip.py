@@ -318,7 +318,7 @@ def encoder_arguments(
     if member is None:
         return kwargs
     if kwargs:
-        raise ValueError(f'The weights determine {sorted(kwargs)}; leave them out.')
+        raise ValueError(f'The weights determine {sorted(kwargs)}. Leave them out.')
     return {name: member.meta[name] for name in ARGUMENTS}
 
 

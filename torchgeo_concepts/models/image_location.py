@@ -29,9 +29,9 @@ class ImageLocationModel(nn.Module):
         """Initialize a new ImageLocationModel instance.
 
         Args:
-            tower: Embeds images.
-            encoder: Embeds points, into the same number of features.
-            alignment: Compares image and location embeddings.
+            tower: Image tower that embeds images.
+            encoder: Location encoder with the same number of features.
+            alignment: Alignment that compares image and location embeddings.
         """
         super().__init__()
         self.tower = tower

@@ -12,7 +12,7 @@ from .geoclip import GeoCLIPImageMLP_Weights, geoclip_image_mlp
 
 
 class ImageTower(nn.Module):
-    """A backbone that turns images into features, and a head on them.
+    """A backbone that computes features of images, and a head that embeds them.
 
     A frozen backbone gets no gradients, and stays in eval mode when the tower is trained.
     """
@@ -25,7 +25,7 @@ class ImageTower(nn.Module):
         Args:
             backbone: Maps images of shape ``(N, C, H, W)`` to features ``(N, f)``.
             head: Maps features to embeddings ``(N, d)``.
-            frozen: Train the head alone.
+            frozen: Train only the head.
         """
         super().__init__()
         self.backbone = backbone
@@ -144,7 +144,7 @@ def image_tower(
     Args:
         backbone: Maps images to features. The classifier of a timm model is removed.
         embed_dim: Number of features of an embedding.
-        frozen: Train the head alone.
+        frozen: Train only the head.
         num_features: Number of features of the backbone. By default, its attribute
             ``num_features`` or ``output_dim``.
 

@@ -99,7 +99,7 @@ def find_encoder(
     """
     if Path(model).suffix == '.safetensors':
         if weights not in (None, DEFAULT_WEIGHTS):
-            raise ValueError(f'{model} holds its own weights; leave out weights.')
+            raise ValueError(f'{model} contains its own weights. Leave out weights.')
         return EncoderName(_model_in(Path(model)), Path(model))
     model = str(model)
     if weights is None:
@@ -108,7 +108,7 @@ def find_encoder(
     if Path(weights).suffix == '.safetensors':
         held = _model_in(Path(weights))
         if held != model:
-            raise ValueError(f'{weights} holds {held}; pass model={held!r}.')
+            raise ValueError(f'{weights} contains {held} weights. Pass model={held!r}.')
         return EncoderName(model, Path(weights))
     return EncoderName(model, resolve_weights(model, str(weights)))
 
@@ -188,5 +188,5 @@ def _model_in(path: Path) -> str:
     name = read_metadata(path).get('model', '')
     if name not in CONCEPT_MODELS:
         known = ' or '.join(CONCEPT_MODELS)
-        raise ValueError(f'{path} does not name its model; expected {known}.')
+        raise ValueError(f'The metadata of {path} must name its model, {known}.')
     return name

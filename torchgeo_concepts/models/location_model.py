@@ -9,7 +9,7 @@ from typing import Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
-from ..utils.choices import check_choice
+from ..utils.names import check_choice
 from .features import InputKind, input_features
 from .image_towers import ImageTower
 
@@ -24,14 +24,14 @@ def make_head(
     depth: int = 1,
     dropout: float = 0.1,
 ) -> nn.Module:
-    """Make a head.
+    """Build a head.
 
     Args:
         kind: ``'mlp'`` for a network, any other value for a linear layer.
         in_features: Number of inputs.
         out_features: Number of outputs.
-        hidden_dim: Number of hidden features of a network.
-        depth: Number of its hidden layers.
+        hidden_dim: Number of features of a hidden layer.
+        depth: Number of hidden layers.
         dropout: Fraction of hidden features that are dropped in training.
 
     Returns:
@@ -79,7 +79,7 @@ class LocationModel(nn.Module):
             kind: Features of points.
             tower: Image tower, whose head is removed.
             num_extra: Number of further columns.
-            frozen: Do not train encoder and backbone, and keep them in eval mode.
+            frozen: Do not train the encoder and the backbone, and keep them in eval mode.
 
         Raises:
             ValueError: If *kind* is unknown.
@@ -207,7 +207,7 @@ class LocationModel(nn.Module):
 
 
 def freeze_unused(encoder: nn.Module, kind: InputKind) -> None:
-    """Freeze what features do not depend on, which distributed training would wait for."""
+    """Freeze parameters without a gradient, which distributed training waits for."""
     if kind == 'coordinates':
         return
     trained = [p for p in encoder.parameters() if p.requires_grad]

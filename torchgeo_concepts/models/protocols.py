@@ -80,7 +80,7 @@ MISSING: dict[type, str] = {
 def check_encoder[Encoder: LocationEncoder](
     encoder: object, protocol: type[Encoder]
 ) -> Encoder:
-    """Check that an encoder has everything that a protocol asks for.
+    """Check that an encoder has all methods and attributes of a protocol.
 
     Args:
         encoder: The encoder.

@@ -50,7 +50,7 @@ def load_image_tower(
             ``GeoCLIPImageMLP_Weights.MP16``, for 768 features. None for a new head.
         embed_dim: Number of features of an embedding of a new head.
         in_chans: Number of channels of an image.
-        frozen: Train the head alone.
+        frozen: Train only the head.
         download: Download weights if they are not on this machine.
 
     Returns:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Search for the place where an image was taken."""
+"""Search for the locations where images were taken."""
 
 from .candidates import Candidates, candidate_points
 from .gallery import Gallery

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Points that may be the answer to where an image was taken."""
+"""Candidate points, among which the location of an image is searched."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ..io.tables import open_table
 from ..layers import get_layer
 from ..models.geoclip import geoclip_gallery
 
-# Points to look up on the land mask at a time.
+# Number of points to look up in the land mask at a time.
 LATTICE_BLOCK = 4_000_000
 
 
@@ -28,7 +28,7 @@ class Candidates:
 
     Attributes:
         points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
-        area_km2: Area that each of them stands for, if they all stand for the same.
+        area_km2: Area that each point represents, if it is the same for all.
     """
 
     points: Tensor
@@ -36,19 +36,19 @@ class Candidates:
 
 
 def candidate_points(source: str, *, download: bool = False) -> Candidates:
-    """Get candidate points by the name that a configuration gives them.
+    """Return the candidate points of a named source.
 
     Args:
         source: ``'geoclip'`` for GeoCLIP's 100,000 points of MP-16, ``'land:KM'`` for
-            an equal-area lattice over land with one point in each square of that many
-            kilometres, or the path of a table with points.
+            an equal-area lattice over land with one point in each square with a side of
+            *KM* kilometres, or a table of points.
         download: Download GeoCLIP's gallery if it is not on this machine.
 
     Returns:
         The points.
 
     Raises:
-        ValueError: If the source is none of these.
+        ValueError: If the spacing of a lattice is not a positive number.
         FileNotFoundError: If there is no such table, or GeoCLIP's gallery is not on
             this machine.
     """
@@ -93,14 +93,14 @@ def read_points(path: Path | str) -> Tensor:
 
 
 def land_lattice(spacing_km: float) -> Tensor:
-    """Spread points over all land, each for the same area of WGS84.
+    """Spread points evenly over all land, each with the same area on WGS84.
 
-    They are those points of a Fibonacci lattice that the mask of global-land-mask has
-    as land, to about a kilometre. It needs the extra ``layers``.
+    The points are those of a Fibonacci lattice that lie on land in global-land-mask,
+    which resolves about a kilometre. This needs the extra ``layers``.
 
     Args:
-        spacing_km: Side of a square of the area that a point stands for. Land has
-            about 149 million square kilometres: 3.9 km make 10 million points.
+        spacing_km: Side of a square with the area of a point. Land has about 149
+            million square kilometres, so 3.9 km give 10 million points.
 
     Returns:
         Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -113,7 +113,7 @@ def land_lattice(spacing_km: float) -> Tensor:
         raise ValueError(f'spacing_km must be positive, not {spacing_km}.')
     land = get_layer('land')
     number = max(1, round(_earth_area_km2() / spacing_km**2))
-    # Its height is the authalic latitude's sine, so that equal steps are equal areas.
+    # Equal steps in the height of this projection have equal areas.
     equal_area = Proj(proj='cea', ellps='WGS84')
     top = equal_area(0, 90)[1]
     parts = []

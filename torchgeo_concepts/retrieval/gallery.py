@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Galleries of candidate points, encoded once, that images are matched against."""
+"""Galleries of encoded candidate points, which images are compared with."""
 
 import json
 from collections.abc import Iterator
@@ -26,18 +26,18 @@ from ..utils.version import VERSION
 
 Space = Literal['x', 'z', 'both']
 
-# Queries to compare with a block of candidates at a time.
+# Number of queries to compare with a block of candidates at a time.
 QUERIES = 1024
 
-# Candidates to look up in a tree at a time.
+# Number of candidates to look up in a tree at a time.
 TREE_BLOCK = 1_000_000
 
 
 class Gallery:
     """Candidate points, encoded once.
 
-    A gallery in a folder is mapped into memory, so that it may be larger than that, and
-    opens at once.
+    A gallery in a folder is memory-mapped: it opens at once, and may be larger than the
+    memory.
     """
 
     def __init__(
@@ -50,26 +50,27 @@ class Gallery:
         unit: bool = True,
         made_by: str | None = None,
     ) -> None:
-        """Initialize a new Gallery instance; :meth:`build` and :meth:`load` do it.
+        """Initialize a new Gallery instance, usually by :meth:`build` or :meth:`load`.
 
         Args:
             points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
             vectors: Vectors of shape ``(M, d)``.
-            space: Where the vectors are: embeddings ``'x'``, projections ``'z'``, or both
-                side by side.
-            candidates: Which of the points may be found. By default, all.
-            area_km2: Area that each point stands for, if all stand for the same.
-            unit: Compare by cosine. If false, by the dot product, for vectors that are
-                not of unit length.
-            made_by: Hash of the encoder, as :func:`encoder_hash` makes it, if known.
+            space: Kind of the vectors: embeddings (``'x'``), projections (``'z'``), or
+                both side by side (``'both'``).
+            candidates: True for points that may be found, of shape ``(M,)``. By default,
+                all.
+            area_km2: Area that each point represents, if it is the same for all.
+            unit: Compare by cosine. If false, compare by dot product, for vectors that
+                are not of unit length.
+            made_by: Hash of the encoder, from :func:`encoder_hash`, if known.
 
         Raises:
-            ValueError: If there is not one vector for each point, or no point at all.
+            ValueError: If there is not one vector for each point, or no point.
         """
         if len(points) != len(vectors) or not len(points):
             raise ValueError(
-                f'A gallery needs points with a vector each, not {len(points)} points '
-                f'and {len(vectors)} vectors.'
+                f'A gallery needs one vector for each point, and at least one point; got '
+                f'{len(points)} points and {len(vectors)} vectors.'
             )
         self.points = points
         self.vectors = vectors
@@ -101,15 +102,15 @@ class Gallery:
 
         Args:
             encoder: A location encoder, or a model of images and locations, on the
-                device where to compute.
+                device to compute on.
             points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
                 takes.
-            folder: Where to write the gallery. In memory if not given.
+            folder: Folder to write the gallery to. By default, it stays in memory.
             space: ``'x'`` for embeddings, ``'z'`` for projections onto concepts, of
                 encoders that have ``project``, ``'both'`` for the two side by side.
-            area_km2: Area that each point stands for, if all stand for the same, as
-                those of :func:`~torchgeo_concepts.retrieval.candidates.land_lattice` do.
-            dtype: Type in which vectors are kept.
+            area_km2: Area that each point represents, if it is the same for all, as in
+                :func:`~torchgeo_concepts.retrieval.candidates.land_lattice`.
+            dtype: Data type of the stored vectors.
             batch_size: Number of points to encode at a time.
             progress: Show a progress bar. By default, on a terminal only.
 
@@ -134,7 +135,7 @@ class Gallery:
             return cls(tensor.numpy(), vectors, space, None, area_km2, unit, made_by)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # Without it the folder holds no gallery until all parts of the new one are there.
+        # This file is written last, so an incomplete gallery cannot be loaded.
         (folder / 'gallery.json').unlink(missing_ok=True)
         with atomic_path(folder / 'vectors.npy') as temporary:
             vectors = np.lib.format.open_memmap(temporary, 'w+', dtype, shape)
@@ -167,11 +168,13 @@ class Gallery:
             The gallery, mapped into memory.
 
         Raises:
-            FileNotFoundError: If the folder holds no gallery.
+            FileNotFoundError: If the folder contains no gallery.
         """
         folder = Path(folder)
         if not (folder / 'gallery.json').is_file():
-            raise FileNotFoundError(f'{folder} holds no gallery.')
+            raise FileNotFoundError(
+                f'{folder} contains no gallery. Write one with Gallery.build.'
+            )
         info = json.loads((folder / 'gallery.json').read_text())
         points, vectors = (
             np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
@@ -181,15 +184,15 @@ class Gallery:
         return cls(points, vectors, info['space'], None, *kept)
 
     def without(self, points: Tensor, within_km: float = 0.002) -> 'Gallery':
-        """Leave out candidates where other points are, such as those of a test set.
+        """Remove the candidates near other points, such as those of a test set.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-            within_km: Distance up to which candidates are left out. The default makes
-                up for rounding to 32 bits.
+            within_km: Distance up to which candidates are removed. The default
+                compensates for rounding to 32 bits.
 
         Returns:
-            A gallery of the other candidates, which shares the vectors of this one.
+            A gallery of the remaining candidates, which shares the vectors of this one.
         """
         others = KDTree(_on_sphere(check_points(points).cpu().numpy()))
         limit = chord(within_km)
@@ -217,7 +220,7 @@ class Gallery:
 
         Args:
             queries: Vectors of shape ``(N, d)`` in the space of the gallery.
-            top_k: Number of candidates for each query; all, if there are fewer.
+            top_k: Number of candidates for each query; all if there are fewer.
             block: Number of candidates to compare at a time.
 
         Returns:
@@ -235,17 +238,17 @@ class Gallery:
     def search_probable(
         self, queries: Tensor, scale: float, top_k: int = 1, block: int = 65_536
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Find the most similar candidates, and how probable each of them is.
+        """Find the most similar candidates and their probabilities.
 
         Args:
             queries: Vectors of shape ``(N, d)`` in the space of the gallery.
             scale: Factor of the cosines, the inverse of a temperature.
-            top_k: Number of candidates for each query; all, if there are fewer.
+            top_k: Number of candidates for each query; all if there are fewer.
             block: Number of candidates to compare at a time.
 
         Returns:
-            What :meth:`search` returns, and probabilities of shape ``(N, top_k)``: the
-            softmax over all candidates.
+            Points and cosines as from :meth:`search`, and probabilities of shape
+            ``(N, top_k)``: the softmax over all candidates.
 
         Raises:
             ValueError: As :meth:`search` does.
@@ -281,7 +284,7 @@ class Gallery:
 
     @torch.no_grad()
     def ranks(self, queries: Tensor, points: Tensor, block: int = 65_536) -> Tensor:
-        """Tell how far down the list the candidate nearest to each true point comes.
+        """Compute the rank of the candidate that is nearest to each true point.
 
         Args:
             queries: Vectors of shape ``(N, d)`` in the space of the gallery.
@@ -289,23 +292,23 @@ class Gallery:
             block: Number of candidates to compare at a time.
 
         Returns:
-            Number of candidates at least as similar as the one nearest to the truth, of
-            shape ``(N,)``: 1 if that comes first.
+            Ranks of shape ``(N,)``: the number of candidates that are at least as similar
+            to the query as the one nearest to the truth; 1 is the best.
         """
         which = np.flatnonzero(self.candidates)
         tree = KDTree(_on_sphere(self.points[which]))
         nearest = which[tree.query(_on_sphere(check_points(points).cpu().numpy()))[1]]
         target = torch.from_numpy(nearest).to(queries.device)[:, None]
         parts = [
-            self._ranks(some, nodes, block)
-            for some, nodes in zip(
+            self._ranks(part, nodes, block)
+            for part, nodes in zip(
                 queries.split(QUERIES), target.split(QUERIES), strict=True
             )
         ]
         return torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
 
     def _ranks(self, queries: Tensor, target: Tensor, block: int) -> Tensor:
-        # The similarity of the nearest, from the same products as all others.
+        # Similarity of the nearest candidate, from the same products as all others.
         own = torch.zeros(len(queries), 1, device=queries.device)
         for cosine, number in self._compare(queries, block):
             own += (cosine * (number == target)).sum(dim=1, keepdim=True)
@@ -315,11 +318,11 @@ class Gallery:
         return rank.cpu()
 
     def _compare(self, queries: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield cosines with some candidates at a time, and the rows of these."""
+        """Yield the cosines with a block of candidates at a time, and their rows."""
         dim = self.vectors.shape[1]
         if queries.ndim != 2 or queries.shape[1] != dim:
             raise ValueError(
-                f'The gallery has vectors of {dim} features, the queries have shape '
+                f'Expected queries of shape (N, {dim}), as the vectors of the gallery, got '
                 f'{tuple(queries.shape)}.'
             )
         if not len(self):
@@ -343,7 +346,7 @@ def _on_sphere(points: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def encoder_hash(encoder: nn.Module) -> str:
-    """Compute a text that changes with the weights that turn points into vectors.
+    """Compute a hash of the weights that encode points.
 
     Args:
         encoder: A location encoder, or a model of images and locations.

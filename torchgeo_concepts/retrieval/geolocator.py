@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Where on Earth images were taken, found in a gallery of candidate points."""
+"""Geolocation of images, by search of a gallery of candidate points."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ type ImagesLike = ImageLike | Sequence[ImageLike]
 
 @dataclass(frozen=True)
 class Locations:
-    """Where each of some images may have been taken, the best first.
+    """Best candidate locations of images, the most similar first.
 
     Attributes:
         points: Points of shape ``(N, top_k, 2)`` as ``(longitude, latitude)``.
-        similarity: Similarity of the image to each, of shape ``(N, top_k)``.
+        similarity: Similarity of the image to each point, of shape ``(N, top_k)``.
         probability: Softmax of the similarities over the whole gallery, of shape
             ``(N, top_k)``.
     """
@@ -41,7 +41,7 @@ class Locations:
     probability: Tensor
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row for each image and candidate."""
+        """Return a table with one row for each image and candidate."""
         number, top_k = self.similarity.shape
         lon, lat = self.points.reshape(-1, 2).T.numpy()
         return pd.DataFrame(
@@ -57,7 +57,7 @@ class Locations:
 
 
 def clip_preprocess(size: int = 224) -> Callable[[Tensor], Tensor]:
-    """Make the function that prepares an image the way CLIP and GeoCLIP take it.
+    """Return a function that preprocesses images for CLIP and GeoCLIP.
 
     Args:
         size: Side of the square that is cropped, in pixels.
@@ -75,10 +75,10 @@ def clip_preprocess(size: int = 224) -> Callable[[Tensor], Tensor]:
 
 
 class Geolocator:
-    """Finds where images were taken.
+    """Finds the locations where images were taken.
 
-    The gallery is encoded once, so that each further image costs one pass of the image
-    tower and one search.
+    The gallery is encoded once. Each image then takes one pass of the image tower and
+    one search.
     """
 
     def __init__(
@@ -91,20 +91,20 @@ class Geolocator:
         """Initialize a new Geolocator instance.
 
         Args:
-            model: Embeds the images.
-            gallery: Candidates in the space of the model that the images are compared
-                in, such as :meth:`build` makes.
-            preprocess: Prepares an image of shape ``(C, H, W)`` in 0..255 for the
-                model. By default, that of CLIP.
-            scale: Factor of the similarities in the probabilities. A higher one makes
-                the first more probable. It changes no order.
+            model: Model that embeds the images.
+            gallery: Gallery of candidates that this model encoded, such as from
+                :meth:`build`.
+            preprocess: Function that prepares an image of shape ``(C, H, W)`` in 0..255
+                for the model. By default, that of CLIP.
+            scale: Factor of the similarities in the softmax. A higher factor makes the
+                best candidates more probable, and does not change their order.
 
         Raises:
-            ValueError: If another model made the gallery.
+            ValueError: If another model encoded the gallery.
         """
         if gallery.made_by not in (None, encoder_hash(model)):
             raise ValueError(
-                'Another model made the gallery. Make one with Geolocator.build.'
+                'Another model encoded the gallery. Use Geolocator.build to encode one.'
             )
         self.model = model
         self.gallery = gallery
@@ -124,16 +124,16 @@ class Geolocator:
         download: bool = False,
         progress: bool | None = None,
     ) -> 'Geolocator':
-        """Encode candidate points, and search them.
+        """Encode candidate points, and build a geolocator that searches them.
 
         Args:
-            model: Embeds images and points.
+            model: Model that embeds images and points.
             candidates: Candidate points, a tensor of shape ``(M, 2)``, or a name that
                 :func:`~torchgeo_concepts.retrieval.candidates.candidate_points` takes,
                 such as ``'land:25'``.
-            folder: Where to keep the gallery. In memory if not given.
-            space: ``'x'`` to compare embeddings, ``'z'`` to compare by concepts. By
-                default, what the model was trained to compare.
+            folder: Folder to write the gallery to. By default, it stays in memory.
+            space: ``'x'`` to compare embeddings, ``'z'`` to compare concepts. By default,
+                the space that the model was trained to compare.
             preprocess: As for the class.
             scale: As for the class.
             download: Download GeoCLIP's gallery if *candidates* name it and it is not
@@ -169,12 +169,12 @@ class Geolocator:
         batch_size: int = 32,
         progress: bool | None = None,
     ) -> Locations:
-        """Find where images were taken.
+        """Find the locations where images were taken.
 
         Args:
             images: One image or several: paths, PIL images, or tensors of shape
                 ``(C, H, W)`` or ``(N, C, H, W)`` with values in 0..255.
-            top_k: Number of candidates for each image; all, if there are fewer.
+            top_k: Number of candidates for each image; all if there are fewer.
             batch_size: Number of images to embed at a time.
             progress: Show a progress bar. By default, on a terminal only.
 
@@ -183,7 +183,7 @@ class Geolocator:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            UnreadableImageError: If a file is no image, or a damaged one.
+            UnreadableImageError: If a file is not an image, or is damaged.
             ValueError: If there are no images.
         """
         several = _as_list(images)
@@ -210,7 +210,7 @@ class Geolocator:
             images: Images in any form that :meth:`predict` takes.
 
         Returns:
-            Their pixels as the model takes them, of shape ``(N, C, H, W)``.
+            Preprocessed images of shape ``(N, C, H, W)``.
         """
         prepared = [self.preprocess(_as_tensor(image)) for image in _as_list(images)]
         return torch.stack(prepared).to(next(self.model.parameters()).device)

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ..utils.names import check_choice, check_known
 from .losses import DivergenceKind
@@ -51,8 +51,8 @@ class LossOptions:
 
     def __post_init__(self) -> None:
         """Validate options with a fixed set of choices."""
-        check_choice('contrasted', self.contrasted, get_args(Contrasted))
-        check_choice('divergence', self.divergence, get_args(DivergenceKind))
+        check_choice('contrasted', self.contrasted, Contrasted)
+        check_choice('divergence', self.divergence, DivergenceKind)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class OptimizerOptions:
 
     def __post_init__(self) -> None:
         """Validate options with a fixed set of choices."""
-        check_choice('schedule', self.schedule, get_args(Schedule))
+        check_choice('schedule', self.schedule, Schedule)
 
 
 DEFAULT_LOSS, DEFAULT_OPTIMIZER = LossOptions(), OptimizerOptions()

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -153,7 +153,7 @@ class ConceptAlignment(AlignmentTask):
         self.loss_options = as_options(LossOptions, loss)
         self.optimizer_options = as_options(OptimizerOptions, optimizer)
         for part in freeze:
-            check_choice('freeze', part, get_args(FrozenPart))
+            check_choice('freeze', part, FrozenPart)
         self.weights = {'backbone': image_weights, 'head': head_weights}
         self.bank_source, self.text_embeddings = bank, text_embeddings
         self.search = GallerySearch(gallery, download)

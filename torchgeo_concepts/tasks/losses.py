@@ -3,7 +3,7 @@
 
 """Losses of embeddings and concepts."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -226,7 +226,7 @@ def concept_divergence(
     Returns:
         The divergence, a scalar of at least 0.
     """
-    check_choice('kind', kind, get_args(DivergenceKind))
+    check_choice('kind', kind, DivergenceKind)
     images, locations = (
         gather(_full_precision(z_image)),
         gather(_full_precision(z_location)),

@@ -7,6 +7,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any, get_args
 
 _SEPARATORS = re.compile(r'[\W_]+')
 
@@ -85,18 +86,18 @@ def with_unit(name: str, unit: str) -> str:
     return f'{name} [{unit}]' if unit else name
 
 
-def check_choice(argument: str, value: object, choices: Iterable[object]) -> None:
+def check_choice(argument: str, value: object, choices: Any) -> None:
     """Validate an argument with a fixed set of values.
 
     Args:
         argument: Name of the argument.
         value: Its value.
-        choices: The allowed values.
+        choices: A ``Literal`` of the allowed values.
 
     Raises:
         ValueError: If the value is not allowed.
     """
-    if value not in (known := tuple(choices)):
+    if value not in (known := get_args(choices)):
         raise ValueError(f'{argument} must be one of {known}, not {value!r}.')
 
 
