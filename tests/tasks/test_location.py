@@ -845,15 +845,20 @@ class TestErrors:
         ):
             assert text in shown
 
-    def test_shared_arguments_reach_the_base(self) -> None:
-        options: dict[str, Any] = {
-            'truncate_dim': 2, 'image_model': 'features/3', 'in_chans': 4,
-            'head': 'linear', 'hidden_dim': 5, 'depth': 6, 'dropout': 0.7,
-            'lr': 0.8, 'encoder_lr': 0.9, 'weight_decay': 0.1, 'conformal': 0.2,
-            'features': 'z', 'model_kwargs': {'embed_dim': 8}, 'freeze': False,
-        }  # fmt: skip
-        task = LocationRegression(Waves(), None, **options)
-        assert {name: task.hparams[name] for name in options} == options
+    def test_shared_arguments_reach_the_base(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        base, received = _location_base.LocationBase, dict[str, Any]()
+        signature = inspect.signature(base.__init__)
+
+        def record(*args: Any, **kwargs: Any) -> None:
+            received.update(signature.bind(*args, **kwargs).arguments)
+
+        names = inspect.signature(LocationClassification).parameters
+        options: dict[str, Any] = {name: object() for name in names}
+        monkeypatch.setattr(base, '__init__', record)
+        LocationRegression(**options)
+        assert {name: received[name] for name in options} == options
 
     def test_targets_of_the_other_kind(self) -> None:
         with pytest.raises(ValueError, match='Use LocationClassification'):
