@@ -314,7 +314,7 @@ class TestBadArguments:
 
     def test_geometry_beside_coordinates(self, tmp_path: Path) -> None:
         (tmp_path / 'in.csv').write_text('lon,lat,geometry\n1,2,POINT (1 2)\n')
-        with pytest.raises(ValueError, match='Rename it'):
+        with pytest.raises(ValueError, match='Rename the column'):
             embed_file(tmp_path / 'in.csv', tmp_path / 'out.parquet')
 
     def test_no_concepts(self, csv: Path, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ class TestFiles:
     def test_file_without_a_model(self, tmp_path: Path) -> None:
         save_file({'a': torch.zeros(1)}, tmp_path / 'a.safetensors')
         with pytest.raises(
-            ValueError, match='not name its model; expected concept_earth or concept_g'
+            ValueError, match='must name its model, concept_earth or concept_g'
         ):
             load_encoder(tmp_path / 'a.safetensors')
 

@@ -78,7 +78,7 @@ class TestSearch:
         assert found.tolist() == [[[2, 48]]] * 3
 
     def test_bad_queries(self, gallery: Gallery) -> None:
-        with pytest.raises(ValueError, match='vectors of 6 features'):
+        with pytest.raises(ValueError, match=r'queries of shape \(N, 6\)'):
             gallery.search(torch.randn(2, 5))
         with pytest.raises(ValueError, match='top_k'):
             gallery.search(torch.randn(2, 6), 0)

@@ -228,7 +228,7 @@ class TestExplain:
         with pytest.raises(ValueError, match='at least two'):
             explain_location(locator, files[0], top_k=1)
         embedded = Geolocator.build(model, points, space='x', preprocess=shrink)
-        with pytest.raises(ValueError, match='sums over numbers without a name'):
+        with pytest.raises(ValueError, match='sums over features without a name'):
             explain_location(embedded, files[0])
 
 
