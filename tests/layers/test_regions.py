@@ -99,7 +99,7 @@ class TestPolygons:
             ),
             (
                 shapely.Polygon([(-180, 70), (0, 70), (180, 70)]),
-                'no valid polygon.*corners at the pole',
+                'not a valid polygon.*corners at the pole',
             ),
             (shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)]), 'Self-intersection'),
         ],
