@@ -17,27 +17,13 @@ from ..models.tower_loading import load_image_tower
 from ..utils.devices import Device, find_device
 from ..utils.names import check_choice
 from ..utils.open_clip_weights import GEOCLIP_MODEL
-from . import (
-    MP16,
-    CachedFeatures,
-    Im2GPS,
-    Im2GPS3k,
-    ImagePoints,
-    YFCC4k,
-    YFCC26k,
-    cache_features,
-)
+from . import MP16, Im2GPS, Im2GPS3k, ImagePoints, YFCC4k, YFCC26k, cache_features
 from ._samples import OnError
 
 ImageSet = Literal['MP16', 'Im2GPS', 'Im2GPS3k', 'YFCC4k', 'YFCC26k', 'ImagePoints']
 
 _IMAGE_SETS: dict[str, Callable[..., ImagePoints]] = {
-    'MP16': MP16,
-    'Im2GPS': Im2GPS,
-    'Im2GPS3k': Im2GPS3k,
-    'YFCC4k': YFCC4k,
-    'YFCC26k': YFCC26k,
-    'ImagePoints': ImagePoints,
+    cls.__name__: cls for cls in (MP16, Im2GPS, Im2GPS3k, YFCC4k, YFCC26k, ImagePoints)
 }
 
 
@@ -96,29 +82,30 @@ def cache_image_features(
         dataset: A published set, or ImagePoints for a folder of photos.
         root: Folder of the set, in the layout that its class describes.
         output: Folder to write to, for CachedFeatures.
-        table: Names and positions of the photos, for ImagePoints alone. Without it,
+        table: Names and positions of the photos, for ImagePoints only. By default,
             positions come from Exif data.
         tower: Backbone: open_clip/NAME, timm/NAME or torchgeo/NAME.
-        weights: Weights of the backbone: a tag of open_clip, pretrained for timm, full
-            name of weights of TorchGeo, or a file of any of the three.
+        weights: Weights of the backbone: a tag of open_clip, "pretrained" for timm, the
+            full name of weights of TorchGeo, or a file of any of the three.
         fraction: Fraction of the images to use, chosen at random.
-        seed: Seed of this choice.
+        seed: Seed of the random choice.
         image_size: Side of the squares that images are cropped to, in pixels.
         batch_size: Number of images to encode at a time.
         num_workers: Number of processes that read images.
-        on_error: raise to fail if an image is missing or unreadable, skip to leave it
-            out. By default, skip for MP16 and raise for the others, so that test sets
-            are complete.
+        on_error: "raise" to fail if an image is missing or unreadable, "skip" to leave it
+            out. By default, "skip" for MP16 and "raise" for the others, so that test
+            sets are complete.
         device: Where to compute. By default, on a GPU if there is one.
-        download: Download weights that are not on this machine, not images.
+        download: Download weights that are not on this machine. Images are not
+            downloaded.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
         Numbers of images and features.
 
     Raises:
-        ValueError: If there is no such dataset, backbone or device, if the backbone
-            takes no images of that size, or if the folder has features of other images
+        ValueError: If the dataset, backbone or device is unknown, if the backbone does
+            not accept images of that size, or if the folder has features of other images
             or of another backbone.
         OSError: If images or weights are not found, or an image cannot be read.
     """
@@ -149,7 +136,13 @@ def cache_image_features(
         on_error=on_error,
         progress=progress,
     )
-    return _report(cached)
+    return FeatureReport(
+        cached.root,
+        len(cached),
+        cached.num_features,
+        int(cached.info['unreadable']),
+        sum(file.stat().st_size for file in cached.root.iterdir()),
+    )
 
 
 def _part(images: ImagePoints, fraction: float, seed: int) -> ImagePoints:
@@ -168,16 +161,6 @@ def _check_size(tower: ImageTower, name: str, size: int) -> None:
         tower.features(torch.zeros(1, 3, size, size, device=device))
     except (AssertionError, RuntimeError) as error:
         raise ValueError(
-            f'{name} does not take images of {size} pixels: {error}. Choose another '
+            f'{name} does not accept images of {size} pixels: {error}. Choose another '
             'image_size.'
         ) from error
-
-
-def _report(cached: CachedFeatures) -> FeatureReport:
-    return FeatureReport(
-        cached.root,
-        len(cached),
-        cached.num_features,
-        int(cached.info['unreadable']),
-        sum(file.stat().st_size for file in cached.root.iterdir()),
-    )

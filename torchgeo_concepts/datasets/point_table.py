@@ -4,7 +4,6 @@
 """Tables of points and targets."""
 
 import copy
-import operator
 import os
 import pathlib
 import warnings
@@ -31,7 +30,7 @@ from ..io.columns import (
     sorted_classes,
 )
 from ..utils.names import check_choice, check_known
-from ._samples import OnError
+from ._samples import OnError, find_index
 from ._table_plot import plot_table
 from .target_transforms import TargetTransform, TargetTransformOption
 
@@ -40,27 +39,35 @@ if TYPE_CHECKING:
 
     type Table = Path | pd.DataFrame
 else:
-    # Configurations name files. Of a type that may be an object, jsonargparse would read
-    # the file here, and take its content for a name.
+    # Configurations name files. If the type allowed an object, jsonargparse would read
+    # the file and use its content as the name.
     Table = str
 
 
 class PointTable(NonGeoDataset):
     """Table of points, with one or more columns of targets.
 
-    Samples have a ``'point'``, ``(longitude, latitude)`` in degrees, and a ``'label'``:
-    in regression of shape ``(t,)`` for *t* targets, after *target_transform*, NaN if
-    missing; in classification the index of the class, -1 if missing. With *extra*
-    columns they have an ``'extra'`` of shape ``(e,)``; without *targets* no label.
-    ``'row'`` is the row in the table, counted from 0 over all files.
+    Samples have a ``'point'``, ``(longitude, latitude)`` in degrees, and a ``'row'``, the
+    row in the table, counted from 0 over all files. With *targets* they have a
+    ``'label'``: in regression of shape ``(t,)`` for *t* targets, after
+    *target_transform*, NaN if missing; in classification the index of the class, -1 if
+    missing. With *extra* columns they have an ``'extra'`` of shape ``(e,)``.
 
-    .. code-block:: python
-
-       PointTable('stations.csv', 'temperature')
-       PointTable('counties.gpkg', ['income', 'rent'], target_transform='log1p')
-       PointTable('plots.parquet', 'crop')  # a column of text: classification
+    Example:
+        >>> table = pd.DataFrame(
+        ...     {'lon': [2.35, 151.2], 'lat': [48.9, -33.9], 'rain': [637, 1175]}
+        ... )
+        >>> dataset = PointTable(table, 'rain', target_transform='log1p')
+        >>> dataset.task
+        'regression'
+        >>> dataset.inverse_transform(dataset[0]['label']).round()
+        tensor([637.])
 
     Attributes:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        rows: Rows in the table, of shape ``(N,)``, counted from 0 over all files.
+        labels: Labels of shape ``(N, t)``, or of shape ``(N,)`` in classification.
+        extra: Extra columns of shape ``(N, e)``, NaN where missing.
         task: ``'regression'``, ``'classification'``, or None without targets.
         target_names: Names of the targets.
         units: Units of the targets, empty where not known.
@@ -68,7 +75,7 @@ class PointTable(NonGeoDataset):
         values: Values of the targets of shape ``(N, t)`` in their units, float64, NaN
             where missing; of shape ``(N, 0)`` in classification.
         target_transform: Transform of values to labels.
-        split_names: Values of the *split_column*, None where it is empty.
+        split_names: Values of the *split_column*, None in empty cells.
     """
 
     def __init__(
@@ -98,30 +105,30 @@ class PointTable(NonGeoDataset):
             task: ``'regression'`` or ``'classification'``. By default, text and
                 booleans are classes, and all numbers, integers too, are quantities;
                 ``print(dataset)`` shows the inferred task.
-            classes: Names of the classes in their order. By default, those in the
-                table, sorted.
+            classes: Names of the classes in their order. By default, the sorted values
+                of the target.
             target_transform: ``'log1p'`` for ``log(1 + value)``,
                 ``'standardise'`` for a mean of 0 and a standard deviation of 1,
                 ``'log1p-standardise'`` for both, or one of them for each target by
-                name. Means are those of all rows until :meth:`fit` chooses some.
+                name. Means are over all rows; :meth:`fit` computes them over some.
             extra: Columns of numbers that are model inputs in addition to the point.
             missing: Values of targets and *extra* columns that mean missing, such as
                 -999, in addition to empty cells.
             units: Units of the targets by name, for plots.
             split_column: Column that assigns rows to training, validation and testing.
-            lon: Name of the column of longitudes, or of eastings in *crs*. Found by its
-                usual names if not given.
+            lon: Name of the column of longitudes, or of eastings in *crs*. By default,
+                it is found by its usual names.
             lat: Name of the column of latitudes, or of northings in *crs*.
-            crs: Coordinate reference system of the coordinates, if a file does not say.
-                Columns are taken for degrees of longitude and latitude in WGS84.
-            layer: Layer of files that have several.
-            on_error: ``'raise'`` for an error if a row has no point on Earth, ``'skip'``
-                to leave such rows out and warn with their number.
+            crs: Coordinate reference system of the coordinates, if the file does not
+                state it. By default, degrees of longitude and latitude in WGS84.
+            layer: Layer of the file, if it has several.
+            on_error: ``'raise'`` for an error if a row has no point on Earth. ``'skip'``
+                leaves out such rows and warns with their number.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If a table is empty, lacks a column, has text among numbers or an
-                unknown class, or if a target is missing in all rows.
+            ValueError: If a table is empty, lacks a column, mixes text and numbers or
+                has an unknown class, or if a target is missing in all rows.
         """
         self.is_inferred = task is None
         self.target_names = _names(targets)
@@ -137,7 +144,7 @@ class PointTable(NonGeoDataset):
             for table in _tables(paths)
         ]
         self.task: Task | None = self._read_targets(tables, task, classes)
-        self._extra = torch.from_numpy(
+        self.extra = torch.from_numpy(
             np.concatenate([self._numbers(table, self.extra_names) for table in tables])
         ).float()
         self.split_names: NDArray[np.object_] | None = None
@@ -145,8 +152,8 @@ class PointTable(NonGeoDataset):
             texts = [text for t in tables for text in as_texts(t, split_column)]
             self.split_names = np.array(texts, dtype=object)
         points = np.concatenate([table.points for table in tables])
-        self._points = torch.from_numpy(points).float()
-        self._rows = torch.arange(len(points))
+        self.points = torch.from_numpy(points).float()
+        self.rows = torch.arange(len(points))
         if self.task == 'classification' and target_transform is not None:
             raise ValueError('Classes have no target_transform. Omit it.')
         self.target_transform = TargetTransform.from_option(
@@ -208,19 +215,19 @@ class PointTable(NonGeoDataset):
         table = next(table for table in tables if table.problems)
         row, why = min(table.problems.items())
         hint = f' {SWAPPED_HINT}' if table.is_swapped else ''
-        if on_error == 'raise' or num_bad == len(self._points):
+        if on_error == 'raise' or num_bad == len(self.points):
             more = f' {num_bad - 1} more have none.' if num_bad > 1 else ''
             advice = " Leave such rows out with on_error='skip'."
             raise ValueError(
                 f'{table.where(row)} has no point: {why}.{more}{hint}'
-                f'{advice if num_bad < len(self._points) else ""}'
+                f'{advice if num_bad < len(self.points) else ""}'
             )
         warnings.warn(
-            f'{table.source}: left out {num_bad} of {len(self._points)} rows that have '
+            f'{table.source}: left out {num_bad} of {len(self.points)} rows that have '
             f'no point.{hint}',
             stacklevel=3,
         )
-        self._take(torch.isfinite(self._points).all(dim=1))
+        self._take(torch.isfinite(self.points).all(dim=1))
 
     def _check_logarithms(self, tables: Sequence[Columns]) -> None:
         for name, is_log in zip(
@@ -233,20 +240,20 @@ class PointTable(NonGeoDataset):
                     row = int(low[0])
                     raise ValueError(
                         f'{table.where(row)} has {values[row]:g} in {name!r}, which has '
-                        'no log1p. Choose another target_transform, or pass the value in missing '
-                        'if it means missing.'
+                        'no log1p. Choose another target_transform, or add the value to '
+                        'missing= if it means missing.'
                     )
 
     def _apply(self, transform: TargetTransform) -> None:
         self.target_transform = transform
         if self.task == 'classification':
-            self._labels = self._class_numbers
+            self.labels = self._class_numbers
         else:
-            self._labels = transform(self.values).float()
+            self.labels = transform(self.values).float()
 
     def _take(self, rows: Tensor) -> None:
-        self._points, self._extra = self._points[rows], self._extra[rows]
-        self._rows = self._rows[rows]
+        self.points, self.extra = self.points[rows], self.extra[rows]
+        self.rows = self.rows[rows]
         self.values = self.values[rows]
         if self.task == 'classification':
             self._class_numbers = self._class_numbers[rows]
@@ -255,7 +262,7 @@ class PointTable(NonGeoDataset):
 
     def __len__(self) -> int:
         """Return the number of points."""
-        return len(self._points)
+        return len(self.points)
 
     def __getitem__(self, index: int) -> Sample:
         """Return a sample.
@@ -270,17 +277,15 @@ class PointTable(NonGeoDataset):
         Raises:
             IndexError: If there is no such point.
         """
-        number = operator.index(index)
-        if not -len(self) <= number < len(self):
-            raise IndexError(f'No point {number}: there are {len(self)}.')
+        number = find_index(index, len(self), 'point')
         sample: Sample = {
-            'point': self._points[number].clone(),
-            'row': self._rows[number].clone(),
+            'point': self.points[number].clone(),
+            'row': self.rows[number].clone(),
         }
         if self.task is not None:
-            sample['label'] = self._labels[number].clone()
+            sample['label'] = self.labels[number].clone()
         if self.extra_names:
-            sample['extra'] = self._extra[number].clone()
+            sample['extra'] = self.extra[number].clone()
         return sample
 
     def fit(self, rows: NDArray[Any] | Tensor | Sequence[int]) -> Self:
@@ -323,31 +328,9 @@ class PointTable(NonGeoDataset):
             Values of the same shape, in the units of the targets; in classification,
             the labels.
         """
-        return (
-            labels
-            if self.task == 'classification'
-            else self.target_transform.inverse(labels)
-        )
-
-    @property
-    def points(self) -> Tensor:
-        """Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees."""
-        return self._points
-
-    @property
-    def rows(self) -> Tensor:
-        """Numbers of the rows of shape ``(N,)``, counted from 0 over all files."""
-        return self._rows
-
-    @property
-    def labels(self) -> Tensor:
-        """Labels of shape ``(N, t)``, or of shape ``(N,)`` in classification."""
-        return self._labels
-
-    @property
-    def extra(self) -> Tensor:
-        """Extra columns of shape ``(N, e)``, NaN where missing."""
-        return self._extra
+        if self.task == 'classification':
+            return labels
+        return self.target_transform.inverse(labels)
 
     def __str__(self) -> str:
         """Return a summary with the inferred task."""

@@ -82,8 +82,8 @@ class TargetTransform:
             values: Values of shape ``(N, t)``, NaN where missing.
 
         Returns:
-            The transform fitted to these rows. A target with a single value keeps its
-            scale.
+            The fitted transform. A target with a single value gets a standard deviation
+            of 1.
 
         Raises:
             ValueError: If a target that is standardised is missing in all rows.
@@ -97,10 +97,10 @@ class TargetTransform:
             if not len(known):
                 raise ValueError(
                     f'{self.names[column]!r} is missing in all {len(values)} rows that '
-                    'its mean is computed from.'
+                    'its mean is computed over.'
                 )
             mean[column] = float(known.mean())
-            # Do not divide by rounding errors, nor by less than float32 can represent.
+            # A spread of rounding errors, or below the range of float32, is no divisor.
             spread = float(known.std(correction=0))
             varies = known.min() < known.max() and spread >= SMALLEST
             std[column] = spread if varies else 1.0
@@ -115,9 +115,8 @@ class TargetTransform:
         Returns:
             Labels of the same shape, NaN where values are.
         """
-        return (self._log(values) - values.new_tensor(self.mean)) / values.new_tensor(
-            self.std
-        )
+        mean, std = values.new_tensor(self.mean), values.new_tensor(self.std)
+        return (self._log(values) - mean) / std
 
     def inverse(self, labels: Tensor) -> Tensor:
         """Convert labels, or predictions of labels, to values.
