@@ -243,7 +243,7 @@ class TestImagePoints:
         datamodule.trainer = Trainer(logger=False)
         with (
             patch.object(Trainer, 'world_size', 2),
-            pytest.raises(ValueError, match='Give it samples_per_epoch'),
+            pytest.raises(ValueError, match='Pass samples_per_epoch'),
         ):
             datamodule.setup('fit')
 
@@ -275,12 +275,14 @@ class TestImagePoints:
             ImagePointsDataModule().setup(stage)
 
     def test_fewer_than_a_batch(self, photos: ImagePoints) -> None:
-        with pytest.raises(ValueError, match='61 training samples do not make one'):
+        with pytest.raises(ValueError, match='61 training samples do not fill one'):
             ImagePointsDataModule(photos, batch_size=62).setup('fit')
 
     def test_nothing_to_split(self, photos: ImagePoints) -> None:
         one = photos.select(np.arange(64) == 0)
-        with pytest.raises(ValueError, match=r'1 samples in one block .* Pass val'):
+        with pytest.raises(
+            ValueError, match=r'1 training sample cannot be split. Pass val'
+        ):
             ImagePointsDataModule(one).setup('fit')
 
 

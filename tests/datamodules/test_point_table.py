@@ -128,7 +128,7 @@ class TestSplits:
         assert sum(map(len, (split.train, split.val, split.test))) < 200
         with pytest.raises(ValueError, match='needs region='):
             PointTableDataModule(PointTable(frame(), 'y'), split='region')
-        with pytest.raises(ValueError, match='no other split takes it'):
+        with pytest.raises(ValueError, match='other splits do not use it'):
             PointTableDataModule(PointTable(frame(), 'y'), region='Africa')
 
     def test_column(self) -> None:

@@ -188,7 +188,7 @@ class TestMadeOfSomethingElse:
     ) -> None:
         cache_features(make(), tower, tmp_path / 'cache')
         other = ImageTower(Counting(), nn.Linear(5, 4))
-        with pytest.raises(ValueError, match='has features of other weights'):
+        with pytest.raises(ValueError, match='another backbone or other weights'):
             cache_features(make(), other, tmp_path / 'cache')
         with pytest.raises(ValueError, match='come from another backbone'):
             CachedFeatures(tmp_path / 'cache', tower=other)
@@ -214,11 +214,11 @@ class TestMadeOfSomethingElse:
             {'dataset': make(transforms=CenterCrop(9))},
             {'dataset': make(), 'prepare': Normalize()},
         ):
-            with pytest.raises(ValueError, match='has features of other transforms'):
+            with pytest.raises(ValueError, match='was computed with other transforms'):
                 cache_features(tower=tower, root=tmp_path / 'cache', **changed)
         normalized = Normalize(), Normalize(mean=(0.0, 0.0, 0.0))
         cache_features(make(), tower, tmp_path / 'norm', prepare=normalized[0])
-        with pytest.raises(ValueError, match='has features of other transforms'):
+        with pytest.raises(ValueError, match='was computed with other transforms'):
             cache_features(make(), tower, tmp_path / 'norm', prepare=normalized[1])
 
     def test_other_images(
@@ -226,7 +226,7 @@ class TestMadeOfSomethingElse:
     ) -> None:
         cache_features(make(), tower, tmp_path / 'cache')
         fewer = make().select(np.arange(23) < 20)
-        with pytest.raises(ValueError, match='has features of other images'):
+        with pytest.raises(ValueError, match='was computed with other images'):
             cache_features(fewer, tower, tmp_path / 'cache')
 
     def test_trained_backbone(
@@ -325,5 +325,5 @@ class TestRefused:
     ) -> None:
         dataset = make()
         cache_features(Subset(dataset, [1, 2, 3]), tower, tmp_path / 'cache')
-        with pytest.raises(ValueError, match='has features of other images'):
+        with pytest.raises(ValueError, match='was computed with other images'):
             cache_features(Subset(dataset, [1, 2, 4]), tower, tmp_path / 'cache')

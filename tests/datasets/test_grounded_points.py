@@ -79,7 +79,7 @@ class TestPoints:
     def test_made_of_something_else(self, dataset: GroundedPoints) -> None:
         for changed, name in (({'seed': 1}, 'seed'), ({'number': 601}, 'number')):
             options: Any = {'number': 600, 'part_size': 250} | changed
-            with pytest.raises(ValueError, match=f'has points of another {name}'):
+            with pytest.raises(ValueError, match=f'was computed with another {name}'):
                 GroundedPoints(dataset.root, progress=False, **options)
 
     def test_groups_are_left_out(self, dataset: GroundedPoints) -> None:
@@ -140,7 +140,7 @@ class TestPoints:
         expected = (lon > -20) & (lon < 52) & (lat > -35) & (lat < 37)
         assert inside.bool().equal(expected)
         assert 0.1 < inside.mean() < 0.5
-        with pytest.raises(ValueError, match='has points of another bank'):
+        with pytest.raises(ValueError, match='was computed with another bank'):
             GroundedPoints(tmp_path / 'points', 300, progress=False)
 
     def test_labels_must_fit_float16(self, tmp_path: Path) -> None:

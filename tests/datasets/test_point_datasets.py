@@ -218,10 +218,12 @@ class TestMOSAIKSLabels:
     def test_unknown_columns(self, tmp_path: Path) -> None:
         root = make('mosaikslabels', tmp_path)
         (root / 'roads.csv').write_text('ID,lon,lat,km\n"1,1",2,3,4\n')
-        with pytest.raises(ValueError, match=r'roads\.csv is known .* roads or length'):
+        with pytest.raises(
+            ValueError, match=r'roads\.csv has no column roads or length'
+        ):
             MOSAIKSLabels(root, 'roads')
         (root / 'roads.csv').write_text('cell,lon,lat,length\n1,2,3,4\n')
-        with pytest.raises(ValueError, match="no column 'ID', only .*'cell'"):
+        with pytest.raises(ValueError, match="no column 'ID'. Known are .*'cell'"):
             MOSAIKSLabels(root, 'roads')
         with pytest.raises(ValueError, match="No label 'road'. Did you mean 'roads'"):
             MOSAIKSLabels(root, 'road')

@@ -80,7 +80,7 @@ class TestRead:
         assert ImagePointShards([f'{shards}/s-*.tar']).shards == expected
         nothings: tuple[str | list[Path], ...] = (f'{shards}/*.tgz', [])
         for nothing in nothings:
-            with pytest.raises(FileNotFoundError, match='No shards'):
+            with pytest.raises(FileNotFoundError, match='No shards match'):
                 ImagePointShards(nothing)
 
     @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ class TestErrors:
             ({'b_json': '{"lon": 1, "lat": "north"}'}, 'is no number'),
             ({'b_json': '{"lon": 1, "lat": [1]}'}, 'no point'),
             ({'b_json': '{"lon": 1}'}, 'No two columns'),
-            ({'b_json': '[1, 2]'}, 'no object'),
+            ({'b_json': '[1, 2]'}, 'not an object'),
             ({'b_json': '{"lon"'}, 'no point'),
             ({'b_json': b'\xff\xfe'}, 'no point'),
         ],

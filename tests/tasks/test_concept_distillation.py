@@ -161,7 +161,7 @@ class TestTraining:
 
     def test_fewer_than_a_batch(self, root: Path) -> None:
         with pytest.raises(
-            ValueError, match='3000 training samples do not make one batch of 4000'
+            ValueError, match='3000 training samples do not fill one batch of 4000'
         ):
             self.data(root, batch_size=4000).setup('fit')
 

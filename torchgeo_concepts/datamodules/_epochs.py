@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Order of samples in each epoch, also after training resumes."""
+"""Order of samples in each epoch, the same after training resumes."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -21,7 +21,7 @@ from torchgeo.datasets.utils import Sample
 
 
 class ResumingSampler(DistributedSampler[Sample]):
-    """Sampler that starts with the epoch that training resumes with.
+    """Sampler that starts with the epoch in which training resumes.
 
     Lightning starts loaders before it sets the epoch of their samplers.
     """
@@ -52,13 +52,13 @@ class ResumingDataModule(LightningDataModule):
     first_epoch = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch to resume with."""
+        """Return the epoch in which to resume."""
         if self.trainer is None:
             return {}
         return {'epoch': self.trainer.current_epoch + self.trainer.is_last_batch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resume with an epoch.
+        """Set the epoch in which to resume.
 
         Args:
             state_dict: Value that :meth:`state_dict` returned.
@@ -74,7 +74,7 @@ class ResumingDataModule(LightningDataModule):
         processes, batch_size = self._num_processes, cast(Any, self).batch_size
         if number < batch_size * processes:
             raise ValueError(
-                f'{number} training samples do not make one batch of {batch_size} for '
+                f'{number} training samples do not fill one batch of {batch_size} for '
                 f'each of {processes} processes. Lower batch_size.'
             )
 
@@ -119,7 +119,7 @@ class BatchedDataModule(ResumingDataModule, NonGeoDataModule):
 class StreamEpochs(IterableDataset[Sample]):
     """Stream whose order depends on the epoch.
 
-    Workers are started anew for each epoch, and would all start with the first one.
+    Workers start anew in each epoch, so the stream in them cannot count epochs.
     """
 
     def __init__(self, stream: IterableDataset[Sample], epoch: int) -> None:

@@ -17,7 +17,7 @@ from ..geo.points import as_points
 from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import ConceptScale
 
-# Number of points to standardise labels with; more would hardly change the result.
+# Number of points to standardise labels with; more hardly change the result.
 SCALED_BY = 60_000
 
 
@@ -30,8 +30,8 @@ class MapLabels:
         """Initialize a new MapLabels instance.
 
         Args:
-            trained: Training dataset with *points*, to standardise labels. None if
-                nothing is trained.
+            trained: Training dataset with *points*, to standardise labels. None without
+                training.
             exclude_groups: Groups of layers to leave out.
 
         Raises:
@@ -54,7 +54,7 @@ class MapLabels:
         """Compute mean and standard deviation of each label.
 
         Returns:
-            The statistics over the training points, or many of them.
+            The statistics over at most 60,000 training points.
         """
         labels = torch.from_numpy(self.groundings.labels(self.points))
         return label_scale(labels, self.groundings)

@@ -19,7 +19,7 @@ from ._epochs import BatchedDataModule
 # Seeds that no training set is likely to have.
 VAL_SEED, TEST_SEED = 1_000_003, 1_000_033
 
-# Of all pixels of the 60,000 patches of BlueMarble(mask_sea=True), in [0, 1].
+# Over all pixels of the 60,000 patches of BlueMarble(mask_sea=True), in [0, 1].
 MEAN = (0.363, 0.351, 0.258)
 STD = (0.290, 0.266, 0.281)
 
@@ -28,7 +28,7 @@ class BlueMarbleDataModule(BatchedDataModule):
     """Data module of Blue Marble, with other points and pictures for each stage.
 
     By default, images have mean 0 and standard deviation 1 over the 60,000 patches of
-    the default training set. Those of other pictures differ.
+    the default training set. For other pictures these values differ.
     """
 
     def __init__(
@@ -74,17 +74,18 @@ class BlueMarbleDataModule(BatchedDataModule):
             test_number: Number of test points.
             batch_size: Number of samples in a batch of each process.
             num_workers: Number of processes that cut patches.
-            blocks: ``'train'`` to train outside of held-out blocks of 8 degrees and to
-                validate and test inside them; ``'all'`` for points everywhere.
+            blocks: ``'train'`` trains outside of held-out blocks of 8 degrees, and
+                validates and tests inside them. ``'all'`` uses points everywhere.
             size: Rows and columns of a patch.
             degrees: Height of a patch in degrees of latitude.
-            pixels_per_degree: Finer pictures are averaged to this.
-            zoom_range: Least and largest factor by which training patches are zoomed at
-                random. None to leave them as they are.
+            pixels_per_degree: Average finer pictures to this resolution.
+            zoom_range: Range of random zoom factors of training patches. None for no
+                random zoom.
             colour: Strength of random colour changes of training patches, from 0 to 1.
-            mask_sea: Paint the sea black, since several pictures show the same one.
-            mean: Mean of each channel in [0, 1]. For a pretrained backbone, use that of
-                its training.
+            mask_sea: Paint the sea black, since several pictures show the same sea
+                floor.
+            mean: Mean of each channel in [0, 1]. For a pretrained backbone, use the mean
+                of its training images.
             std: Standard deviation of each channel.
             concepts: Add labels of concepts.
             exclude_groups: Groups of layers to leave out.

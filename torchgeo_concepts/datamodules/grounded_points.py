@@ -4,6 +4,7 @@
 """Data module of points with labels of concepts and teacher embeddings."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class GroundedPointsDataModule(BatchedDataModule):
         """Initialize a new GroundedPointsDataModule instance.
 
         Args:
-            root: Folder of the training points. Those of validation are in a folder
-                beside it, whose name ends in ``-val``.
+            root: Folder of the training points. Validation points are in a folder
+                beside it whose name ends in ``-val``.
             number: Number of training points.
             val_number: Number of validation points.
             batch_size: Number of points in a batch.
@@ -45,7 +46,7 @@ class GroundedPointsDataModule(BatchedDataModule):
             blocks: ``'train'`` to train outside of held-out blocks and to validate inside
                 them; ``'all'`` to train and validate everywhere.
             exclude_groups: Groups of layers to leave out.
-            layers: Layers of one's own, beside those that are installed.
+            layers: Additional layers, whose concepts are added.
             seed: Seed of the points to train on, and of their order.
             teacher: Name of the teacher in TorchGeo's registry.
             teacher_weights: Name of its weights, or a safetensors file of this package.
@@ -68,8 +69,7 @@ class GroundedPointsDataModule(BatchedDataModule):
 
     def prepare_data(self) -> None:
         """Compute labels and embeddings of the points."""
-        self._train()
-        self._val()
+        self._load()
 
     def setup(self, stage: str) -> None:
         """Set up datasets.
@@ -80,18 +80,15 @@ class GroundedPointsDataModule(BatchedDataModule):
         Raises:
             ValueError: If there are fewer points than in a batch.
         """
-        self.train_dataset, self.val_dataset = self._train(), self._val()
+        self.train_dataset, self.val_dataset = self._load()
         self._check_batch(len(self.train_dataset))
 
-    def _train(self) -> GroundedPoints:
-        return GroundedPoints(
-            self.root, self.number, self.seed, blocks=self.blocks, **self.options
-        )
-
-    def _val(self) -> GroundedPoints:
-        root = self.root.with_name(f'{self.root.name}-val')
-        blocks: Blocks = 'all' if self.blocks == 'all' else 'test'
-        # A seed that no training set is likely to have.
-        return GroundedPoints(
-            root, self.val_number, 1_000_003, blocks=blocks, **self.options
+    def _load(self) -> tuple[GroundedPoints, GroundedPoints]:
+        val_root = self.root.with_name(f'{self.root.name}-val')
+        val_blocks: Blocks = 'all' if self.blocks == 'all' else 'test'
+        make = partial(GroundedPoints, **self.options)
+        return (
+            make(self.root, self.number, self.seed, blocks=self.blocks),
+            # A seed that no training set is likely to have.
+            make(val_root, self.val_number, 1_000_003, blocks=val_blocks),
         )

@@ -24,7 +24,7 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 
 from ..datasets import CachedFeatures, ImagePoints
-from ..geo.splits import block_numbers
+from ..geo.splits import block_split, random_split
 from ..models.image_transforms import (
     CLIP_MEAN,
     CLIP_STD,
@@ -39,7 +39,7 @@ from ._map_labels import MapLabels
 if TYPE_CHECKING:
     type Stream = IterableDataset[Sample]
 else:
-    # jsonargparse takes any class for a generic one, and then hides why it failed.
+    # For a generic type, jsonargparse accepts any class and then hides why it failed.
     Stream = IterableDataset
 
 ValidationSplit = Literal['random', 'blocks']
@@ -51,8 +51,8 @@ BLOCK_DEGREES = 10
 class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
     """Data module of any datasets of images and points, or of cached features.
 
-    Images are cropped to one size, at random in training and else in the centre, and
-    normalised. Cached features stay as they are.
+    Images are normalised and cropped to one size, in training at random, otherwise in the
+    centre. Cached features stay as they are.
     """
 
     download = False
@@ -89,17 +89,17 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
                 have more negatives for each image.
             num_workers: Number of processes that load samples.
             image_size: Side of the squares that images are cropped to, in pixels. None
-                for images that have one size already.
+                for images that already have the same size.
             augment: Crop, flip and recolour training images at random.
             mean: Mean of each channel, after division by *scale*.
             std: Standard deviation of each channel.
             scale: Divisor of image values, before *mean* and *std*.
             val: Validation dataset. By default, a part of *train*.
-            val_fraction: Fraction of *train* that is held out if there is no *val*.
+            val_fraction: Fraction of *train* that is held out without *val*.
             val_split: ``'random'`` holds out single samples, ``'blocks'`` all samples
-                in blocks of 10 degrees, to measure errors at places far from training.
+                in blocks of 10 degrees, to measure errors far from training samples.
             concepts: Add labels of concepts from installed maps to training and
-                validation samples. It needs the extra ``layers``.
+                validation samples. This needs the extra ``layers``.
             exclude_groups: Groups of layers to leave out.
             seed: Seed of the split and of the order of training.
         """
@@ -172,8 +172,8 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
                 dataset, 'samples_per_epoch', None
             ):
                 raise ValueError(
-                    'A stream may have different numbers of samples for each process. '
-                    'Give it samples_per_epoch.'
+                    'Processes may get different numbers of samples from a stream. '
+                    'Pass samples_per_epoch to it.'
                 )
             return
         self._check_batch(len(cast(Sized, dataset)))
@@ -187,7 +187,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             return train, val and self._evaluated('validate', val)
         held_out = self._held_out(source)
         if isinstance(source, ImagePoints):
-            # Two datasets, so that no image replaces an unreadable one of the other.
+            # Separate datasets, so that no image replaces one of the other.
             train = self._transformed(source.select(~held_out), train=True)
             return train, self._evaluated('validate', source.select(held_out))
         train, evaluated = (self._transformed(source, train=t) for t in (True, False))
@@ -199,9 +199,12 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
     def _held_out(self, source: NonGeoDataset) -> NDArray[np.bool_]:
         """Return which samples are held out for validation."""
         number = len(source)
-        generator = np.random.default_rng(self.seed)
+        if number < 2:
+            raise ValueError(f'{number} training sample cannot be split. Pass val.')
+        fraction = max(self.val_fraction, 1 / number)
+        fractions = (1 - fraction, fraction, 0.0)
         if self.val_split == 'random':
-            groups = np.arange(number)
+            split = random_split(number, fractions, self.seed)
         else:
             points = getattr(source, 'points', None)
             if points is None:
@@ -209,19 +212,10 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
                     f"val_split='blocks' needs points, which {type(source).__name__} "
                     'does not have.'
                 )
-            groups = block_numbers(points, BLOCK_DEGREES)
-        sizes = np.bincount(groups)
-        if len(sizes) < 2:
-            raise ValueError(
-                f'{number} samples in one block cannot be split. Pass val, or '
-                "val_split='random'."
-            )
-        wanted, chosen = self.val_fraction * number, list[int]()
-        for group in generator.permutation(len(sizes)):
-            # Skip a group that would move the number away from the wanted one.
-            if sizes[group] < 2 * (wanted - sizes[chosen].sum()):
-                chosen.append(int(group))
-        return np.isin(groups, chosen or [int(sizes.argmin())])
+            split = block_split(points, fractions, self.seed, BLOCK_DEGREES)
+        held_out = np.zeros(number, bool)
+        held_out[split.val] = True
+        return held_out
 
     def _evaluated(
         self, stage: str, source: NonGeoDataset | None
@@ -231,7 +225,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
                 return None
             raise ValueError(f'There is no dataset for {stage}. Pass {stage}.')
         if isinstance(source, ImagePoints) and source.on_error == 'skip':
-            # The image that replaces an unreadable one would count twice.
+            # A replacement of an unreadable image would count twice.
             source = source.without_unreadable()
         return self._transformed(source, train=False)
 
@@ -245,8 +239,7 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         crop = RandomCrop if train and self.augment else CenterCrop
         changed: Any = copy.copy(source)
         changed.transforms = crop(self.image_size)
-        dataset: Dataset[Sample] = changed
-        return dataset
+        return cast(Dataset[Sample], changed)
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         dataset = getattr(self, f'{split}_dataset')
@@ -266,8 +259,6 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
             num_workers=self.num_workers,
             collate_fn=partial(_collate, labels=labels),
             drop_last=train,
-            # Workers must start each epoch alike, also after training resumes.
-            persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
         )
 

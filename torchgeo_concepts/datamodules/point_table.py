@@ -32,6 +32,9 @@ from ..layers.region_split import region_split
 from ..utils.names import check_choice
 from ._epochs import ResumingDataModule
 
+# Names of datasets by stage, where they differ.
+_DATASETS = {'fit': 'train', 'validate': 'val'}
+
 SplitMethod = Literal['random', 'blocks', 'region', 'column']
 
 
@@ -67,13 +70,14 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
                 splits blocks of longitude and latitude; ``'region'`` tests on *region*;
                 ``'column'`` uses the *split_column* of the dataset.
             fractions: Fractions of training, validation and test points. If a region, a
-                column or a fold defines the test points, the first two are fractions of
-                the rest.
+                column or a fold defines the test points, the first two divide the rest
+                in proportion.
             block_degrees: Side of a block in degrees.
-            block_km: Side of a block in km instead, so that all have the same area.
+            block_km: Side of a block in km, for blocks of equal area. It replaces
+                *block_degrees*.
             region: Names of continents, names or two-letter codes of countries,
                 polygons in longitude and latitude as WKT, or paths of vector files of
-                polygons, such as GeoPackage or GeoJSON; one or several together.
+                polygons, such as GeoPackage or GeoJSON; one or several.
             folds: Number of folds for cross-validation, at random or by blocks.
             fold: Index of the test fold, from 0.
             buffer_km: Leave out training points that are closer to a test point.
@@ -91,12 +95,17 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
             raise ValueError('The dataset has no targets. Pass targets to it.')
         if (split == 'region') != (region is not None):
             raise ValueError(
-                "split='region' needs region=, and no other split takes it."
+                "split='region' needs region=; other splits do not use it."
             )
         if split == 'column' and dataset.split_names is None:
             raise ValueError("split='column' needs a dataset with a split_column.")
-        if folds is not None:
-            _check_folds(split, folds, fold)
+        if folds is not None and split not in ('random', 'blocks'):
+            raise ValueError(f"folds need split='random' or 'blocks', not {split!r}.")
+        if folds is not None and (folds < 2 or not 0 <= fold < folds):
+            raise ValueError(
+                'folds must be at least 2 and fold from 0 to folds - 1, not '
+                f'folds={folds} and fold={fold}.'
+            )
         self.source, self.predict_source = dataset, predict
         self.dataset = dataset
         self.split_method = split
@@ -125,11 +134,14 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
         self.val_dataset = self._part(self.split.val)
         self.test_dataset = self._part(self.split.test)
         self.predict_dataset = self.predict_source or self.test_dataset
-        if stage == 'fit':
-            self._check_train()
-        elif getattr(self, f'{stage.replace("validate", "val")}_dataset') is None:
+        processes, number = self._num_processes, len(self.train_dataset)
+        if stage == 'fit' and number < processes:
             raise ValueError(
-                f'The split leaves no points for {stage}. Give them a part of fractions.'
+                f'{processes} processes need as many training points, got {number}.'
+            )
+        if getattr(self, f'{_DATASETS.get(stage, stage)}_dataset') is None:
+            raise ValueError(
+                f'The split leaves no points for {stage}. Change fractions.'
             )
 
     def _split(self) -> Split:
@@ -156,13 +168,6 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
     def _part(self, rows: Rows) -> PointTable | None:
         return self.dataset.select(rows) if len(rows) else None
 
-    def _check_train(self) -> None:
-        if len(self.train_dataset) < self._num_processes:
-            raise ValueError(
-                f'{self._num_processes} processes need as many training points, got '
-                f'{len(self.train_dataset)}.'
-            )
-
     def inverse_transform(self, labels: Tensor) -> Tensor:
         """Convert labels, or predictions of labels, to values.
 
@@ -183,22 +188,10 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
         rows = len(dataset) if sampler is None else len(sampler)
         return DataLoader(
             dataset,
-            # A table smaller than a batch would be dropped as the last, incomplete one.
+            # A table smaller than a batch would be dropped as an incomplete batch.
             batch_size=min(cast(int, self.batch_size), rows),
             sampler=sampler,
             num_workers=self.num_workers,
             drop_last=train,
-            # Workers must start each epoch alike, also after training resumes.
-            persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
-        )
-
-
-def _check_folds(split: str, folds: int, fold: int) -> None:
-    if split not in ('random', 'blocks'):
-        raise ValueError(f"folds need split='random' or 'blocks', not {split!r}.")
-    if folds < 2 or not 0 <= fold < folds:
-        raise ValueError(
-            f'folds must be at least 2 and fold from 0 to folds - 1, not folds={folds} '
-            f'and fold={fold}.'
         )

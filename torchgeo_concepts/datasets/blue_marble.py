@@ -41,7 +41,7 @@ class BlueMarble(NonGeoDataset):
     Dataset features:
 
     * points on land, equally dense everywhere, or given points
-    * patches of 32 x 32 pixels of about 15 km by default, north up, that keep their
+    * patches around them, by default of 32 x 32 pixels of about 15 km, north up, with true
       proportions at any latitude
     * other pictures can be added, to train and test on different ones
     * labels of up to 300 concepts that installed maps ground
@@ -100,9 +100,9 @@ class BlueMarble(NonGeoDataset):
                 degrees, ``'test'`` has only those.
             size: Rows and columns of a patch.
             degrees: Height of a patch in degrees of latitude, at a zoom of 1. Its width
-                in longitude is larger by 1 / cos(latitude), at most by 10.
-            zooms: Zoom factors, of which samples have one each, in turn. A window has
-                *degrees* divided by it.
+                in longitude is larger by the factor 1 / cos(latitude), at most 10.
+            zooms: Zoom factors, of which samples get one each, in turn. The height of a
+                patch is divided by it.
             zoom_range: Range of an additional random zoom factor, drawn each time a
                 sample is read. None for no random zoom.
             pixels_per_degree: Average finer pictures to this resolution.
@@ -115,10 +115,9 @@ class BlueMarble(NonGeoDataset):
             rotate_degrees: Take labels this many degrees east of each point, as a
                 control.
             map_number: Number of additional points on land with labels and without
-                images, in all blocks. Samples have one each, in turn.
-            mislocated: Fraction of the points whose image shows another point, always
-                the same, as for photos with a wrong position. Labels are those of the
-                point.
+                images, in all blocks. Samples get one each, in turn.
+            mislocated: Fraction of the points whose image always shows the same other
+                point, like photos with a wrong position. Labels stay right.
             transforms: Function that takes a sample or a batch and returns a changed
                 one.
             download: Download the picture if it is not found.
@@ -135,15 +134,18 @@ class BlueMarble(NonGeoDataset):
             )
         if not 0 <= mislocated <= 1:
             raise ValueError(f'mislocated must be from 0 to 1, not {mislocated}.')
-        _check_positive(
-            number=number,
-            size=size,
-            degrees=degrees,
-            zooms=min(zooms, default=0),
-            pixels_per_degree=pixels_per_degree,
-            zoom_range=1 if zoom_range is None else min(zoom_range),
-        )
-        check_choice('blocks', blocks, Blocks)
+        sizes = {
+            'number': number,
+            'size': size,
+            'degrees': degrees,
+            'zooms': min(zooms, default=0),
+            'pixels_per_degree': pixels_per_degree,
+            'zoom_range': 1 if zoom_range is None else min(zoom_range),
+        }
+        for name, value in sizes.items():
+            if not value > 0:
+                raise ValueError(f'{name} must be positive, not {value}.')
+        check_choice('blocks', blocks, get_args(Blocks))
         if zoom_range is not None and zoom_range[0] > zoom_range[1]:
             raise ValueError(
                 f'zoom_range must begin with the smaller factor, not {zoom_range}.'
@@ -209,7 +211,7 @@ class BlueMarble(NonGeoDataset):
         Returns:
             Its ``'image'``, ``'point'`` and, if points are labelled, ``'concepts'``.
         """
-        # Also so that a loop over the dataset ends.
+        # Raises IndexError beyond the end, so that a loop over the dataset ends.
         rows = torch.as_tensor(np.arange(len(self))[np.asarray(index, dtype=int)])
         several = torch.atleast_1d(rows)
         points = self.points[several]
@@ -275,7 +277,7 @@ def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
 
 
 def _exchanged(points: Tensor, share: float, seed: int) -> Tensor:
-    """Replace a fraction of the points by others of them."""
+    """Exchange a fraction of the points with each other."""
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(points), generator=random)
     rows = order[: round(share * len(points))]
@@ -296,9 +298,3 @@ def _in_blocks(points: Tensor, blocks: Blocks) -> Tensor:
     if blocks == 'all':
         return torch.ones(len(points), dtype=torch.bool)
     return torch.from_numpy(held_out_blocks(points) == (blocks == 'test'))
-
-
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f'{name} must be positive, not {value}.')

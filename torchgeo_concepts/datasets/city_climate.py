@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..utils.distributions import required_file
-from ..utils.names import check_known
-from .point_table import PointTable
+from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformOption
 
 _MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'
@@ -20,7 +19,7 @@ UNITS = {**dict.fromkeys((*MONTHS, 'annual_c'), '°C'), 'annual_mm': 'mm'}
 class CityClimate(PointTable):
     """City climate dataset.
 
-    Climatological normals of 1981 to 2010 for cities of the world, by CHELSA 2.1.
+    Climatological normals of 1981 to 2010 for cities of the world, from CHELSA 2.1.
 
     Dataset features:
 
@@ -28,7 +27,7 @@ class CityClimate(PointTable):
     * the mean temperature of the months, ``jan_c`` to ``dec_c``, and of the year,
       ``annual_c``, in °C
     * the mean annual precipitation, ``annual_mm``, in mm, corrected with stations of
-      GHCN-M; there is none by month
+      GHCN-M; monthly precipitation is not included
 
     Dataset format:
 
@@ -36,11 +35,10 @@ class CityClimate(PointTable):
       ``world-temperature-data`` and ``world-rainfall-data``, with the columns ``city``,
       ``country_iso2``, ``lat``, ``lon`` and those above, the cities in the same order
 
-    It needs the extra ``cities``; nothing is downloaded. The data are those of
-    GeoRank.place under CC-BY-4.0: "Temperature data © GeoRank.place (georank.place),
-    CC-BY-4.0, derived from CHELSA v2.1", and likewise for rainfall. Columns and facts
-    were read in version 0.1.0 of the distributions. Temperatures come from a grid of
-    0.05 degrees, so that 270 cities measure a model only roughly.
+    It needs the extra ``cities``; nothing is downloaded. The data are by GeoRank.place
+    under CC-BY-4.0: "Temperature data © GeoRank.place (georank.place), CC-BY-4.0, derived
+    from CHELSA v2.1", and likewise for rainfall. These facts come from version 0.1.0 of
+    the distributions. With 270 cities and a grid of 0.05 degrees, scores are rough.
 
     If you use this dataset in your research, please cite the following sources:
 
@@ -48,7 +46,7 @@ class CityClimate(PointTable):
     * https://doi.org/10.1038/sdata.2017.122
 
     Attributes:
-        cities: Names of all cities, by the number of the row in the table.
+        cities: Names of all cities, by row of the table.
     """
 
     def __init__(
@@ -68,10 +66,8 @@ class CityClimate(PointTable):
             ImportError: If the distributions are not installed.
             ValueError: If there is no such column.
         """
-        names = (targets,) if isinstance(targets, str) else tuple(targets)
-        names = MONTHS if names == ('months',) else names
-        for name in names:
-            check_known('No target', name, UNITS)
+        is_months = as_names(targets) == ('months',)
+        names = MONTHS if is_months else as_names(targets, UNITS)
         frame = _read_cities()
         self.cities = tuple(frame['city'])
         super().__init__(

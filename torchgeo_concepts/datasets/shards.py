@@ -53,16 +53,26 @@ class UnreadableShardError(OSError):
 class ImagePointShards(IterableDataset[Sample]):
     """Tar shards in the format of the ``webdataset`` package.
 
-    A sample is the consecutive files of a shard whose names are the same up to the
-    first dot: an image, and a ``.json`` file with its longitude and latitude unless a
-    table has them. What is yielded is that of :class:`ImagePoints`.
+    Consecutive files of a shard with the same name up to the first dot are a sample: an
+    image, and a ``.json`` file with its longitude and latitude unless a table has them.
+    Samples have the keys of those of :class:`ImagePoints`.
 
-    Each rank and each data loader worker reads shards of its own, so there should be
-    many more shards than workers.
+    Each rank and each data loader worker reads its own shards, so use many more shards
+    than workers.
 
-    .. code-block:: python
-
-       ImagePointShards('shards/mp16-{0000..0472}.tar', seed=0, shuffle=1000)
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from webdataset import ShardWriter
+        >>> with TemporaryDirectory() as folder:
+        ...     with ShardWriter(f'{folder}/%04d.tar', maxcount=1, verbose=0) as writer:
+        ...         for lon in (2.0, 13.0):
+        ...             image, point = np.zeros((4, 4, 3)), {'lon': lon, 'lat': 48.0}
+        ...             writer.write(
+        ...                 {'__key__': f'{lon:.0f}', 'png': image, 'json': point}
+        ...             )
+        ...     dataset = ImagePointShards(f'{folder}/{{0000..0001}}.tar')
+        ...     [sample['point'].tolist() for sample in dataset]
+        [[2.0, 48.0], [13.0, 48.0]]
     """
 
     def __init__(
@@ -84,22 +94,23 @@ class ImagePointShards(IterableDataset[Sample]):
         Args:
             shards: Files or URLs that ``webdataset`` opens: a list, or a text with
                 ranges in braces or with wildcards.
-            table: Names of images and their coordinates, in the forms that
-                :class:`ImagePoints` takes. The name without its ending is the name of
-                the sample.
-            image_column: Name of the column of names in *table*, found if not given.
-            lon: Name of the column of *table*, or the key in ``.json`` files, of
-                longitudes; found by its usual names if not given.
-            lat: The same of latitudes.
-            seed: The order depends on it and on the epoch.
-            shuffle: Size of the shuffle buffer. Shards are shuffled, too. With 0,
-                neither is shuffled.
+            table: Names of images and their coordinates, in the formats of
+                :class:`ImagePoints`. The name of an image without its extension is the
+                name of its sample.
+            image_column: Name of the column of names in *table*. By default, it is
+                found by its usual names.
+            lon: Name of the column of longitudes in *table*, or of their key in
+                ``.json`` files. By default, it is found by its usual names.
+            lat: Name of the column or key of latitudes, found likewise.
+            seed: Seed of the order, which changes with each epoch.
+            shuffle: Size of the shuffle buffer. Shards are shuffled, too. 0 shuffles
+                neither.
             samples_per_epoch: Number of samples in an epoch over all ranks; samples are
                 repeated if there are fewer. Needed for training on several ranks, since
                 shards have different sizes. By default, each sample comes once.
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if a sample has no image or no point, or
-                if a shard ends too early; ``'skip'`` to warn, count, and go on.
+                if a shard ends too early. ``'skip'`` leaves it out with a warning.
 
         Raises:
             ImportError: If ``webdataset`` is not installed.
@@ -124,8 +135,8 @@ class ImagePointShards(IterableDataset[Sample]):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the order depends.
 
-        The dataset counts epochs itself, except in data loader workers that are started
-        anew for each epoch.
+        The dataset counts epochs itself, except in data loader workers that start anew
+        in each epoch.
 
         Args:
             epoch: The epoch, the same on all ranks.
@@ -141,32 +152,33 @@ class ImagePointShards(IterableDataset[Sample]):
         Raises:
             UnreadableShardError: If a shard ends too early and *on_error* is
                 ``'raise'``.
-            UnreadableImageError: The same for an image.
-            ValueError: The same for a sample without image or point, or if there are
-                fewer shards than ranks.
+            UnreadableImageError: If an image cannot be read and *on_error* is
+                ``'raise'``.
+            ValueError: If there are fewer shards than ranks, or a sample has no image or
+                no point and *on_error* is ``'raise'``.
         """
         rank, ranks, worker, workers = _webdataset().utils.pytorch_worker_info()
         if len(self.shards) < ranks:
             raise ValueError(
-                f'{len(self.shards)} shards cannot be split among {ranks} ranks; write '
+                f'{len(self.shards)} shards cannot be split among {ranks} ranks. Write '
                 'more and smaller ones.'
             )
         epoch, self.epoch = self.epoch, self.epoch + 1
-        first = self._pass(f'{epoch}', rank, ranks, worker, workers)
-        if self.samples_per_epoch is None:
-            yield from first
-            return
-        share, rest = divmod(self.samples_per_epoch // ranks, workers)
-        missing = share + (worker < rest)
+        missing = None
+        if self.samples_per_epoch is not None:
+            share, rest = divmod(self.samples_per_epoch // ranks, workers)
+            missing = share + (worker < rest)
         for number in itertools.count():
-            name = f'{epoch}' if number == 0 else f'{epoch}.{number}'
-            before = missing
-            for sample in self._pass(name, rank, ranks, worker, workers):
-                if not missing:
-                    return
-                missing -= 1
+            name = f'{epoch}.{number}' if number else f'{epoch}'
+            count = 0
+            samples = self._pass(name, rank, ranks, worker, workers)
+            for sample in itertools.islice(samples, missing):
+                count += 1
                 yield sample
-            if missing and missing == before:
+            if missing is None or count == missing:
+                return
+            missing -= count
+            if not count:
                 raise ValueError(
                     f'Worker {worker} of rank {rank} has no sample in its shards. Write '
                     'more and smaller ones, or use fewer workers.'
@@ -182,8 +194,8 @@ class ImagePointShards(IterableDataset[Sample]):
             random.Random(f'{self.seed} {name}').shuffle(shards)
         members = self._members(shards[rank::ranks][worker::workers])
         if self.shuffle:
-            own = random.Random(f'{self.seed} {name} {rank} {worker}')
-            members = _webdataset().shuffle(self.shuffle, rng=own)(members)
+            rng = random.Random(f'{self.seed} {name} {rank} {worker}')
+            members = _webdataset().shuffle(self.shuffle, rng=rng)(members)
         for sample in members:
             try:
                 decoded = self._decode(sample)
@@ -191,12 +203,11 @@ class ImagePointShards(IterableDataset[Sample]):
                 self._skip(error)
                 self.num_unreadable += 1
             else:
-                transforms = self.transforms
-                yield decoded if transforms is None else transforms(decoded)
+                yield self.transforms(decoded) if self.transforms else decoded
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of names and sizes of the shards, of their points, and the order."""
+        """SHA-256 of the names and sizes of the shards, the order and the table."""
         digest = hashlib.sha256(f'{self.seed} {self.shuffle}'.encode())
         for shard in self.shards:
             path = pathlib.Path(shard)
@@ -239,14 +250,13 @@ class ImagePointShards(IterableDataset[Sample]):
             raise ValueError('there is no json file beside the image, and no table.')
         values = json.loads(sample['json'])
         if not isinstance(values, dict):
-            raise ValueError('its json file is no object.')
+            raise ValueError('its json file is not an object.')
         columns = find_coordinate_columns(values, self.lon, self.lat)
-        numbers = [values[name] for name in columns]
-        return as_points([numbers], dtype=torch.float32)[0]
+        return as_points([[values[name] for name in columns]], dtype=torch.float32)[0]
 
 
 class _Stream(io.RawIOBase):
-    """Wrapper that makes a stream usable for a buffered reader."""
+    """Wrapper that a buffered reader can read from."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -264,17 +274,12 @@ class _Tape:
     """Decompressed tar archive that detects truncation."""
 
     def __init__(self, stream: Any) -> None:
-        # When tarfile decompresses, it takes a truncated file for a complete one.
+        # tarfile does not detect that a compressed file is truncated.
         packed = io.BufferedReader(_Stream(stream))
         start = packed.peek(max(map(len, COMPRESSED)))
-        self.stream = next(
-            (
-                opener(packed)
-                for magic, opener in COMPRESSED.items()
-                if start.startswith(magic)
-            ),
-            packed,
-        )
+        openers = (COMPRESSED[magic] for magic in COMPRESSED if start.startswith(magic))
+        opener = next(openers, None)
+        self.stream = packed if opener is None else opener(packed)
         self.end = b''
 
     def read(self, size: int) -> bytes:
@@ -319,16 +324,15 @@ class _Lookup:
 
     def __getitem__(self, key: str) -> Tensor:
         [wanted] = _hashes(np.array([key], object))
-        first = int(np.searchsorted(self.hashes, wanted))
+        first, end = (
+            np.searchsorted(self.hashes, wanted, s) for s in ('left', 'right')
+        )
         # Different names may have the same hash.
-        for row in self.order[
-            first : int(np.searchsorted(self.hashes, wanted, 'right'))
-        ]:
-            name = self.names[int(row)].as_py()
+        for row in self.order[first:end].tolist():
+            name = self.names[row].as_py()
             if name is not None and key in (name, re.sub(ENDING, '', name)):
-                point = self.points[int(row)]
-                if bool(point.isfinite().all()):
-                    return point.clone()
+                if self.points[row].isfinite().all():
+                    return self.points[row].clone()
                 raise ValueError(f'{self.source}: row {row}, counted from 0, has none.')
         raise ValueError(f'{self.source} has no row of that name.')
 
@@ -356,5 +360,5 @@ def _expand(shards: str | Iterable[Path]) -> list[str]:
         has_wildcard = '://' not in name and glob.has_magic(name)
         expanded += sorted(glob.glob(name)) if has_wildcard else [name]
     if not expanded:
-        raise FileNotFoundError(f'No shards {shards}.')
+        raise FileNotFoundError(f'No shards match {shards}.')
     return expanded

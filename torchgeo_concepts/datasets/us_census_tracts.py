@@ -11,12 +11,12 @@ from torchgeo.datasets.utils import Path
 
 from ..utils.names import check_known
 from ._published import find_file
-from .point_table import PointTable
+from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformOption
 
 CENSUS = 'https://www2.census.gov'
 
-# How tables call tracts, before the eleven digits of a tract.
+# Prefix of the eleven digits of a tract in the tables.
 TRACT = '1400000US'
 
 UNITS = {'income': 'USD', 'bachelor': '', 'graduate': ''}
@@ -26,12 +26,12 @@ class USCensusTracts(PointTable):
     """US census tracts dataset.
 
     Median household income, and the shares of people with degrees, at the internal point
-    of each census tract, by the American Community Survey (ACS).
+    of each census tract, from the American Community Survey (ACS).
 
     Dataset features:
 
-    * about 85,000 tracts of the 50 states, the District of Columbia and Puerto Rico, by
-      their census of 2020
+    * about 85,000 tracts of the census of 2020 in the 50 states, the District of Columbia
+      and Puerto Rico
     * ``income``, the median income of households in dollars
     * ``bachelor``, the share of people of 25 years and over whose highest degree is a
       bachelor's
@@ -48,17 +48,16 @@ class USCensusTracts(PointTable):
       doctorate degrees)
     * negative values, such as -666666666, mean that there is no estimate
 
-    The files are those of https://www2.census.gov, downloaded on request: the tables
-    have all areas of the country, of which only tracts are kept. Links and columns were
-    read in public code that downloads these files, and the meaning of -666666666 in the
-    answer of IPUMS to a question about it; no checksum was found, so none is verified.
-    Medians above 250,000 dollars are known to be given as
-    250,001, and are kept so. Data of
-    the Census Bureau are in the public domain.
+    The files come from https://www2.census.gov and are downloaded on request. The tables
+    have all areas of the country, of which only tracts are kept. Links and columns come
+    from public code that downloads these files, and the meaning of -666666666 from an
+    answer of IPUMS. No checksum was found, so none is verified. The Census Bureau gives
+    medians above 250,000 dollars as 250,001; they are kept so. Its data are in the public
+    domain.
 
-    Tasks of this kind, income and the shares of two degrees by tract, were used in
-    https://arxiv.org/abs/2509.01910. Neither the year nor the definition of the shares
-    that were used there could be verified, so numbers do not compare with those.
+    https://arxiv.org/abs/2509.01910 has similar tasks: income and the shares of two
+    degrees by tract. Its year and its definition of the shares could not be verified, so
+    scores are not comparable with it.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class USCensusTracts(PointTable):
             year: Last year of the estimates, 2021 or later, since tables of earlier
                 years have another format.
             target_transform: As in :class:`PointTable`.
-            download: Download what is missing into *root*.
+            download: Download missing files into *root*.
 
         Raises:
             DatasetNotFoundError: If a table is neither found nor downloaded.
@@ -87,9 +86,7 @@ class USCensusTracts(PointTable):
         self.root = pathlib.Path(root)
         self.download = download
         self.year = year
-        names = (targets,) if isinstance(targets, str) else tuple(targets)
-        for name in names:
-            check_known('No target', name, UNITS)
+        names = as_names(targets, UNITS)
         if year < 2021:
             raise ValueError(f'There are no such tables of {year}; take 2021 or later.')
         frame = self._read_points()
@@ -99,7 +96,7 @@ class USCensusTracts(PointTable):
         if {'bachelor', 'graduate'} & set(names):
             degrees = [f'B15003_E{line:03}' for line in (22, 23, 24, 25)]
             people = self._read_table('b15003', ['B15003_E001', *degrees])
-            # Where nobody lives there is no share.
+            # Without people there is no share.
             total = people['B15003_E001'].where(people['B15003_E001'] > 0)
             frame['bachelor'] = people[degrees[0]] / total
             frame['graduate'] = people[degrees[1:]].sum(axis=1, skipna=False) / total
