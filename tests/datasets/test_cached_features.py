@@ -248,7 +248,7 @@ class TestMadeOfSomethingElse:
 
 class TestFolder:
     def test_without_features(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match='holds no cached features'):
+        with pytest.raises(FileNotFoundError, match='has no cached features'):
             CachedFeatures(tmp_path)
 
     def test_transforms(

@@ -451,7 +451,7 @@ class TestCachedFeatures:
         datamodule = ImagePointsDataModule(cached, cached, batch_size=48)
         with pytest.raises(ValueError, match='made by another backbone'):
             trainer(max_epochs=1).fit(task(photos), datamodule)
-        with pytest.raises(ValueError, match='the tower takes 7'):
+        with pytest.raises(ValueError, match='The tower expects 7 features'):
             trainer().test(task(photos, image_tower='features/7'), datamodule)
 
     def test_mixed_with_those_of_another_backbone(

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Standardisation of labels of concepts."""
+"""Standardisation of the labels of concepts."""
 
 from torch import Tensor
 
@@ -20,8 +20,8 @@ def label_scale(labels: Tensor, groundings: Groundings) -> ConceptScale:
         groundings: Groundings of the ``k`` concepts.
 
     Returns:
-        Mean and standard deviation of each label, where it is known; 0 and the smallest
-        standard deviation for a label that is known nowhere.
+        Mean and standard deviation over the known values of each label; without any,
+        0 and the smallest standard deviation.
     """
     values = labels.double()
     known = (~values.isnan()).sum(dim=0).clamp(min=1)

@@ -53,7 +53,7 @@ def plot_table(
         axes.scatter(lon, lat, **options)
     else:
         known = np.isfinite(values)
-        # Missing values are below the others, in grey.
+        # Points without a value lie below the others, in grey.
         axes.scatter(lon[~known], lat[~known], color='0.8', **options)
         colour = axes.scatter(lon[known], lat[known], c=values[known], **options)
         bar = figure.colorbar(colour, ax=axes, label=title, shrink=0.8)

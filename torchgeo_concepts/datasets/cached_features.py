@@ -36,22 +36,22 @@ class CachedFeatures(NonGeoDataset):
         tower: ImageTower | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
     ) -> None:
-        """Initialize a new CachedFeatures instance; :func:`cache_features` makes one.
+        """Initialize a new CachedFeatures instance.
 
         Args:
-            root: Folder that :func:`cache_features` filled.
-            tower: Tower whose backbone the features must come from. By default, this is
-                not checked.
+            root: Folder that :func:`cache_features` wrote.
+            tower: Tower whose backbone the features must come from. By default, the
+                backbone is not checked.
             transforms: Function that takes a sample and returns a changed one.
 
         Raises:
-            FileNotFoundError: If the folder holds no features.
+            FileNotFoundError: If the folder has no features.
             ValueError: If they are incomplete or come from another backbone.
         """
         self.root = Path(root)
         self.transforms = transforms
         if not (self.root / INFO_FILE).is_file():
-            raise FileNotFoundError(f'{self.root} holds no cached features.')
+            raise FileNotFoundError(f'{self.root} has no cached features.')
         self.info: dict[str, Any] = json.loads((self.root / INFO_FILE).read_text())
         if not self.info['complete']:
             raise ValueError(
@@ -75,19 +75,19 @@ class CachedFeatures(NonGeoDataset):
         """Validate that a tower fits the features.
 
         Args:
-            tower: An image tower. One without a backbone only needs a head that takes
-                this number of features.
+            tower: An image tower. Without a backbone, it only needs a head for this
+                number of features.
 
         Raises:
-            ValueError: If it does not.
+            ValueError: If the backbone or the number of features differs.
         """
         if isinstance(tower.backbone, nn.Identity):
             heads = (m for m in tower.head.modules() if isinstance(m, nn.Linear))
             taken = next((head.in_features for head in heads), self.num_features)
             if taken != self.num_features:
                 raise ValueError(
-                    f'{self.root} has {self.num_features} features of an image, the '
-                    f'tower takes {taken}.'
+                    f'The tower expects {taken} features, got {self.num_features} from '
+                    f'{self.root}.'
                 )
         elif hash_backbone(tower) != self.made_by:
             raise ValueError(
@@ -133,6 +133,6 @@ class CachedFeatures(NonGeoDataset):
 
 def hash_backbone(tower: ImageTower) -> str:
     """Return a hash of the weights and the architecture of a backbone."""
-    # Activations are in no state dict, and some buffers are not either.
+    # State dicts lack activations and some buffers.
     state = {**tower.backbone.state_dict(), **dict(tower.backbone.named_buffers())}
     return hash_state(state, repr(tower.backbone))

@@ -22,7 +22,7 @@ from .target_transforms import TargetTransformName
 
 REPOSITORY = 'taylor-geospatial/coordbench'
 
-# Columns of all tables, which are never targets.
+# Columns of all tables that are never targets.
 METADATA = ('lon', 'lat', 'timestamp', 'timestamp_end', 'split', 'id')
 
 # Missing values of the tables of MOSAIKS.

@@ -12,7 +12,7 @@ from ._published import PublishedImages
 class Im2GPS(PublishedImages):
     """Im2GPS test set.
 
-    Photos of Flickr, chosen by the authors from the data of Im2GPS.
+    Photos from Flickr, chosen by the authors from the data of Im2GPS.
 
     Dataset features:
 
@@ -22,16 +22,15 @@ class Im2GPS(PublishedImages):
 
     * images are JPEG files in ``gps_query_imgs``, ``im2gps``, ``images`` or *root*
       itself
-    * ``im2gps_places365.csv`` has the columns ``IMG_ID``, ``LAT`` and ``LON``; some
-      ``IMG_ID`` begin with a place and a number, as in
-      ``Ankara_00003_601190107_9f05b2251e_1292_8504005@N07.jpg``, and others lack it
-      though their files may have it, so what is not found by its full name is found
-      by its end if only one file ends so
+    * ``im2gps_places365.csv`` has the columns ``IMG_ID``, ``LAT`` and ``LON``
+    * files may have a place and a number before the name in ``IMG_ID``, as in
+      ``Ankara_00003_601190107_9f05b2251e_1292_8504005@N07.jpg``; an image without a file
+      of its full name is matched with the only file whose name ends with it
 
-    The images are an archive of http://graphics.cs.cmu.edu/projects/im2gps, the table
-    is that of the branch ``original_tf`` of
-    https://github.com/TIBHannover/GeoEstimation; both are downloaded on request. Columns
-    and names were read in that table. Neither states checksums, so none is verified.
+    The archive of images comes from http://graphics.cs.cmu.edu/projects/im2gps, the table
+    from the branch ``original_tf`` of https://github.com/TIBHannover/GeoEstimation. Both
+    are downloaded on request. Columns and names come from that table. Neither source
+    states checksums, so none is verified.
 
     If you use this dataset in your research, please cite the following paper:
 

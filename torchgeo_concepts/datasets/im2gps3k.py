@@ -11,14 +11,14 @@ import pandas as pd
 
 from ._published import PublishedImages
 
-# How the header of the table begins whose LAT and LON were swapped.
+# Start of the header of the table with swapped names of LAT and LON.
 SWAPPED_HEADER = 'IMG_ID,AUTHOR,LON,LAT,S3_Label'
 
 
 class Im2GPS3k(PublishedImages):
     """Im2GPS3k test set.
 
-    Photos of Flickr, drawn at random from the data of Im2GPS.
+    Photos from Flickr, drawn at random from the data of Im2GPS.
 
     Dataset features:
 
@@ -31,15 +31,15 @@ class Im2GPS3k(PublishedImages):
     * ``im2gps3k_places365.csv`` has the columns ``IMG_ID``, ``LAT`` and ``LON``
 
     The first version of the table, in commit 3487c53 of
-    https://github.com/TIBHannover/GeoEstimation, has the names of its columns of
-    coordinates swapped: its first photo would be at latitude -64.8 and longitude 32.3,
-    in the Southern Ocean, while the table of commit 5e091c0 has it in Bermuda. It is
-    recognised by its header, and read as it was meant with a warning.
+    https://github.com/TIBHannover/GeoEstimation, has the names of the columns ``LAT`` and
+    ``LON`` swapped: its first photo is in the Southern Ocean, at latitude -64.8 and
+    longitude 32.3, and in the corrected table of commit 5e091c0 in Bermuda. The dataset
+    recognises this version by its header, swaps the columns and warns.
 
     The table of the branch ``original_tf`` of that repository and the archive of images
-    of the authors of TransLocator are downloaded on request;
-    http://www.mediafire.com/file/7ht7sn78q27o9we/im2gps3ktest.zip has no direct link.
-    None states checksums, so none is verified.
+    of the authors of TransLocator are downloaded on request. The archive
+    http://www.mediafire.com/file/7ht7sn78q27o9we/im2gps3ktest.zip has no direct link. No
+    source states checksums, so none is verified.
 
     If you use this dataset in your research, please cite the following paper:
 
@@ -61,12 +61,12 @@ class Im2GPS3k(PublishedImages):
             header = file.readline()
         if not header.startswith(SWAPPED_HEADER):
             return {}
-        # A table that has its columns in this order, and right, is no such version.
+        # A table with this header may have the right names.
         if pd.read_csv(table, usecols=['LAT'])['LAT'].abs().max() <= 90:
             return {}
         warnings.warn(
-            f'{table} is the version whose columns LAT and LON have each the name of '
-            'the other; it is read as it was meant. Replace it with the corrected one.',
+            f'{table} has the names of its columns LAT and LON swapped. They are swapped '
+            'back. Replace the table with the corrected version.',
             stacklevel=4,
         )
         return {'lon': 'LAT', 'lat': 'LON'}

@@ -19,19 +19,19 @@ RELEASE = 'https://github.com/TIBHannover/GeoEstimation/releases/download/v1.0'
 class MP16(PublishedImages):
     """MP-16 dataset.
 
-    The MediaEval Placing Task 2016 subset of YFCC100M: photos of Flickr with the
-    coordinates that their authors gave them.
+    The MediaEval Placing Task 2016 subset of YFCC100M: photos from Flickr with the
+    coordinates that their authors gave.
 
     Dataset features:
 
     * 4,723,695 images in ``mp16_places365.csv``; about 4.12 million in MP16-Pro, since
-      many photos are gone from Flickr
+      many photos are no longer on Flickr
 
     Dataset format:
 
-    * images are JPEG files in ``mp16``, ``images`` or *root* itself, named by the column
-      ``IMG_ID`` or ``IMG_FILE`` as in ``63/a3/1234.jpg``, or with underscores in the
-      place of slashes
+    * images are JPEG files in ``mp16``, ``images`` or *root* itself, with the names in
+      the column ``IMG_ID`` or ``IMG_FILE``, such as ``63/a3/1234.jpg``, or with
+      underscores instead of slashes
     * the table is a CSV file with the columns ``LAT`` and ``LON``
 
     Where to get it:
@@ -43,9 +43,9 @@ class MP16(PublishedImages):
       https://huggingface.co/datasets/Jia-py/MP16-Pro; join the parts, extract them, and
       name the folder *mp16*
 
-    Number of images, columns and file names were read in these two repositories and in
-    the loader of the ``geoclip`` package, which reads ``IMG_FILE``. Neither states
-    checksums, so none is verified.
+    Number of images, columns and file names come from these two repositories and from the
+    loader of the ``geoclip`` package, which reads ``IMG_FILE``. No checksums are stated,
+    so none is verified.
 
     If you use this dataset in your research, please cite the following paper:
 
@@ -79,8 +79,8 @@ class MP16(PublishedImages):
 
         Args:
             root: Folder with the table and the folder of images.
-            metadata: Name of the table in *root*. By default, the first that there is
-                of ``mp16_places365.csv``, ``MP16_Pro_places365.csv`` and
+            metadata: Name of the table in *root*. By default, the first that exists of
+                ``mp16_places365.csv``, ``MP16_Pro_places365.csv`` and
                 ``MP16_Pro_filtered.csv``, the latter two also in ``metadata``.
             transforms: Function that takes a sample and returns a changed one.
             download: Download the table if it is missing. Images have no direct link.

@@ -23,24 +23,23 @@ OSVSplit = Literal['train', 'test']
 class OSV5M(PublishedImages):
     """OpenStreetView-5M dataset.
 
-    Street-level images of Mapillary all over the world, with a test set apart from the
-    training set in space.
+    Street-level images from Mapillary all over the world, with a test set that is
+    spatially separated from the training set.
 
     Dataset features:
 
-    * 5.1 million images in the splits train and test
+    * 5.1 million images in the splits ``'train'`` and ``'test'``
 
     Dataset format:
 
-    * images are JPEG files anywhere in ``images/train`` and ``images/test``, in folders
-      such as ``00`` if the archives were extracted where they are; their names are
-      those of the column ``id``
+    * images are JPEG files anywhere in ``images/train`` and ``images/test``, such as in
+      the folder ``00`` of an archive, with the names in the column ``id``
     * ``train.csv`` (2.9 GB) and ``test.csv`` (116 MB) have the columns ``id``,
       ``latitude`` and ``longitude``, and others that are not read
 
-    It is published under CC-BY-SA 4.0 at https://huggingface.co/datasets/osv5m/osv5m,
-    where these facts were read, and downloaded from there on request, checked by
-    Hugging Face's client.
+    It is published under CC-BY-SA 4.0 at https://huggingface.co/datasets/osv5m/osv5m, from
+    which these facts come. It is downloaded from there on request and checked by Hugging
+    Face's client.
 
     If you use this dataset in your research, please cite the following paper:
 
@@ -65,7 +64,7 @@ class OSV5M(PublishedImages):
             split: ``'train'`` or ``'test'``.
             transforms: Function that takes a sample and returns a changed one.
             download: Download the table and the archives of the split into *root* if
-                it is missing, and extract and delete each archive.
+                they are missing, and extract and delete each archive.
             on_error: As in :class:`ImagePoints`.
 
         Raises:
@@ -83,7 +82,7 @@ class OSV5M(PublishedImages):
         images = self.root / 'images' / self.split
         if self.download and not (table.is_file() and images.is_dir()):
             self._download()
-        # An archive that is still there was not extracted, or not to its end.
+        # An archive that still exists was not extracted, or not completely.
         if self.download and images.is_dir():
             for archive in sorted(images.glob('*.zip')):
                 extract_archive(archive, images, remove_finished=True)

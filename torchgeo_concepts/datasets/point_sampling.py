@@ -86,7 +86,7 @@ def _rejected(
     rng: np.random.Generator,
     accept: Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]],
 ) -> Points:
-    """Sample points anywhere until enough of them are accepted."""
+    """Sample points anywhere on Earth until enough are accepted."""
     parts, missing = [np.empty((0, 2))], number
     while missing > 0:
         drawn = _anywhere(4 * missing + 100, rng)

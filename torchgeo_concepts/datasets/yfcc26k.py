@@ -14,7 +14,7 @@ RELEASE = 'https://github.com/TIBHannover/GeoEstimation/releases/download/pytorc
 class YFCC26k(PublishedImages):
     """YFCC26k test set, also known as YFCC25600.
 
-    Photos of Flickr, drawn from those of the MediaEval Placing Task 2016 for tests.
+    Photos from Flickr, drawn from the test set of the MediaEval Placing Task 2016.
 
     Dataset features:
 
@@ -27,9 +27,9 @@ class YFCC26k(PublishedImages):
     * ``yfcc25600_places365.csv`` has the columns ``IMG_ID``, ``LAT`` and ``LON``
 
     The table is downloaded on request from a release of
-    https://github.com/TIBHannover/GeoEstimation, where these facts were read. There too
-    is ``yfcc25600_urls.csv`` with the URLs of the images at Flickr; there is no archive
-    of them. No checksums are stated, so none is verified.
+    https://github.com/TIBHannover/GeoEstimation, from which these facts come. That release
+    also has ``yfcc25600_urls.csv`` with the URLs of the images at Flickr, but no archive of
+    them. No checksums are stated, so none is verified.
 
     If you use this dataset in your research, please cite the following paper:
 

@@ -20,7 +20,7 @@ INFO_COLUMNS = {1: 'IMG_ID', 12: 'LON', 13: 'LAT'}
 class YFCC4k(PublishedImages):
     """YFCC4k test set.
 
-    Photos of Flickr, drawn at random from YFCC100M.
+    Photos from Flickr, drawn at random from YFCC100M.
 
     Dataset features:
 
@@ -31,14 +31,14 @@ class YFCC4k(PublishedImages):
     * images are JPEG files in ``images``, ``yfcc4k``, ``yfcc4k_rgb_images`` or *root*
       itself, named by the number of the photo at Flickr
     * ``info.txt`` has columns separated by tabs and no header: column 1, counted from
-      0, is the number of the photo, 12 its longitude and 13 its latitude; in its place
-      ``yfcc4k_places365.csv`` may be there, with the columns ``IMG_ID``, ``LAT`` and
-      ``LON``
+      0, is the number of the photo, 12 its longitude and 13 its latitude
+    * without it, ``yfcc4k_places365.csv`` is read, with the columns ``IMG_ID``, ``LAT``
+      and ``LON``
 
     ``info.txt`` is in https://www.mediafire.com/file/3og8y3o6c9de3ye/yfcc4k.zip, which
-    has no direct link; its columns were read in ``data/data.py`` of
+    has no direct link. Its columns come from ``data/data.py`` of
     https://github.com/gastruc/osv5m. The archive of images of the authors of
-    TransLocator, without coordinates, is downloaded on request. Neither states
+    TransLocator, without coordinates, is downloaded on request. Neither source states
     checksums, so none is verified.
 
     If you use this dataset in your research, please cite the following paper:
@@ -86,7 +86,7 @@ class YFCC4k(PublishedImages):
             ).rename(columns=INFO_COLUMNS)
         except ValueError as error:
             raise ValueError(
-                f'Cannot read {table} as 14 columns or more, separated by tabs: {error}'
+                f'Cannot read {table} as 14 or more columns separated by tabs: {error}'
             ) from error
         frame['IMG_ID'] += '.jpg'
         return replace(read_image_table(frame), source=str(table))
