@@ -234,7 +234,7 @@ class TestMadeOfSomethingElse:
     ) -> None:
         tower = ImageTower(tower.backbone, tower.head, frozen=False)
         with pytest.raises(
-            ValueError, match='features of frozen backbones can be cached'
+            ValueError, match='features of a frozen backbone can be cached'
         ):
             cache_features(make(), tower, tmp_path / 'cache')
 

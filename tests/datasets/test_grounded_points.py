@@ -180,7 +180,7 @@ class TestPoints:
             grounded_points._load(root, 1, 'concepts')
 
     def test_damaged_info(self, tmp_path: Path) -> None:
-        made = grounded_points._Made(1, 0, 1, '', {}, '')
+        made = {'number': 1, 'seed': 0}
         grounded_points._start(tmp_path, made)
         grounded_points._start(tmp_path, made)
         info = tmp_path / 'points.json'

@@ -59,8 +59,8 @@ class MP16DataModule(ImagePointsDataModule):
             exclude_groups: Groups of layers to leave out.
             on_error: ``'skip'`` leaves out the missing images of MP-16, many of which
                 are no longer available.
-            test_on_error: The same for the test set. With ``'skip'``, accuracies are
-                over the remaining images.
+            test_on_error: ``'skip'`` leaves out missing images of the test set, so that
+                accuracies are over the remaining images.
             seed: Seed of the split and of the order of training.
             download: Download the files of both datasets that have a direct link.
         """

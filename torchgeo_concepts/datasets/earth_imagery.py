@@ -79,7 +79,7 @@ class EarthPicture:
         return path
 
     def locate(self, root: Path, download: bool) -> tuple[pathlib.Path, bool]:
-        """Return the path of the picture, and whether it has just been downloaded."""
+        """Return the path of the picture, and True if it was downloaded just now."""
         if self.source is not None:
             return self.source.paths()[0], False
         path = pathlib.Path(root) / pathlib.PurePosixPath(self.file).name

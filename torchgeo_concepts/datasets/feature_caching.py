@@ -8,7 +8,6 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sized
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,16 +28,6 @@ from ..utils.version import VERSION
 from ._parts import check_origin, save_array
 from ._samples import OnError
 from .cached_features import INFO_FILE, CachedFeatures, hash_backbone
-
-
-@dataclass(frozen=True)
-class _Made:
-    """Origin of features, which must be the same to resume."""
-
-    model: str
-    transforms: str
-    dataset: str
-    part_size: int
 
 
 def cache_features(
@@ -81,19 +70,21 @@ def cache_features(
     """
     if not tower.frozen:
         raise ValueError(
-            'Only the features of a frozen backbone can be cached, since training '
-            'changes those of others.'
+            'Only the features of a frozen backbone can be cached. Freeze the backbone, '
+            'since training would change its features.'
         )
     is_stream = isinstance(dataset, IterableDataset)
     if is_stream:
         _check_stream(dataset, num_workers)
     root = Path(root)
-    made = _Made(
-        hash_backbone(tower),
-        _describe(getattr(dataset, 'transforms', None)) + _describe(prepare),
-        _dataset_hash(dataset),
-        part_size,
-    )
+    # The origin of the features, which must be the same to resume.
+    made = {
+        'model': hash_backbone(tower),
+        'transforms': _describe(getattr(dataset, 'transforms', None))
+        + _describe(prepare),
+        'dataset': _dataset_hash(dataset),
+        'part_size': part_size,
+    }
     _start(root, made)
     finished = _finished_parts(root)
     done = sum(part['rows'] for part in finished)
@@ -199,14 +190,14 @@ def _encode(
             bar.update(len(samples))
 
 
-def _start(root: Path, made: _Made) -> None:
+def _start(root: Path, made: dict[str, Any]) -> None:
     """Create a folder, or validate that an existing one has the same origin."""
     info = root / INFO_FILE
-    if not info.is_file():
+    if info.is_file():
+        check_origin(info, json.loads(info.read_text())['made'], made, _NAMES)
+    else:
         root.mkdir(parents=True, exist_ok=True)
         _write_info(root, made, complete=False)
-        return
-    check_origin(info, json.loads(info.read_text())['made'], asdict(made), _NAMES)
 
 
 _NAMES = {
@@ -241,7 +232,7 @@ def _finished_parts(root: Path) -> list[dict[str, int]]:
     return parts
 
 
-def _write_info(root: Path, made: _Made, complete: bool) -> None:
+def _write_info(root: Path, made: dict[str, Any], complete: bool) -> None:
     parts = _finished_parts(root)
     rows, kept = (sum(part[name] for part in parts) for name in ('rows', 'kept'))
     info = {
@@ -250,7 +241,7 @@ def _write_info(root: Path, made: _Made, complete: bool) -> None:
         'parts': len(parts),
         'images': kept,
         'unreadable': rows - kept,
-        'made': asdict(made),
+        'made': made,
     }
     with atomic_path(root / INFO_FILE) as temporary:
         temporary.write_text(json.dumps(info, indent=2))

@@ -5,7 +5,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,18 +41,6 @@ HELD_OUT = 0.1
 
 _INFO = 'points.json'
 _ARRAYS = ('points', 'concepts', 'embeddings')
-
-
-@dataclass(frozen=True)
-class _Made:
-    """Origin of the files, which must be the same to resume."""
-
-    number: int
-    seed: int
-    part_size: int
-    bank: str
-    layers: dict[str, str]
-    teacher: str
 
 
 class GroundedPoints(NonGeoDataset):
@@ -111,14 +98,15 @@ class GroundedPoints(NonGeoDataset):
         encoder = load_encoder(found, download=download)
         everything = load_groundings(layers=(*installed_layers(), *layers))
         self.groundings = everything.without(exclude_groups)
-        made = _Made(
-            number,
-            seed,
-            part_size,
-            everything.bank.to_json(),
-            everything.versions,
-            hash_state(encoder.state_dict(), teacher),
-        )
+        # The origin of the files, which must be the same to resume.
+        made = {
+            'number': number,
+            'seed': seed,
+            'part_size': part_size,
+            'bank': everything.bank.to_json(),
+            'layers': everything.versions,
+            'teacher': hash_state(encoder.state_dict(), teacher),
+        }
         _make(self.root, made, everything, encoder, progress)
         parts = range(-(-number // part_size))
         self._arrays = {
@@ -267,17 +255,19 @@ def held_out_blocks(points: Tensor) -> NDArray[np.bool_]:
 
 def _make(
     root: Path,
-    made: _Made,
+    made: dict[str, Any],
     groundings: Groundings,
     teacher: nn.Module,
     progress: bool | None,
 ) -> None:
     _start(root, made)
-    points = sample_points(made.number, made.seed)
+    points = sample_points(made['number'], made['seed'])
     teacher.to('cuda' if torch.cuda.is_available() else 'cpu')
     disable = None if progress is None else not progress
-    with tqdm(total=made.number, unit='point', unit_scale=True, disable=disable) as bar:
-        for part, block in enumerate(points.split(made.part_size)):
+    with tqdm(
+        total=made['number'], unit='point', unit_scale=True, disable=disable
+    ) as bar:
+        for part, block in enumerate(points.split(made['part_size'])):
             # The points are written last: they mark the part as complete.
             if not (root / f'{part:04}.points.npy').is_file():
                 embeddings = _embed(teacher, block)
@@ -288,17 +278,17 @@ def _make(
             bar.update(len(block))
 
 
-def _start(root: Path, made: _Made) -> None:
+def _start(root: Path, made: dict[str, Any]) -> None:
     info = root / _INFO
     if not info.is_file():
         root.mkdir(parents=True, exist_ok=True)
         with atomic_path(info) as temporary:
-            temporary.write_text(json.dumps(asdict(made)))
+            temporary.write_text(json.dumps(made))
     try:
         before = json.loads(info.read_text())
     except ValueError as error:
         raise ValueError(f'{info} is damaged: {error}. Remove {root}.') from error
-    check_origin(info, before, asdict(made), {})
+    check_origin(info, before, made, {})
 
 
 def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]:

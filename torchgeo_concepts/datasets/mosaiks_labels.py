@@ -59,7 +59,7 @@ class MOSAIKSLabels(PointTable):
     of the others from ``config.py`` of
     https://github.com/Global-Policy-Lab/mosaiks-paper, and the value -999 and the missing
     coordinates from CoordBench's loaders. The lists of the split are verified by
-    TorchGeo's checksums; there are none for the labels. Units are those of the paper's
+    TorchGeo's checksums; there are none for the labels. Units come from the paper's
     figures.
 
     If you use this dataset in your research, please cite the following paper:

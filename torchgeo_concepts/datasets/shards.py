@@ -55,7 +55,7 @@ class ImagePointShards(IterableDataset[Sample]):
 
     Consecutive files of a shard with the same name up to the first dot are a sample: an
     image, and a ``.json`` file with its longitude and latitude unless a table has them.
-    Samples have the keys of those of :class:`ImagePoints`.
+    Samples have an ``'image'`` and a ``'point'`` as in :class:`ImagePoints`.
 
     Each rank and each data loader worker reads its own shards, so use many more shards
     than workers.

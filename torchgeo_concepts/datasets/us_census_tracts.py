@@ -52,8 +52,8 @@ class USCensusTracts(PointTable):
     have all areas of the country, of which only tracts are kept. Links and columns come
     from public code that downloads these files, and the meaning of -666666666 from an
     answer of IPUMS. No checksum was found, so none is verified. The Census Bureau gives
-    medians above 250,000 dollars as 250,001; they are kept so. Its data are in the public
-    domain.
+    medians above 250,000 dollars as 250,001, which is not changed. Its data are in the
+    public domain.
 
     https://arxiv.org/abs/2509.01910 has similar tasks: income and the shares of two
     degrees by tract. Its year and its definition of the shares could not be verified, so
