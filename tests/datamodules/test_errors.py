@@ -11,7 +11,7 @@ from torchgeo.main import main
 
 MODEL = {
     'class_path': 'torchgeo_concepts.tasks.ConceptAlignment',
-    'init_args': {'image_tower': 'patch_cnn/32', 'freeze_backbone': False},
+    'init_args': {'image_tower': 'patch_cnn/32', 'freeze': []},
 }
 
 

@@ -32,9 +32,6 @@ from ..layers.region_split import region_split
 from ..utils.names import check_choice
 from ._epochs import ResumingDataModule
 
-# Names of datasets by stage, where they differ.
-_DATASETS = {'fit': 'train', 'validate': 'val'}
-
 SplitMethod = Literal['random', 'blocks', 'region', 'column']
 
 
@@ -139,7 +136,13 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
             raise ValueError(
                 f'{processes} processes need as many training points, got {number}.'
             )
-        if getattr(self, f'{_DATASETS.get(stage, stage)}_dataset') is None:
+        datasets = {
+            'fit': self.train_dataset,
+            'validate': self.val_dataset,
+            'test': self.test_dataset,
+            'predict': self.predict_dataset,
+        }
+        if datasets[stage] is None:
             raise ValueError(
                 f'The split leaves no points for {stage}. Change fractions.'
             )
