@@ -1,0 +1,45 @@
+# Copyright (c) torchgeo-concepts Contributors. All rights reserved.
+# Licensed under the MIT License.
+
+"""Folders of arrays that are computed in parts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..utils.files import atomic_path
+
+
+def check_origin(
+    info: Path, before: Any, made: Mapping[str, Any], names: Mapping[str, str]
+) -> None:
+    """Validate that a folder has the same origin, so that its computation can resume.
+
+    Args:
+        info: File in the folder that describes its origin.
+        before: The origin in this file.
+        made: The origin to compare with.
+        names: Names of entries in errors. By default, their keys.
+
+    Raises:
+        ValueError: If an entry is missing or differs.
+    """
+    for name, value in made.items():
+        if not isinstance(before, dict) or name not in before:
+            raise ValueError(
+                f'{info} is damaged: it has no {name!r}. Remove {info.parent}.'
+            )
+        if before[name] != value:
+            raise ValueError(
+                f'{info.parent} was computed with {names.get(name, f"another {name}")}. '
+                'Choose another folder, or remove this one.'
+            )
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as a whole or not at all."""
+    with atomic_path(path) as temporary, temporary.open('wb') as file:
+        np.save(file, array)
