@@ -145,7 +145,7 @@ class BlueMarble(NonGeoDataset):
         for name, value in sizes.items():
             if not value > 0:
                 raise ValueError(f'{name} must be positive, not {value}.')
-        check_choice('blocks', blocks, get_args(Blocks))
+        check_choice('blocks', blocks, Blocks)
         if zoom_range is not None and zoom_range[0] > zoom_range[1]:
             raise ValueError(
                 f'zoom_range must begin with the smaller factor, not {zoom_range}.'
