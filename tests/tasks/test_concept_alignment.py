@@ -449,7 +449,7 @@ class TestCachedFeatures:
 
     def test_of_another_backbone(self, photos: Path, cached: CachedFeatures) -> None:
         datamodule = ImagePointsDataModule(cached, cached, batch_size=48)
-        with pytest.raises(ValueError, match='made by another backbone'):
+        with pytest.raises(ValueError, match='come from another backbone'):
             trainer(max_epochs=1).fit(task(photos), datamodule)
         with pytest.raises(ValueError, match='The tower expects 7 features'):
             trainer().test(task(photos, image_tower='features/7'), datamodule)
@@ -477,7 +477,9 @@ class TestCachedFeatures:
             )
 
     def test_images_need_a_backbone(self, photos: Path) -> None:
-        with pytest.raises(ValueError, match='This tower takes cached features'):
+        with pytest.raises(
+            ValueError, match='has no backbone and takes cached features'
+        ):
             trainer().test(task(photos, image_tower='features/7'), data(photos))
 
 
