@@ -83,7 +83,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub_dir: Path) -> Path
 
 def cache(name: str, weights: Path, *more: str) -> int:
     folder = name.lower()
-    words = ['--dataset', name, '--root', f'data/{folder}', '-o', f'features/{folder}']
+    words = [name, f'data/{folder}', '-o', f'features/{folder}']
     small = ['--tower', f'open_clip/{MODEL}', '--weights', str(weights)]
     return concepts_main(['cache-features', *words, *small, '--image-size=32', *more])
 
@@ -112,7 +112,7 @@ class TestDirections:
             (['-o', 'no/text.safetensors'], 'no folder no'),
             (['--bank', 'no.csv'], 'no.csv'),
             (['--model', 'ViT-Z'], "open_clip has no model 'ViT-Z'"),
-            (['--weights', 'openai'], "'openai' is no file"),
+            (['--weights', 'openai'], "'openai' is neither a file nor weights"),
         ],
     )
     def test_errors_are_one_message(
@@ -197,11 +197,10 @@ class TestFeatures:
         [
             (['--table', 'bank.csv'], 'MP16 has its own table. Use --table'),
             (['--fraction', '0'], 'fraction must be above 0'),
-            (['--fraction', '1.5'], 'at most at 1, not 1.5'),
+            (['--fraction', '1.5'], 'at most 1, not 1.5'),
             (['--tower', 'features/768'], 'features/768 has no backbone'),
-            (['--root', 'nowhere'], 'nowhere'),
             (['--image-size', '64'], 'does not take images of 64 pixels'),
-            (['--weights', 'openai'], "'openai' is no file"),
+            (['--weights', 'openai'], "'openai' is neither a file nor weights"),
         ],
     )
     def test_errors_are_one_message(
@@ -218,12 +217,16 @@ class TestFeatures:
         assert message in error
         assert not Path('features').exists()
 
+    def test_no_folder(self, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert concepts_main(['cache-features', 'MP16', 'nowhere', '-o', 'out']) == 1
+        assert 'nowhere' in capsys.readouterr().err
+
     def test_features_of_other_images(
         self, work: Path, weights: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert cache('MP16', weights) == 0
         assert cache('Im2GPS3k', weights, '-o', 'features/mp16') == 1
-        assert 'were made with other images' in capsys.readouterr().err
+        assert 'has features of other images' in capsys.readouterr().err
 
 
 # What a machine without a GPU and without the data cannot have as it is.
