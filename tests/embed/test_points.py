@@ -18,6 +18,9 @@ from torchgeo_concepts.embed.points import embed_file, embed_points
 from torchgeo_concepts.models import GeoCLIPLocation, concept_earth
 
 
+GEOCLIP = 'geoclip_location', 'MP16'
+
+
 @pytest.fixture
 def csv(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
@@ -92,7 +95,7 @@ class TestEmbedFile:
         self, csv: Path, tmp_path: Path, geoclip: GeoCLIPLocation
     ) -> None:
         output = tmp_path / 'out.parquet'
-        report = embed_file(csv, output)
+        report = embed_file(csv, output, *GEOCLIP)
         assert (report.num_points, report.num_skipped, report.dim) == (1000, 0, 512)
         frame = gpd.read_parquet(output)
         assert list(frame) == ['id', 'lon', 'lat', 'geometry', 'embedding']
@@ -111,7 +114,7 @@ class TestEmbedFile:
 
     def test_float16_and_metadata(self, csv: Path, tmp_path: Path) -> None:
         output = tmp_path / 'out.geoparquet'
-        embed_file(csv, output, dtype='float16', column='x', weights='MP16')
+        embed_file(csv, output, *GEOCLIP, dtype='float16', column='x')
         schema = pq.read_schema(output)
         assert schema.field('x').type == pa.list_(pa.float16(), 512)
         assert json.loads(schema.metadata[b'torchgeo_concepts']) == {
@@ -145,6 +148,21 @@ class TestEmbedFile:
             stored, scores[:, encoder.bank.index('annual mean temperature')]
         )
 
+    def test_default_is_grounded_and_can_be_truncated(
+        self, csv: Path, tmp_path: Path
+    ) -> None:
+        output, file = tmp_path / 'out.parquet', tmp_path / 'own.safetensors'
+        assert embed_file(csv, output).weights == 'ConceptEarth_Weights.GROUNDED'
+        concept_earth('FAST').save(file)
+        report = embed_file(csv, output, weights=str(file), truncate_dim=8)
+        assert (report.weights, report.dim) == ('own.safetensors', 8)
+        expected = embed_points(
+            concept_earth('FAST', truncate_dim=8), pd.read_csv(csv)[['lon', 'lat']]
+        )
+        np.testing.assert_allclose(
+            stacked(gpd.read_parquet(output)), expected, atol=1e-4
+        )
+
     @pytest.mark.parametrize('encoding', ['WKB', 'geoarrow'])
     def test_geometries_keep_their_crs(
         self, tmp_path: Path, encoding: Any, geoclip: GeoCLIPLocation
@@ -152,7 +170,7 @@ class TestEmbedFile:
         geometry = gpd.GeoSeries.from_xy([2.35, 151.2], [48.85, -33.87], crs=4326)
         cities = gpd.GeoDataFrame({'id': [1, 2]}, geometry=geometry).to_crs(3857)
         cities.to_parquet(tmp_path / 'in.parquet', geometry_encoding=encoding)
-        embed_file(tmp_path / 'in.parquet', tmp_path / 'out.parquet')
+        embed_file(tmp_path / 'in.parquet', tmp_path / 'out.parquet', *GEOCLIP)
         frame = gpd.read_parquet(tmp_path / 'out.parquet')
         assert frame.crs == cities.crs
         assert frame.geometry.geom_equals_exact(cities.geometry, 0).all()
