@@ -19,6 +19,8 @@ from pathlib import PurePosixPath
 
 PACKAGE = 'torchgeo_concepts'
 MOST_LINES, MOST_BODY = 500, 60
+type Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 NOT_CODE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -57,15 +59,15 @@ def code_lines(source: str) -> int:
         if token.type not in NOT_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
-        if _has_docstring(node):
+        if isinstance(node, DOCUMENTED) and _has_docstring(node):
             first = node.body[0]
-            lines.difference_update(range(first.lineno, first.end_lineno + 1))
+            last = first.end_lineno or first.lineno
+            lines.difference_update(range(first.lineno, last + 1))
     return len(lines)
 
 
-def _has_docstring(node: ast.AST) -> bool:
-    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    return isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+def _has_docstring(node: Documented) -> bool:
+    return ast.get_docstring(node, clean=False) is not None
 
 
 def long_functions(source: str) -> Iterator[str]:

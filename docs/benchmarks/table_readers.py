@@ -167,7 +167,14 @@ def main() -> None:
             flush=True,
         )
         for reader in READERS:
-            command = [sys.executable, __file__, '--reader', reader, '--path', path]
+            command = [
+                sys.executable,
+                __file__,
+                '--reader',
+                reader,
+                '--path',
+                str(path),
+            ]
             subprocess.run(command, check=True)
 
 

@@ -17,7 +17,6 @@ import torchgeo_concepts
 from torchgeo_concepts.embed.points import embed_file, embed_points
 from torchgeo_concepts.models import GeoCLIPLocation, concept_earth
 
-
 GEOCLIP = 'geoclip_location', 'MP16'
 
 

@@ -89,7 +89,9 @@ def cache_features(
     finished = _finished_parts(root)
     done = sum(part['rows'] for part in finished)
     loader: DataLoader[Any] = DataLoader(
-        _Rest(dataset, done) if is_stream else _Readable(dataset, on_error),
+        _Rest(dataset, done)
+        if isinstance(dataset, IterableDataset)
+        else _Readable(dataset, on_error),
         sampler=None if is_stream else range(done, len(cast(Sized, dataset))),
         batch_size=batch_size,
         num_workers=num_workers,

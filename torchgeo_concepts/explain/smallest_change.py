@@ -245,7 +245,8 @@ def smallest_change(
             names = [concepts] if isinstance(concepts, str) else concepts
             allowed = {bank.index(name) for name in names}
             search.free = [number for number in search.free if number in allowed]
-        num_allowed, moves = len(search.free), []
+        num_allowed = len(search.free)
+        moves: list[tuple[int, float]] = []
         while not search.reached and len(moves) < most and search.free:
             move = search.step()
             if move is None:

@@ -47,7 +47,8 @@ def golden_fractions(index: NDArray[np.number[Any]]) -> NDArray[np.float64]:
     Returns:
         Fractions of shape ``(N,)`` in [0, 1).
     """
-    return np.mod(index * GOLDEN_RATIO, 1)
+    fractions: NDArray[np.float64] = np.mod(index * GOLDEN_RATIO, 1)
+    return fractions
 
 
 def arc_km(chords: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -373,8 +373,8 @@ def _find_points(
 
 def _numbers(column: pa.Array, name: str, problems: Problems) -> Floats:
     """Read a column as numbers, and record the problems of rows."""
-    for row in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)):
-        problems.setdefault(int(row), f'{name} is missing')
+    for missing in np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)):
+        problems.setdefault(int(missing), f'{name} is missing')
     try:
         floats: Floats = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
         return floats

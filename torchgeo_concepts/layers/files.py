@@ -204,8 +204,10 @@ class FileLayer(Layer):
             masked = file.read(self.band, window=window, masked=True)
         except RasterioError as error:
             raise ValueError(f'{self.path} is damaged: {error}') from error
-        pixels: Floats = np.ma.filled(masked.astype(np.float64), np.nan)
-        return pixels * file.scales[self.band - 1] + file.offsets[self.band - 1]
+        pixels = np.ma.filled(masked.astype(np.float64), np.nan)
+        scale, offset = file.scales[self.band - 1], file.offsets[self.band - 1]
+        values: Floats = pixels * scale + offset
+        return values
 
 
 @lru_cache

@@ -57,7 +57,8 @@ def _blue_marble(what: str) -> NDArray[Any]:
         values = (red + green + blue) / 3
     else:
         values = green - (red + blue) / 2 if what == 'greenness' else red - blue
-    return values.astype(np.float16)
+    half: NDArray[Any] = values.astype(np.float16)
+    return half
 
 
 def shaded_relief() -> Layer:

@@ -104,7 +104,8 @@ def _in_part(points: Tensor, part: str | Path | BaseGeometry) -> NDArray[np.bool
             ) from error
     if isinstance(part, BaseGeometry):
         tree = shapely.STRtree([check_polygon(part, 'The region')])
-        return first_polygon(tree, *points.numpy().T) == 0
+        inside: NDArray[np.bool_] = first_polygon(tree, *points.numpy().T) == 0
+        return inside
     path = Path(part)
     # A file without a suffix may have the name of a country.
     has_suffix = path.suffix.lower() in VECTOR_SUFFIXES or (

@@ -240,8 +240,8 @@ def _temperature_at_height() -> NDArray[np.float32]:
     per_cell = NODE_DEGREES * len(ground) / 180
     smooth = ndimage.uniform_filter(ground, round(per_cell), mode=('nearest', 'wrap'))
     nodes = _temperature(0)
-    lon = -180 + NODE_DEGREES * np.arange(nodes.shape[1])
-    lat = 90 - NODE_DEGREES * np.arange(nodes.shape[0])
+    lon = -180 + NODE_DEGREES * np.arange(nodes.shape[1], dtype=np.float64)
+    lat = 90 - NODE_DEGREES * np.arange(nodes.shape[0], dtype=np.float64)
     at_sea_level = nodes + LAPSE * _at(smooth, lon, lat, 'cell')
     temperature = _at(at_sea_level, *cell_centres(*ground.shape), 'node')
     return (temperature - LAPSE * ground).astype(np.float32)

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ..utils.names import check_choice, check_known
 from .losses import DivergenceKind
@@ -99,7 +99,8 @@ def as_options[Options: (LossOptions, OptimizerOptions)](
     """
     if isinstance(values, kind):
         return values
+    given = cast(Mapping[str, Any], values)
     known = [field.name for field in fields(kind)]
-    for name in values:
+    for name in given:
         check_known(f'{kind.__name__} has no option', name, known)
-    return kind(**values)
+    return kind(**given)
