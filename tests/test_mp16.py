@@ -199,7 +199,7 @@ class TestFeatures:
             (['--fraction', '0'], 'fraction must be above 0'),
             (['--fraction', '1.5'], 'at most 1, not 1.5'),
             (['--tower', 'features/768'], 'features/768 has no backbone'),
-            (['--image-size', '64'], 'does not take images of 64 pixels'),
+            (['--image-size', '64'], 'does not accept images of 64 pixels'),
             (['--weights', 'openai'], "'openai' is neither a file nor weights"),
         ],
     )
@@ -226,7 +226,7 @@ class TestFeatures:
     ) -> None:
         assert cache('MP16', weights) == 0
         assert cache('Im2GPS3k', weights, '-o', 'features/mp16') == 1
-        assert 'has features of other images' in capsys.readouterr().err
+        assert 'was computed with other images' in capsys.readouterr().err
 
 
 # What a machine without a GPU and without the data cannot have as it is.

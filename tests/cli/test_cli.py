@@ -87,7 +87,7 @@ def test_config_round_trip(
             ['--model', 'satclip', '--weights', 'SATCLIP_VIT16_L40'],
             'Pass --download to fetch',
         ),
-        (['--column', 'city'], 'Name that of the embeddings with --column.'),
+        (['--column', 'city'], 'Give the embeddings another name with --column.'),
         (
             ['--model', 'geoclip_location', '--weights', 'MP16', '--features', 'xz'],
             'no concept scores',
@@ -119,7 +119,7 @@ def test_metres_without_a_crs(
     assert 'metres of a projected CRS? Then say which with --crs' in error
     Path(csv).write_text('x,y\n1,2\n448251,5411943\n')
     assert main(['embed', csv, '-o', out]) == 1
-    assert '--on-error skip leaves them out' in capsys.readouterr().err
+    assert 'Use --on-error skip to skip them' in capsys.readouterr().err
 
 
 def test_unknown_option(csv: str, out: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,9 +148,7 @@ class TestPoints:
         frame = gpd.GeoDataFrame({'v': [0, 200_000]}, geometry=shapes, crs='EPSG:4326')
         frame.to_file(tmp_path / 'large.gpkg')
         layer = PolygonLayer(tmp_path / 'large.gpkg', 'large', column='v', unit='g')
-        with pytest.raises(
-            ValueError, match="'large' has labels as large as 200,000 g"
-        ):
+        with pytest.raises(ValueError, match="'large' has labels up to 200,000 g"):
             GroundedPoints(tmp_path / 'points', 50, layers=[layer], progress=False)
 
     def test_what_is_wrong_is_said(self, dataset: GroundedPoints) -> None:

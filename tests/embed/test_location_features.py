@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from torchgeo_concepts.concepts import ConceptBank
+from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.embed.location_features import LocationFeatures
 from torchgeo_concepts.models import GeoCLIPLocation
 from torchgeo_concepts.models.concept_earth import ConceptEarth
@@ -25,12 +25,16 @@ COORDINATES = ['sin_lon', 'cos_lon', 'sin_lat', 'cos_lat']
 
 
 class Plain(nn.Module):
-    """An encoder of one's own, whose concepts have no names."""
+    """Encoder of one's own, with two named concepts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = ConceptBank(Concept(name, name, 'landform') for name in 'ab')
 
     def forward(self, points: Tensor) -> Tensor:
         return coordinate_features(points)[:, :3]
 
-    def concepts(self, points: Tensor) -> Tensor:
+    def concepts(self, points: Tensor, calibrated: bool = False) -> Tensor:
         return coordinate_features(points)[:, :2]
 
 
@@ -56,9 +60,9 @@ class TestNames:
             assert names_of(made) == names
             assert made.transform(POINTS).shape == (40, len(names))
 
-    def test_of_an_encoder_without_a_bank(self) -> None:
+    def test_of_an_encoder_of_ones_own(self) -> None:
         made = LocationFeatures(Plain(), features='xz').fit(POINTS)
-        assert names_of(made) == ['x0', 'x1', 'x2', 'z0', 'z1']
+        assert names_of(made) == ['x0', 'x1', 'x2', 'a', 'b']
 
     def test_label_a_data_frame(self, encoder: ConceptEarth) -> None:
         frame = pd.DataFrame(POINTS, columns=['lon', 'lat']).iloc[5:9]

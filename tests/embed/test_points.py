@@ -336,7 +336,7 @@ class TestBadArguments:
 
     def test_no_concepts(self, csv: Path, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match='no concept scores'):
-            embed_file(csv, tmp_path / 'out.parquet', features='z')
+            embed_file(csv, tmp_path / 'out.parquet', *GEOCLIP, features='z')
         assert [path.name for path in tmp_path.iterdir()] == ['points.csv']
 
     def test_failure_in_the_middle_leaves_nothing(

@@ -260,7 +260,9 @@ class TestRegion:
         assert region_split(self.CITIES, region, 0).test.tolist() == rows
 
     def test_no_such_name(self) -> None:
-        with pytest.raises(ValueError, match="'Afrika' is no .* Did you mean 'Africa'"):
+        with pytest.raises(
+            ValueError, match="'Afrika' is not .* Did you mean 'Africa'"
+        ):
             region_split(self.CITIES, 'Afrika')
 
     @pytest.mark.parametrize(
@@ -305,7 +307,7 @@ class TestRegion:
         points.to_file(tmp_path / 'points.gpkg')
         with pytest.raises(ValueError, match='points.gpkg has no polygons'):
             region_split(self.CITIES, str(tmp_path / 'points.gpkg'))
-        with pytest.raises(ValueError, match=r"'polygons' is no .*Known are"):
+        with pytest.raises(ValueError, match=r"'polygons' is not .*Known are"):
             region_split(self.CITIES, 'polygons')
         far = shapely.box(0, 60, 1, 61).segmentize(0.1).wkt
         with pytest.raises(ValueError, match=r"region 'POLYGON .*\.\.\. has none"):

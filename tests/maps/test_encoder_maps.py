@@ -408,7 +408,7 @@ class TestCommand:
             (['--model', 'resnet18', '--weights', 'null'], 'is not a location encoder'),
             (
                 ['--model', 'concept_geoclip', '--weights', 'EARTH'],
-                'holds concept_earth',
+                'contains concept_earth',
             ),
             (['--weights', 'none.safetensors'], 'No file none.safetensors'),
             (['--bounds', '0', '10', '1', '5'], 'south must be less than north'),

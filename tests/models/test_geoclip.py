@@ -211,7 +211,9 @@ class TestWeights:
         assert GeoCLIPLocation_Weights.verify(weights) is GeoCLIPLocation_Weights.MP16
 
     def test_unknown_name(self) -> None:
-        with pytest.raises(ValueError, match='it has GeoCLIPLocation_Weights.MP16'):
+        with pytest.raises(
+            ValueError, match='Choose one of GeoCLIPLocation_Weights.MP16'
+        ):
             geoclip_location(weights='MP17')
 
     @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ class TestTraining:
         task = LocationRegression(features='coordinates', head='mlp', lr=1e-2)
         metrics = fitted(task, data('warm', table, extra=['height']), max_epochs=20)
         assert metrics['test_r2'] > without
-        with pytest.raises(ValueError, match='has 1 extra columns, the data 0'):
+        with pytest.raises(ValueError, match='Expected 1 extra columns, got 0'):
             predicted(task, data('warm', table))
 
     def test_labels_are_standardised_without_a_transform(self) -> None:
