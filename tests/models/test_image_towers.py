@@ -112,5 +112,5 @@ class TestBuilders:
     def test_clip_of_another_size(self) -> None:
         with pytest.raises(ValueError, match='takes 768 features; this model has 1024'):
             clip_image_tower(open_clip.create_model('RN50'))
-        with pytest.raises(ValueError, match='Linear is no open_clip model'):
+        with pytest.raises(ValueError, match='Linear is not an open_clip model'):
             clip_image_tower(nn.Linear(1, 1))
