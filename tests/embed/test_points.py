@@ -122,7 +122,7 @@ class TestEmbedFile:
             'features': 'x',
             'precision': 'float32',
             'torchgeo_concepts': torchgeo_concepts.__version__,
-            'torchgeo': torchgeo_concepts.embed.points.torchgeo.__version__,  # type: ignore[attr-defined]
+            'torchgeo': torchgeo_concepts.embed.points.torchgeo.__version__,
             'column': 'x',
             'dim': 512,
         }

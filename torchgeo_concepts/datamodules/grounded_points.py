@@ -88,7 +88,7 @@ class GroundedPointsDataModule(BatchedDataModule):
         val_blocks: Blocks = 'all' if self.blocks == 'all' else 'test'
         make = partial(GroundedPoints, **self.options)
         return (
-            make(self.root, self.number, self.seed, blocks=self.blocks),
+            make(self.root, self.number, self.seed, blocks=self.blocks),  # type: ignore[call-arg]
             # A seed that no training set is likely to have.
-            make(val_root, self.val_number, 1_000_003, blocks=val_blocks),
+            make(val_root, self.val_number, 1_000_003, blocks=val_blocks),  # type: ignore[call-arg]
         )

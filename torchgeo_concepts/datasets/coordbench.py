@@ -63,7 +63,7 @@ class _Benchmark:
 
 def _read_benchmarks() -> dict[str, _Benchmark]:
     file = resources.files('torchgeo_concepts.datasets') / 'data/coordbench.csv'
-    with file.open(encoding='utf-8', newline='') as lines:
+    with file.open(encoding='utf-8', newline='') as lines:  # type: ignore[call-overload]
         rows = [_Benchmark(**row) for row in csv.DictReader(lines)]  # type: ignore[arg-type]
     return {row.benchmark: row for row in rows}
 
@@ -180,7 +180,7 @@ class CoordBench(PointTable):
         frame = pd.read_parquet(path)
         frame.columns = [str(column).strip() for column in frame.columns]
         for column in METADATA:
-            check_known(f'{path} has no column', column, frame)
+            check_known(f'{path} has no column', column, frame)  # type: ignore[arg-type]
         frame.attrs['source'] = str(path)
         return frame
 
@@ -189,10 +189,10 @@ class CoordBench(PointTable):
     ) -> pd.DataFrame:
         """Keep the rows that the suite's own loaders keep."""
         for column in (*names, *source.rows.split()[:1]):
-            check_known(f'{frame.attrs["source"]} has no column', column, frame)
+            check_known(f'{frame.attrs["source"]} has no column', column, frame)  # type: ignore[arg-type]
         kept = pd.Series(True, frame.index)
         if source.rows:
-            kept &= frame.eval(source.rows)
+            kept &= frame.eval(source.rows)  # type: ignore[assignment, operator]
         if source.pool:
             pool = self._read(source.pool)
             kept &= frame['id'].isin(pool.loc[pool['random_sample'] == 1, 'id'])

@@ -252,9 +252,9 @@ class GeoScore(MeanMetric):
         tensor(5000.)
     """
 
-    higher_is_better = True
+    higher_is_better = True  # type: ignore[assignment]
 
-    def update(self, preds: Tensor, target: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:  # type: ignore[override]
         """Add predictions.
 
         Args:

@@ -116,7 +116,7 @@ def _weighted_cells(
         for part in np.array_split(group, len(group) * len(near) * half // 10**6 + 1):
             column = ((of.lon[part] + 180) / step).astype(int)
             columns = column[:, None] + around
-            lon: Floats = -180 + (columns + 0.5) * step
+            lon: Floats = -180 + (columns + 0.5) * step  # type: ignore[assignment]
             km = _haversine_km(of.lon[part], of.lat[part], lon, lat)
             weights = np.exp(-0.5 * (km / width_km) ** 2) * of.people[part, None, None]
             weights[km > REACH * width_km] = 0

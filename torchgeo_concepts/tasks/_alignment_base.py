@@ -62,7 +62,7 @@ class AlignmentTask(BaseTask):
         )
         if isinstance(encoder, ConceptGeoCLIP):
             encoder = encoder.encoder
-            self._blueprint = encoder_blueprint(encoder)
+            self._blueprint = encoder_blueprint(encoder)  # type: ignore[assignment]
         dim = _count_features(encoder)
         bank, unit = read_bank(self.bank_source), hparams['unit']
         tower = self._load_tower(dim, self.weights['backbone'], self.weights['head'])
@@ -168,7 +168,7 @@ class AlignmentTask(BaseTask):
             return [optimizer], [StepLR(optimizer, step_size=1, gamma=options.gamma)]
         total = int(self.trainer.estimated_stepping_batches)
         schedule = cosine_schedule(optimizer, total, options.warmup_steps)
-        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]
+        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]  # type: ignore[return-value]
 
     def setup(self, stage: str) -> None:
         """Find the labels of the concepts, and check the backbone of cached features.

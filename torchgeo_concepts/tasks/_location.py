@@ -50,7 +50,7 @@ class LocationTask(LocationBase):
         if total == float('inf'):
             return optimizer
         schedule = cosine_schedule(optimizer, int(total))
-        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]
+        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]  # type: ignore[return-value]
 
     def outputs(self, batch: Sample, split: str = '') -> Tensor:
         """Compute the outputs of the head.

@@ -321,7 +321,7 @@ class LocationBase(BaseTask):
             dataset = getattr(datamodule, f'{split}_dataset', None)
             is_needed = model.frozen and not self.is_closed_form
             if is_needed and split not in self._cache and _fits(dataset):
-                self._table(model, dataset, split)
+                self._table(model, dataset, split)  # type: ignore[arg-type]
 
     def on_fit_end(self) -> None:
         """Free the memory of the features."""

@@ -178,7 +178,7 @@ class ConceptDistillation(BaseTask):
         )
         total = int(self.trainer.estimated_stepping_batches)
         schedule = cosine_schedule(optimizer, total, self.hparams['warmup_steps'])
-        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]
+        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]  # type: ignore[return-value]
 
     def losses(self, batch: Sample) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Compute the parts of the loss of a batch, and their sum.

@@ -110,7 +110,7 @@ def _from_names(name: str, is_file: bool) -> NamedEncoder:
         # Weights of ConceptEarth differ in what they were trained on.
         is_earth = isinstance(encoder, ConceptEarth)
         title = f'{model}:{found.weights.name}' if is_earth else name
-        file, identity = _weights_file(found.weights), f'{model} {found.weights} '
+        file, identity = _weights_file(found.weights), f'{model} {found.weights} '  # type: ignore[assignment]
     return NamedEncoder(
         title,
         identity + (sha256(file) if file else hash_state(encoder.state_dict())),

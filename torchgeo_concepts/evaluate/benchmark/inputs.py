@@ -217,7 +217,7 @@ def _encoder_inputs(
     if isinstance(encoder, ConceptEarth):
         for dim in truncate_dims:
             truncated = copy.deepcopy(encoder).truncate(dim)
-            features[f'x of {dim}'] = partial(embed, truncated, 'x')
+            features[f'x of {dim}'] = partial(embed, truncated, 'x')  # type: ignore[index]
     return [
         Input(
             f'{named.name} {suffix}',
