@@ -2,6 +2,8 @@
 # Licensed under the MIT License.
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +13,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from pyproj import Geod
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
 from torchgeo_concepts.tasks.losses import (
     DivergenceKind,
@@ -238,7 +239,11 @@ def train_half(rank: int, folder: str) -> None:
 
 
 def test_two_processes_see_the_global_batch(tmp_path: Path) -> None:
-    spawn(train_half, (str(tmp_path),), nprocs=2)
+    halves = [
+        subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)])
+        for rank in (0, 1)
+    ]
+    assert [half.wait(timeout=300) for half in halves] == [0, 0]
     first, second = (
         torch.load(tmp_path / f'{rank}.pth', weights_only=True) for rank in (0, 1)
     )
@@ -265,3 +270,7 @@ def test_divergence_of_half_precision(kind: DivergenceKind) -> None:
         mixed = concept_divergence(images, locations, kind)
         assert info_nce(images, locations).dtype == torch.float32
     torch.testing.assert_close(mixed.double(), exact, rtol=1e-3, atol=1e-6)
+
+
+if __name__ == '__main__':
+    train_half(int(sys.argv[1]), sys.argv[2])
