@@ -189,7 +189,8 @@ def report(seeds: Mapping[str, ConceptEarth], number: int) -> Iterator[str]:
     yield from wrapped(
         'Written by `PYTHONPATH=docs/research python -m seed_stability` on '
         f'{today_with()}, 2 threads. '
-        '[Would another encoder explain alike?](stability.md) explains it.'
+        '[Do encoders with other seeds give the same explanations?](stability.md) '
+        'describes the method.'
     )
     yield from _encoder_section(seeds, released)
     places = len(sample_area(AREA, number, land_only=True))
