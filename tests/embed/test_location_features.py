@@ -1,6 +1,8 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+from typing import Any, cast
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -54,9 +56,14 @@ def names_of(features: LocationFeatures) -> list[str]:
 class TestNames:
     def test_of_all_features(self, encoder: ConceptEarth, bank: ConceptBank) -> None:
         x, z = [f'x{n}' for n in range(8)], list(bank.names)
-        expected = {'x': x, 'z': z, 'xz': [*x, *z], 'coordinates': COORDINATES}
+        expected: dict[Any, Any] = {
+            'x': x,
+            'z': z,
+            'xz': [*x, *z],
+            'coordinates': COORDINATES,
+        }
         for features, names in expected.items():
-            made = LocationFeatures(encoder, features=features).fit(POINTS)  # type: ignore[arg-type]
+            made = LocationFeatures(encoder, features=features).fit(POINTS)
             assert names_of(made) == names
             assert made.transform(POINTS).shape == (40, len(names))
 
@@ -115,8 +122,8 @@ class TestPoints:
             np.testing.assert_allclose(made.fit_transform(points), expected, atol=1e-6)
 
     @pytest.mark.parametrize('features', ['x', 'xz', 'coordinates'])
-    def test_none(self, features: str) -> None:
-        made = LocationFeatures(Plain(), features=features)  # type: ignore[arg-type]
+    def test_none(self, features: Any) -> None:
+        made = LocationFeatures(Plain(), features=features)
         empty = np.empty((0, 2))
         assert made.fit(POINTS).transform(empty).shape == (0, len(names_of(made)))
         assert made.fit(empty).transform(POINTS).shape == (40, len(names_of(made)))
@@ -145,7 +152,7 @@ class TestPoints:
 class TestErrors:
     def test_options(self, small_encoder: GeoCLIPLocation) -> None:
         with pytest.raises(ValueError, match="features must be one of .* not 'y'"):
-            LocationFeatures(Plain(), features='y').fit(POINTS)  # type: ignore[arg-type]
+            LocationFeatures(Plain(), features=cast(Any, 'y')).fit(POINTS)
         with pytest.raises(ValueError, match='has no concept scores'):
             LocationFeatures(small_encoder, features='xz').fit(POINTS)
         with pytest.raises(ValueError, match='concept_earth'):

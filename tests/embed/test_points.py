@@ -212,7 +212,8 @@ class TestEmbedFile:
         assert len(gpd.read_parquet(tmp_path / 'target.parquet')) == 1000
 
     def test_paths_may_be_text(self, csv: Path, tmp_path: Path) -> None:
-        report = embed_file(str(csv), str(tmp_path / 'out.parquet'))  # type: ignore[arg-type]
+        paths: Any = str(csv), str(tmp_path / 'out.parquet')
+        report = embed_file(*paths)
         assert report.output == tmp_path / 'out.parquet'
 
     def test_result_replaces_an_older_one(self, csv: Path, tmp_path: Path) -> None:

@@ -7,19 +7,18 @@ from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ..geo.points import PointsLike, as_points
-from ..models.features import FeatureKind, InputKind, coordinate_features
+from ..models.features import InputKind, coordinate_features
 from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, load_encoder
-from ..models.protocols import GroundedEncoder
+from ..models.protocols import GroundedEncoder, check_encoder
 from ..utils.devices import Device
 from ..utils.names import check_choice
-from .points import Precision, embed_points
+from .points import Precision, count_features, embed_points
 
 COORDINATES = ('sin_lon', 'cos_lon', 'sin_lat', 'cos_lat')
 
@@ -99,11 +98,11 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
         check_choice('features', self.features, InputKind)
         as_points(X, crs=self.crs)
         self.encoder_: nn.Module | None = None
-        if self.features != 'coordinates':
-            self.encoder_ = (
-                self.model
-                if isinstance(self.model, nn.Module)
-                else _load(self.model, self.weights, self.truncate_dim, self.download)
+        if isinstance(self.model, nn.Module) and self.features != 'coordinates':
+            self.encoder_ = self.model
+        elif self.features != 'coordinates':
+            self.encoder_ = _load(
+                self.model, self.weights, self.truncate_dim, self.download
             )
         shape: tuple[int, ...] = getattr(X, 'shape', ())
         self.n_features_in_ = shape[1] if len(shape) == 2 else 2
@@ -124,8 +123,6 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
         if self.features == 'coordinates' or self.encoder_ is None:
             plain: NDArray[np.float32] = coordinate_features(points).float().numpy()
             return plain
-        if not len(points):
-            return np.empty((0, len(self._names)), np.float32)
         computed: NDArray[np.float32] = embed_points(
             self.encoder_,
             points,
@@ -145,7 +142,7 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
 
         Returns:
             ``'x0'``, ``'x1'`` and so on for the embedding, and the names of the concepts
-            for their scores, or ``'z0'`` and so on for an encoder without a bank.
+            for their scores.
         """
         check_is_fitted(self)
         return np.array(self._names, dtype=object)
@@ -153,26 +150,13 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
     def _feature_names(self) -> list[str]:
         if self.features == 'coordinates' or self.encoder_ is None:
             return list(COORDINATES)
-        kinds: tuple[FeatureKind, ...] = ('x', 'z')
         names: list[str] = []
-        for kind in (kind for kind in kinds if kind in self.features):
-            computed = embed_points(
-                self.encoder_,
-                torch.zeros(1, 2),
-                features=kind,
-                device=self.device,
-                progress=False,
-            )
-            bank = (
-                self.encoder_.bank
-                if kind == 'z' and isinstance(self.encoder_, GroundedEncoder)
-                else None
-            )
-            names += (
-                [f'{kind}{n}' for n in range(computed.shape[1])]
-                if bank is None
-                else list(bank.names)
-            )
+        if 'x' in self.features:
+            name, options = type(self.encoder_).__name__, {'device': self.device}
+            width = count_features(self.encoder_, name, progress=False, **options)
+            names += [f'x{number}' for number in range(width)]
+        if 'z' in self.features:
+            names += check_encoder(self.encoder_, GroundedEncoder).bank.names
         return names
 
 

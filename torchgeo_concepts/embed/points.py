@@ -6,8 +6,8 @@
 import csv
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 import torchgeo
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..geo.points import SWAPPED_HINT, PointsLike, as_points, is_lonlat, look_swapped
 from ..io.geoparquet import EmbeddingWriter
-from ..io.tables import GeometryCoordinates, OpenedTable, PointBatch, open_table
+from ..io.tables import GeometryCoordinates, OpenedTable, open_table
 from ..models.features import FeatureKind
 from ..models.features import features as compute_features
 from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder, load_encoder
@@ -68,10 +69,45 @@ def embed_points(
     Returns:
         Features of shape ``(N, d)`` in float32, on the CPU.
     """
-    tensor = as_points(points)
-    encode = _Encode(encoder, features, device, precision, batch_size)
-    with _progress_bar(len(tensor), progress) as bar:
-        return encode(tensor, bar.update)
+    if batch_size < 1:
+        raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
+    tensor, place = as_points(points), find_device(device)
+    encoder.to(place)
+    parts = []
+    with (
+        # Models cannot be trained on tensors of inference mode.
+        torch.no_grad(),
+        evaluating(encoder),
+        torch.autocast(place.type, torch.bfloat16, enabled=precision == 'bfloat16'),
+        _progress_bar(len(tensor), progress) as bar,
+    ):
+        for batch in torch.split(tensor, batch_size):
+            part = compute_features(encoder, batch.to(place), features)
+            parts.append(part.float().cpu())
+            bar.update(len(batch))
+    return torch.cat(parts)
+
+
+def count_features(encoder: nn.Module, name: str, **options: Any) -> int:
+    """Count the features of a point.
+
+    Args:
+        encoder: A location encoder.
+        name: Its name, for the error.
+        **options: Options of :func:`embed_points`.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: If the model cannot embed a point.
+    """
+    try:
+        return embed_points(encoder, torch.zeros(1, 2), **options).shape[1]
+    except (IndexError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{name} is not a location encoder: it cannot embed a point ({error}).'
+        ) from error
 
 
 def embed_file(
@@ -134,29 +170,29 @@ def embed_file(
         ValueError: If the input cannot be read, if a row has no valid point, or if a
             model, weights or column cannot be found.
     """
+    start = time.perf_counter()
     input, output = Path(input), Path(output)
-    skipped = output.with_name(f'{output.stem}.skipped.csv')
+    skipped = None
+    if on_error == 'skip':
+        skipped = output.with_name(f'{output.stem}.skipped.csv')
     check_choice('features', features, FeatureKind)
     check_choice('dtype', dtype, StoredType)
     check_choice('precision', precision, Precision)
     check_choice('device', device, Device)
     check_choice('on_error', on_error, OnError)
-    _check_output(input, output)
-    if on_error == 'skip':
-        _check_target(input, skipped)
-    start = time.perf_counter()
-    table = open_table(
-        input,
-        lon=lon,
-        lat=lat,
-        crs=crs,
-        layer=layer,
-        batch_rows=max(16_384, batch_size),
-    )
+    _check_outputs(input, output, skipped)
+    size = max(16_384, batch_size)
+    table = open_table(input, lon=lon, lat=lat, crs=crs, layer=layer, batch_rows=size)
     _check_columns(table, column)
     name = find_encoder(model, weights)
     encoder = load_encoder(name, truncate_dim=truncate_dim, download=download)
-    encode = _Encode(encoder, features, device, precision, batch_size)
+    options: dict[str, Any] = {
+        'features': features,
+        'device': device,
+        'precision': precision,
+        'batch_size': batch_size,
+        'progress': False,
+    }
     info = {
         'model': name.model,
         'weights': name.weights_name,
@@ -165,30 +201,19 @@ def embed_file(
         'torchgeo_concepts': VERSION,
         'torchgeo': torchgeo.__version__,
         'column': column,
-        'dim': _probe_dim(encode, model),
+        'dim': count_features(encoder, model, **options),
     }
     if features != 'x':
         info['concepts'] = check_encoder(encoder, GroundedEncoder).bank.ids
     num_rows, num_bad = _check_rows(table, on_error)
-    with ExitStack() as stack:
-        bar = stack.enter_context(_progress_bar(num_rows - num_bad, progress))
-        list_skipped = (
-            stack.enter_context(_skipped_rows(skipped)) if on_error == 'skip' else None
-        )
-        writer = stack.enter_context(
-            EmbeddingWriter.open(output, table, column, dtype, info)
-        )
-        for batch in table:
-            if batch.problems and list_skipped is None:
-                raise ValueError(
-                    f'{input} changed while it was read. Run the command again.'
-                )
-            if list_skipped is not None:
-                list_skipped(batch)
-            good = ~np.isnan(batch.points[:, 0])
-            points = batch.points[good]
-            embeddings = encode(torch.from_numpy(points), bar.update)
-            writer.write(batch.rows.filter(pa.array(good)), points, embeddings)
+    with (
+        _progress_bar(num_rows - num_bad, progress) as bar,
+        _skipped_rows(skipped) as listed,
+        EmbeddingWriter.open(output, table, column, dtype, info) as writer,
+    ):
+        for rows, points in _valid_rows(table, listed):
+            writer.write(rows, points, embed_points(encoder, points, **options))
+            bar.update(len(points))
     return EmbedReport(
         input=input,
         output=output,
@@ -199,7 +224,7 @@ def embed_file(
         dim=info['dim'],
         dtype=dtype,
         seconds=time.perf_counter() - start,
-        skipped=skipped if on_error == 'skip' else None,
+        skipped=skipped,
     )
 
 
@@ -250,71 +275,22 @@ def _count(number: int, what: str) -> str:
     return f'{number:,} {what}' + ('' if number == 1 else 's')
 
 
-class _Encode:
-    """Computes features of points on a device, in batches."""
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        kind: FeatureKind,
-        device: Device,
-        precision: Precision,
-        batch_size: int,
-    ) -> None:
-        if batch_size < 1:
-            raise ValueError(f'batch_size must be at least 1, not {batch_size}.')
-        self.device = find_device(device)
-        self.encoder = encoder.to(self.device)
-        self.kind = kind
-        self.half = precision == 'bfloat16'
-        self.batch_size = batch_size
-
-    # Models cannot be trained on tensors of inference mode.
-    @torch.no_grad()
-    def __call__(
-        self, points: Tensor, update: Callable[[int], object] = lambda _: None
-    ) -> Tensor:
-        """Return features of shape ``(N, d)`` in float32, on the CPU."""
-        parts = []
-        with (
-            evaluating(self.encoder),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.half),
-        ):
-            for batch in torch.split(points, self.batch_size):
-                part = compute_features(self.encoder, batch.to(self.device), self.kind)
-                parts.append(part.float().cpu())
-                update(len(batch))
-        return torch.cat(parts)
-
-
-def _probe_dim(encode: _Encode, model: str) -> int:
-    """Embed a point to count the features."""
-    try:
-        return encode(torch.zeros(1, 2)).shape[1]
-    except (IndexError, RuntimeError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f'{model} is not a location encoder: it cannot embed a point ({error}).'
-        ) from error
-
-
 def _progress_bar(total: int, progress: bool | None) -> 'tqdm[Any]':
     # disable=None shows the bar on terminals only.
     disable = None if progress is None else not progress
     return tqdm(total=total, unit='point', unit_scale=True, disable=disable)
 
 
-def _check_output(input: Path, output: Path) -> None:
+def _check_outputs(input: Path, output: Path, skipped: Path | None) -> None:
     if output.suffix.lower() not in ('.parquet', '.geoparquet'):
         raise ValueError(
             f'The output is a GeoParquet file: {output} must end in .parquet or .geoparquet.'
         )
-    _check_target(input, output)
-
-
-def _check_target(input: Path, target: Path) -> None:
-    check_writable(target)
-    if target.exists() and input.exists() and target.samefile(input):
-        raise ValueError(f'{target} is the input. Write to another file.')
+    for target in (output, skipped):
+        if target is not None:
+            check_writable(target)
+            if target.exists() and input.exists() and target.samefile(input):
+                raise ValueError(f'{target} is the input. Write to another file.')
 
 
 def _check_columns(table: OpenedTable, column: str) -> None:
@@ -359,17 +335,31 @@ def _check_rows(table: OpenedTable, on_error: OnError) -> tuple[int, int]:
     return num_rows, num_bad
 
 
+def _valid_rows(
+    table: OpenedTable, listed: Any
+) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float64]]]:
+    """Yield rows with their points, and list rows without a valid point."""
+    for batch in table:
+        for row, reason in sorted(batch.problems.items()):
+            if listed is None:
+                raise ValueError(
+                    f'{table.path} changed while it was read. Run the command again.'
+                )
+            listed.writerow((batch.first_row + row, reason))
+        good = ~np.isnan(batch.points[:, 0])
+        yield batch.rows.filter(pa.array(good)), batch.points[good]
+
+
 @contextmanager
-def _skipped_rows(path: Path) -> Iterator[Callable[[PointBatch], None]]:
+def _skipped_rows(path: Path | None) -> Iterator[Any]:
+    """Yield a writer of the file that lists skipped rows, None without such a file."""
+    if path is None:
+        yield None
+        return
     with (
         atomic_path(path) as temporary,
         temporary.open('w', encoding='utf-8', newline='') as stream,
     ):
         writer = csv.writer(stream)
         writer.writerow(('row', 'reason'))
-
-        def write(batch: PointBatch) -> None:
-            for row in sorted(batch.problems):
-                writer.writerow((batch.first_row + row, batch.problems[row]))
-
-        yield write
+        yield writer

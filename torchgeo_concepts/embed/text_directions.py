@@ -3,7 +3,6 @@
 
 """Concept directions from the texts of a bank, written to a file."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -16,28 +15,6 @@ from ..utils.files import atomic_path, check_writable
 from ..utils.open_clip_weights import GEOCLIP_MODEL
 
 
-@dataclass(frozen=True)
-class DirectionsReport:
-    """Report of :func:`write_text_directions`.
-
-    Attributes:
-        output: The file.
-        num_concepts: Number of concepts.
-        num_features: Number of features of a direction.
-    """
-
-    output: Path
-    num_concepts: int
-    num_features: int
-
-    def __str__(self) -> str:
-        """Return the report in one line."""
-        return (
-            f'directions of {self.num_concepts:,} concepts, {self.num_features} numbers '
-            f'each: {self.output}'
-        )
-
-
 def write_text_directions(
     output: Path,
     bank: str | None = None,
@@ -47,7 +24,7 @@ def write_text_directions(
     device: Device = 'auto',
     download: bool = False,
     progress: bool | None = None,
-) -> DirectionsReport:
+) -> str:
     """Encode the texts of a bank with CLIP, as initial directions for alignment.
 
     Args:
@@ -64,7 +41,7 @@ def write_text_directions(
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
-        A report.
+        A report in one line.
 
     Raises:
         ValueError: If there is no such bank, model or device, or if the head does not
@@ -92,4 +69,5 @@ def write_text_directions(
     directions = encode_text(concepts, encoder, head=head, progress=progress)
     with atomic_path(output) as temporary:
         save_file({'directions': directions.contiguous()}, temporary)
-    return DirectionsReport(output, *directions.shape)
+    number, width = directions.shape
+    return f'directions of {number:,} concepts, {width} numbers each: {output}'
