@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -152,6 +152,6 @@ class TestImageLocationAlignment:
         with pytest.raises(
             ValueError, match="image_projection must be one of .*not 'text'"
         ):
-            ImageLocationAlignment(basis, 'text')  # type: ignore[arg-type]
+            ImageLocationAlignment(basis, cast(Any, 'text'))
         with pytest.raises(ValueError, match="align must be one of .*not 'y'"):
-            ImageLocationAlignment(basis, align='y')  # type: ignore[arg-type]
+            ImageLocationAlignment(basis, align=cast(Any, 'y'))

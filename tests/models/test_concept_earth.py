@@ -51,8 +51,9 @@ class TestOutputs:
         assert model(POINTS).shape == (4, 6)
         assert model.concepts(POINTS).shape == (4, 5)
         assert model.project(POINTS).shape == (4, 5)
-        for kind, width in (('x', 6), ('z', 5), ('xz', 11)):
-            assert features(model, POINTS, kind).shape == (4, width)  # type: ignore[arg-type]
+        widths: dict[Any, int] = {'x': 6, 'z': 5, 'xz': 11}
+        for kind, width in widths.items():
+            assert features(model, POINTS, kind).shape == (4, width)
 
     @pytest.mark.parametrize('dim', [None, 3])
     def test_both_at_once(self, model: ConceptEarth, dim: int | None) -> None:

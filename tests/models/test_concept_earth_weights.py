@@ -19,7 +19,7 @@ from torchgeo_concepts.models import (
     ConceptEarth,
     ConceptEarth_Weights,
     GeoCLIPLocation,
-    clip_image_tower,
+    ImageTower,
     concept_earth,
     features,
     geoclip_image_mlp,
@@ -144,10 +144,11 @@ def test_damaged_file(
 ) -> None:
     weights = ConceptEarth_Weights.FAST
     copy = tmp_path / 'fast.safetensors'
-    error, message = FileNotFoundError, 'is missing. It is part of torchgeo-concepts'
+    error: type[Exception] = FileNotFoundError
+    message = 'is missing. It is part of torchgeo-concepts'
     if damage == 'truncated':
         copy.write_bytes(weights.path().read_bytes()[:-1])
-        error, message = ValueError, 'does not hold ConceptEarth_Weights.FAST'  # type: ignore[assignment]
+        error, message = ValueError, 'does not hold ConceptEarth_Weights.FAST'
     monkeypatch.setitem(weights.meta, 'file', copy)
     with pytest.raises(error, match=message):
         concept_earth(weights)
@@ -184,7 +185,7 @@ class TestOtherModalities:
         torch.testing.assert_close(projections, expected)
 
     def test_images(self, grounded: ConceptEarth, clip: open_clip.CLIP) -> None:
-        tower = clip_image_tower(clip).eval()
+        tower = ImageTower(clip.visual, geoclip_image_mlp('MP16')).eval()
         with torch.inference_mode():
             images = tower(torch.rand(3, 3, 32, 32))
             scores = grounded.basis(images)

@@ -1,6 +1,8 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch import Tensor
@@ -50,7 +52,6 @@ def test_heads(aligned: AlignedEmbeddings) -> None:
     [(images_say, locations_say)] = supervision(blind)
     assert images_say.equal(images)
     assert locations_say.equal(locations)
-    assert supervision.estimate_locations(blind).equal(locations)
 
 
 @torch.no_grad()
@@ -64,8 +65,6 @@ def test_both(aligned: AlignedEmbeddings) -> None:
         [(expected, of_locations)] = single(aligned)
         assert images.equal(expected)
         assert locations.equal(of_locations)
-    mean = (ways[0][1] + ways[1][1]) / 2
-    torch.testing.assert_close(supervision.estimate_locations(aligned), mean)
 
 
 def test_standardise() -> None:
@@ -83,4 +82,4 @@ def test_standardise() -> None:
 
 def test_unknown_reading() -> None:
     with pytest.raises(ValueError, match="'projections', 'heads'.*not 'tails'"):
-        ConceptSupervision(2, 16, 'tails')  # type: ignore[arg-type]
+        ConceptSupervision(2, 16, cast(Any, 'tails'))

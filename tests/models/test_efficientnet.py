@@ -15,7 +15,6 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from torchgeo_concepts.models import EfficientNetLite0_Weights, load_image_tower
-from torchgeo_concepts.models.efficientnet import timm_key
 
 WEIGHTS = EfficientNetLite0_Weights.IMAGENET1K
 NAME = 'timm/tf_efficientnet_lite0'
@@ -73,10 +72,16 @@ def test_normalisation() -> None:
 
 
 def test_keys() -> None:
-    assert timm_key('_conv_stem.weight') == 'conv_stem.weight'
-    assert timm_key('_blocks.0._bn2.bias') == 'blocks.0.0.bn2.bias'
-    assert timm_key('_blocks.2._bn0.weight') == 'blocks.1.1.bn1.weight'
-    assert timm_key('_blocks.15._project_conv.weight') == 'blocks.6.0.conv_pwl.weight'
+    original = torch.load(WEIGHTS.path(), weights_only=True)
+    state = WEIGHTS.get_state_dict()
+    for theirs, ours in {
+        '_conv_stem.weight': 'conv_stem.weight',
+        '_blocks.0._bn2.bias': 'blocks.0.0.bn2.bias',
+        '_blocks.2._bn0.weight': 'blocks.1.1.bn1.weight',
+        '_blocks.15._project_conv.weight': 'blocks.6.0.conv_pwl.weight',
+        '_fc.bias': 'classifier.bias',
+    }.items():
+        assert state[ours].equal(original[theirs])
 
 
 def test_distribution_is_not_imported() -> None:

@@ -1,13 +1,15 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.models import GeoCLIPLocation, features
-from torchgeo_concepts.models.features import FeatureKind, input_features
+from torchgeo_concepts.models.features import FeatureKind, coordinate_features
 
 
 class Grounded(nn.Module):
@@ -41,13 +43,11 @@ def test_no_concepts(small_encoder: GeoCLIPLocation, kind: FeatureKind) -> None:
 
 def test_unknown_kind(small_encoder: GeoCLIPLocation) -> None:
     with pytest.raises(ValueError, match=r"one of \('x', 'z', 'xz'\), not 'y'"):
-        features(small_encoder, torch.rand(3, 2), 'y')  # type: ignore[arg-type]
+        features(small_encoder, torch.rand(3, 2), cast(Any, 'y'))
 
 
 def test_coordinates() -> None:
     points = torch.tensor([[90.0, 0.0], [-180.0, 30.0]])
     expected = torch.tensor([[1, 0, 0, 1], [0, -1, 0.5, 0.75**0.5]])
-    for encoder in (None, Grounded()):
-        found = input_features(encoder, points, 'coordinates')
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-    assert input_features(Grounded(), points, 'z').equal(points[:, :1] + 1)
+    found = coordinate_features(points)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)

@@ -10,11 +10,8 @@ import torch
 import torchgeo.models
 from torch import Tensor, nn
 
-from torchgeo_concepts.models.image_towers import (
-    ImageTower,
-    clip_image_tower,
-    image_tower,
-)
+from torchgeo_concepts.models import geoclip_image_mlp
+from torchgeo_concepts.models.image_towers import ImageTower, image_tower
 
 
 def to_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -57,7 +54,7 @@ def test_parity_with_the_image_encoder_of_geoclip() -> None:
     theirs = ImageEncoder(from_pretrained=False).eval()
     clip = open_clip.create_model('ViT-L-14-quickgelu')
     clip.visual.load_state_dict(to_open_clip(theirs.CLIP.state_dict()))
-    ours = clip_image_tower(clip).eval()
+    ours = ImageTower(clip.visual, geoclip_image_mlp('MP16')).eval()
     theirs.mlp.load_state_dict(ours.head.state_dict())
     images = torch.randn(4, 3, 224, 224)
     with torch.no_grad():
@@ -108,9 +105,3 @@ class TestBuilders:
         assert image_tower(nn.Flatten(), 7, num_features=12)(
             torch.rand(2, 3, 2, 2)
         ).shape == (2, 7)
-
-    def test_clip_of_another_size(self) -> None:
-        with pytest.raises(ValueError, match='takes 768 features; this model has 1024'):
-            clip_image_tower(open_clip.create_model('RN50'))
-        with pytest.raises(ValueError, match='Linear is not an open_clip model'):
-            clip_image_tower(nn.Linear(1, 1))

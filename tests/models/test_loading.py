@@ -2,6 +2,7 @@
 # Licensed under the MIT License.
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,10 +68,9 @@ class TestNames:
 
     def test_no_weights_are_random(self) -> None:
         assert find_encoder('geoclip_location', None).weights_name == 'random'
-        small = {'num_frequencies': 3, 'hidden_dim': 4, 'embed_dim': 5}
+        small: dict[str, Any] = {'num_frequencies': 3, 'hidden_dim': 4, 'embed_dim': 5}
         first, second = (
-            load_encoder('geoclip_location', None, **small)  # type: ignore[arg-type]
-            for _ in range(2)
+            load_encoder('geoclip_location', None, **small) for _ in range(2)
         )
         assert first(POINTS).shape == (2, 5)
         assert not first(POINTS).equal(second(POINTS))

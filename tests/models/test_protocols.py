@@ -2,7 +2,6 @@
 # Licensed under the MIT License.
 
 import pytest
-import torch
 from torch import Tensor, nn
 
 from torchgeo_concepts.concepts import ConceptBank
@@ -66,7 +65,6 @@ def test_models_of_this_package(small_encoder: GeoCLIPLocation) -> None:
 @pytest.mark.parametrize(
     ('encoder', 'protocol', 'message'),
     [
-        (torch.zeros(2), LocationEncoder, 'Tensor is not a location encoder'),
         (NoBank(), ConceptEncoder, 'NoBank has no projection onto named concepts'),
         (NoBank(), GroundedEncoder, 'NoBank has no concept scores'),
         (nn.Linear(2, 2), ConceptEncoder, r'use ConceptEarth or ConceptGeoCLIP\.'),

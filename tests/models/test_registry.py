@@ -20,7 +20,6 @@ from torchgeo_concepts.models import (
     GeoCLIPLocation,
     GeoCLIPLocation_Weights,
     _registry,
-    geoclip_gallery,
     geoclip_image_mlp,
     geoclip_location,
     geoclip_logit_scale,
@@ -84,7 +83,6 @@ def test_other_weights_are_not_registered(member: WeightsEnum) -> None:
 
 
 def test_their_builders_accept_names() -> None:
-    assert len(geoclip_gallery('GeoCLIPGallery_Weights.MP16_100K')) == 100_000
     assert geoclip_logit_scale('GeoCLIPLogitScale_Weights.MP16').ndim == 0
     assert not geoclip_image_mlp('GeoCLIPImageMLP_Weights.MP16').training
 

@@ -262,7 +262,10 @@ class TestCheckpoints:
                 loaded.eval().model.embed_images(images),
                 model.eval().model.embed_images(images),
             )
-        loaded.model.location_model().save(tmp_path / 'encoder.safetensors')
+        model_of_points = ConceptGeoCLIP(
+            loaded.model.encoder, loaded.model.alignment.basis
+        )
+        model_of_points.save(tmp_path / 'encoder.safetensors')
         encoder = ConceptGeoCLIP.load(tmp_path / 'encoder.safetensors')
         points = torch.tensor([[2.35, 48.86]])
         with torch.no_grad():

@@ -20,7 +20,7 @@ from .geoclip import (
     geoclip_logit_scale,
 )
 from .image_location import ImageLocationModel
-from .image_towers import ImageTower, clip_image_tower, image_tower
+from .image_towers import ImageTower, image_tower
 from .loading import load_encoder
 from .protocols import ConceptEncoder, GroundedEncoder, LocationEncoder
 from .tower_loading import load_image_tower
@@ -41,7 +41,6 @@ __all__ = (
     'ImageLocationModel',
     'ImageTower',
     'LocationEncoder',
-    'clip_image_tower',
     'concept_earth',
     'concept_geoclip',
     'features',

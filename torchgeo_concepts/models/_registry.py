@@ -36,19 +36,6 @@ def _is_ours(registered: object) -> bool:
     return getattr(registered, '__module__', '').partition('.')[0] == package
 
 
-def find_builder(name: str) -> Builder:
-    """Return the function that builds a registered model.
-
-    Args:
-        name: Name of the model.
-
-    Returns:
-        The builder.
-    """
-    builder: Builder = _dictionaries()[0][name]
-    return builder
-
-
 def register_model(name: str, builder: Builder, weights: type[WeightsEnum]) -> None:
     """Add a model and its weights to TorchGeo's registry.
 

@@ -90,15 +90,6 @@ class Architecture:
                 f'{len(self.grid_features)}.'
             )
 
-    def make_grids(self) -> nn.ModuleList:
-        """Create one grid for each number of features."""
-        levels = zip(self.rows, self.grid_features, strict=True)
-        grids = [
-            EarthGrid([rows for rows, _ in group], features, self.table_size)
-            for features, group in itertools.groupby(levels, key=itemgetter(1))
-        ]
-        return nn.ModuleList(grids)
-
 
 class ConceptEarth(ConceptModel):
     """Location encoder with embeddings in GeoCLIP's space and scores of named concepts.
@@ -131,28 +122,30 @@ class ConceptEarth(ConceptModel):
             ValueError: If the scale and the bank differ in length.
         """
         super().__init__()
-        self.architecture = Architecture(**sizes)
+        built = self.architecture = Architecture(**sizes)
         self.provenance: dict[str, Any] = {}
         self.truncate_dim: int | None = None
-        embed_dim, hidden_dim = (
-            self.architecture.embed_dim,
-            self.architecture.hidden_dim,
+        levels = zip(built.rows, built.grid_features, strict=True)
+        # Levels with the same number of features share a grid.
+        self.grids = nn.ModuleList(
+            EarthGrid([rows for rows, _ in group], features, built.table_size)
+            for features, group in itertools.groupby(levels, key=itemgetter(1))
         )
-        self.grids = self.architecture.make_grids()
-        self.waves = SphericalWaves(self.architecture.num_waves)
+        self.waves = SphericalWaves(built.num_waves)
         widths = [sum(part.output_dim for part in (*self.grids, self.waves))]
-        widths += [hidden_dim] * self.architecture.depth
+        widths += [built.hidden_dim] * built.depth
         layers: list[nn.Module] = []
         for width, following in itertools.pairwise(widths):
             layers += [nn.Linear(width, following), nn.GELU()]
         self.trunk = nn.Sequential(*layers)
+        embed_dim = built.embed_dim
         self.embedding = nn.Linear(widths[-1], embed_dim)
         with warnings.catch_warnings():
             # A model trained by distillation alone has no concepts.
             warnings.filterwarnings('ignore', 'Initializing zero-element tensors')
             self.scores = nn.Linear(widths[-1], len(bank))
         self.basis = ConceptBasis.random(bank, embed_dim)
-        num_components = min(self.architecture.num_components, embed_dim)
+        num_components = min(built.num_components, embed_dim)
         self.register_buffer('embedding_mean', torch.zeros(embed_dim))
         self.register_buffer('embedding_std', torch.ones(()))
         self.register_buffer('components', torch.eye(embed_dim, num_components))

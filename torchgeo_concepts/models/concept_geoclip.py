@@ -16,7 +16,7 @@ from ..concepts.bank import ConceptBank
 from ._weights import DistributionWeights
 from .alignment import ConceptBasis
 from .concept_model import ConceptModel
-from .geoclip import GeoCLIPLocation, GeoCLIPLocation_Weights, encoder_arguments
+from .geoclip import GeoCLIPLocation, GeoCLIPLocation_Weights, geoclip_location
 
 
 class ConceptGeoCLIP(ConceptModel):
@@ -96,10 +96,8 @@ class ConceptGeoCLIP(ConceptModel):
             The model.
         """
         encoder = GeoCLIPLocation(**json.loads(metadata['encoder']))
-        bank, unit = (
-            ConceptBank.from_json(metadata['bank']),
-            json.loads(metadata['unit']),
-        )
+        bank = ConceptBank.from_json(metadata['bank'])
+        unit = json.loads(metadata['unit'])
         basis = ConceptBasis.random(bank, encoder.embed_dim, unit)
         basis.source = metadata['basis_source']
         return cls(encoder, basis)
@@ -151,7 +149,8 @@ def concept_geoclip(
         A concept-aware location encoder.
     """
     member: ConceptGeoCLIP_Weights | None = ConceptGeoCLIP_Weights.verify(weights)
-    encoder = GeoCLIPLocation(**encoder_arguments(member, kwargs))
+    own_weights = None if member is None else GeoCLIPLocation_Weights.MP16
+    encoder = geoclip_location(own_weights, download=download, **kwargs)
     bank = ConceptBank.default() if bank is None else bank
     if text_embeddings is None:
         warnings.warn(
@@ -162,9 +161,4 @@ def concept_geoclip(
         basis = ConceptBasis.random(bank, encoder.embed_dim, unit)
     else:
         basis = ConceptBasis(bank, text_embeddings, 'text embeddings', unit)
-    model = ConceptGeoCLIP(encoder, basis)
-    if member is None:
-        return model
-    pretrained = member.get_state_dict(download=download)
-    model.load_state_dict({**model.state_dict(), **pretrained})
-    return model.eval()
+    return ConceptGeoCLIP(encoder, basis).train(member is None)

@@ -105,14 +105,3 @@ class ConceptSupervision(nn.Module):
             image = self.image_head(aligned.x_image)
             estimates.append((image, self.location_head(aligned.x_location)))
         return estimates
-
-    def estimate_locations(self, aligned: AlignedEmbeddings) -> Tensor:
-        """Estimate the concepts at locations.
-
-        Args:
-            aligned: Images and locations.
-
-        Returns:
-            Standardised estimates of shape ``(N, k)``, the mean over all kinds.
-        """
-        return torch.stack([location for _, location in self(aligned)]).mean(dim=0)

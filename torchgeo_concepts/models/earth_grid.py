@@ -125,6 +125,19 @@ def _row_widths(steps: int) -> Tensor:
     return (2 * steps * lat.cos()).round().clamp(min=1).long()
 
 
+def unit_vectors(points: Tensor) -> Tensor:
+    """Return unit vectors from the centre of the Earth to points.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+    Returns:
+        Vectors of shape ``(N, 3)``.
+    """
+    lon, lat = torch.deg2rad(points).unbind(dim=1)
+    return torch.stack((lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1)
+
+
 class SphericalWaves(Frequencies):
     """Waves over the sphere with random directions and a range of wavelengths."""
 
@@ -165,10 +178,7 @@ class SphericalWaves(Frequencies):
         Returns:
             Features of shape ``(N, output_dim)``, in [-1, 1].
         """
-        lon, lat = torch.deg2rad(points).unbind(dim=1)
-        xyz = torch.stack(
-            (lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1
-        )
+        vectors = unit_vectors(points)
         with torch.autocast(points.device.type, enabled=False):
-            phase = xyz @ self.frequencies
+            phase = vectors @ self.frequencies
         return torch.cat((phase.sin(), phase.cos()), dim=1)

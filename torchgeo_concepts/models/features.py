@@ -57,22 +57,3 @@ def coordinate_features(points: Tensor) -> Tensor:
     """
     lon, lat = torch.deg2rad(check_points(points)).unbind(dim=1)
     return torch.stack((lon.sin(), lon.cos(), lat.sin(), lat.cos()), dim=1)
-
-
-def input_features(
-    encoder: nn.Module | None, points: Tensor, kind: InputKind = 'x'
-) -> Tensor:
-    """Compute features of points, with or without an encoder.
-
-    Args:
-        encoder: A location encoder, or None for ``'coordinates'``.
-        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        kind: As for :func:`features`, or ``'coordinates'`` for
-            :func:`coordinate_features`.
-
-    Returns:
-        Features of shape ``(N, d)``.
-    """
-    if kind == 'coordinates' or encoder is None:
-        return coordinate_features(points)
-    return features(encoder, points, kind)

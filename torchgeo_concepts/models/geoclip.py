@@ -293,33 +293,13 @@ def geoclip_location(
         ValueError: If both weights and further arguments are given.
     """
     member: GeoCLIPLocation_Weights | None = GeoCLIPLocation_Weights.verify(weights)
-    model = GeoCLIPLocation(**encoder_arguments(member, kwargs))
     if member is None:
-        return model
-    model.load_state_dict(member.get_state_dict(download=download))
-    return model.eval()
-
-
-def encoder_arguments(
-    member: DistributionWeights | None, kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments of GeoCLIP's encoder.
-
-    Args:
-        member: Weights that determine the arguments, or None.
-        kwargs: Arguments without weights.
-
-    Returns:
-        The arguments.
-
-    Raises:
-        ValueError: If both weights and arguments are given.
-    """
-    if member is None:
-        return kwargs
+        return GeoCLIPLocation(**kwargs)
     if kwargs:
         raise ValueError(f'The weights determine {sorted(kwargs)}. Leave them out.')
-    return {name: member.meta[name] for name in ARGUMENTS}
+    model = GeoCLIPLocation(**{name: member.meta[name] for name in ARGUMENTS})
+    model.load_state_dict(member.get_state_dict(download=download))
+    return model.eval()
 
 
 def geoclip_image_mlp(
@@ -367,19 +347,14 @@ def geoclip_logit_scale(
     return member.get_state_dict(download=download)['logit_scale']
 
 
-def geoclip_gallery(
-    weights: GeoCLIPGallery_Weights | str = GeoCLIPGallery_Weights.MP16_100K,
-    *,
-    download: bool = False,
-) -> Tensor:
+def geoclip_gallery(*, download: bool = False) -> Tensor:
     """Return GeoCLIP's gallery of candidate points.
 
     Args:
-        weights: Gallery to load, or its name.
         download: Download the gallery if it is not on this machine.
 
     Returns:
         Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
     """
-    member: GeoCLIPGallery_Weights = GeoCLIPGallery_Weights.verify(weights)
+    member = GeoCLIPGallery_Weights.MP16_100K
     return member.get_state_dict(download=download)['points']

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from .alignment import Align, AlignedEmbeddings, ImageLocationAlignment
-from .concept_geoclip import ConceptGeoCLIP
-from .geoclip import GeoCLIPLocation
 from .image_towers import ImageTower
 
 
@@ -90,16 +88,3 @@ class ImageLocationModel(nn.Module):
         vectors = self.alignment.vectors(x, z, space)
         # The dot product of joined vectors is the mean over the spaces.
         return torch.cat(vectors, dim=1) / math.sqrt(len(vectors))
-
-    def location_model(self) -> ConceptGeoCLIP:
-        """Return the location encoder with its concept basis.
-
-        Raises:
-            ValueError: If the location encoder is not GeoCLIP's.
-        """
-        if not isinstance(self.encoder, GeoCLIPLocation):
-            raise ValueError(
-                f'ConceptGeoCLIP needs a GeoCLIPLocation, not a '
-                f'{type(self.encoder).__name__}.'
-            )
-        return ConceptGeoCLIP(self.encoder, self.alignment.basis)

@@ -8,8 +8,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from .geoclip import GeoCLIPImageMLP_Weights, geoclip_image_mlp
-
 
 class ImageTower(nn.Module):
     """A backbone that computes features of images, and a head that embeds them.
@@ -81,40 +79,6 @@ class ImageTower(nn.Module):
         """
         embedding: Tensor = self.head(self.features(images))
         return embedding
-
-
-def clip_image_tower(
-    clip: nn.Module,
-    weights: GeoCLIPImageMLP_Weights | str | None = GeoCLIPImageMLP_Weights.MP16,
-    *,
-    download: bool = False,
-) -> ImageTower:
-    """GeoCLIP's image tower: a frozen CLIP ViT-L/14 and GeoCLIP's head on it.
-
-    If you use this model in your research, please cite the following paper:
-
-    * https://doi.org/10.48550/arXiv.2309.16020
-
-    Args:
-        clip: An open_clip model whose images have 768 features, such as
-            ``open_clip.create_model('ViT-L-14-quickgelu', 'openai')``, which GeoCLIP
-            was trained on.
-        weights: Weights of the head, or their name. None for random weights.
-        download: Download the weights of the head if they are not on this machine.
-
-    Returns:
-        The tower. Preprocess images with the transforms of the open_clip model.
-
-    Raises:
-        ValueError: If the model does not have 768 image features.
-    """
-    visual = getattr(clip, 'visual', None)
-    if not isinstance(visual, nn.Module):
-        raise ValueError(f'{type(clip).__name__} is not an open_clip model.')
-    dim = count_features(visual)
-    if dim != 768:
-        raise ValueError(f"GeoCLIP's head takes 768 features; this model has {dim}.")
-    return ImageTower(visual, geoclip_image_mlp(weights, download=download))
 
 
 def count_features(backbone: nn.Module) -> int | None:

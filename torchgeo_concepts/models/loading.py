@@ -3,7 +3,6 @@
 
 """Location encoders by name, as in configurations and on command lines."""
 
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from torch import nn
 from torchgeo.models import get_model, get_model_weights, list_models
 from torchvision.models._api import WeightsEnum
 
-from ..utils.names import near_matches
-from ._registry import find_builder
+from ..utils.names import check_known, near_matches
+from ._weights import DistributionWeights
 from .concept_earth import ConceptEarth
 from .concept_geoclip import ConceptGeoCLIP
 from .concept_model import ConceptModel, read_metadata
@@ -66,7 +65,7 @@ def resolve_weights(model: str, weights: str) -> WeightsEnum:
         ValueError: If there is no such model or there are no such weights; the
             message lists near matches.
     """
-    _check_model(model)
+    check_known('No model', model, list_models())
     try:
         known = list(get_model_weights(model))
     except KeyError:
@@ -103,7 +102,7 @@ def find_encoder(
         return EncoderName(_model_in(Path(model)), Path(model))
     model = str(model)
     if weights is None:
-        _check_model(model)
+        check_known('No model', model, list_models())
         return EncoderName(model, None)
     if Path(weights).suffix == '.safetensors':
         held = _model_in(Path(weights))
@@ -163,7 +162,7 @@ def _load(name: EncoderName, download: bool, kwargs: dict[str, Any]) -> nn.Modul
         return encoder
     if isinstance(member, Path):
         return CONCEPT_MODELS[name.model].load(member)
-    if 'download' in inspect.signature(find_builder(name.model)).parameters:
+    if isinstance(member, DistributionWeights):
         encoder = get_model(name.model, weights=member, download=download)
         return encoder.eval()
     url = urlparse(member.url)
@@ -176,11 +175,6 @@ def _load(name: EncoderName, download: bool, kwargs: dict[str, Any]) -> nn.Modul
         )
     encoder = get_model(name.model, weights=member)
     return encoder.eval()
-
-
-def _check_model(model: str) -> None:
-    if model not in list_models():
-        raise ValueError(f'No model {model!r}. {near_matches(model, list_models())}')
 
 
 def _model_in(path: Path) -> str:

@@ -4,16 +4,14 @@
 """A head on features of points: embeddings, further columns, images."""
 
 from collections.abc import Sequence
-from typing import Literal, Self, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..utils.names import check_choice
-from .features import InputKind, input_features
+from .features import InputKind, coordinate_features, features
 from .image_towers import ImageTower
-
-GradientHead = Literal['linear', 'mlp']
 
 
 def make_head(
@@ -36,22 +34,15 @@ def make_head(
 
     Returns:
         The head.
-
-    Raises:
-        ValueError: If a size is not positive.
     """
     if kind != 'mlp':
         return nn.Linear(in_features, out_features)
-    if hidden_dim < 1 or depth < 1:
-        raise ValueError(
-            f'hidden_dim and depth must be at least 1, not {hidden_dim} and {depth}. '
-            "Use head='linear' for a head without hidden layers."
-        )
     layers: list[nn.Module] = []
-    for layer in range(depth):
-        width = in_features if layer == 0 else hidden_dim
+    width = in_features
+    for _ in range(depth):
         layers += [nn.Linear(width, hidden_dim), nn.GELU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(hidden_dim, out_features))
+        width = hidden_dim
+    return nn.Sequential(*layers, nn.Linear(width, out_features))
 
 
 class LocationModel(nn.Module):
@@ -158,7 +149,10 @@ class LocationModel(nn.Module):
             ValueError: If images are missing, or the number of columns is wrong.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            parts = [input_features(self.encoder, points, self.kind)]
+            if self.encoder is None or self.kind == 'coordinates':
+                parts = [coordinate_features(points)]
+            else:
+                parts = [features(self.encoder, points, self.kind)]
             if self.tower is not None:
                 if image is None:
                     raise ValueError(
@@ -188,20 +182,15 @@ class LocationModel(nn.Module):
         number = scaled.shape[1] - self.num_extra
         return torch.cat((scaled[:, :number], scaled[:, number:].nan_to_num(0.0)), 1)
 
-    def forward(
-        self, points: Tensor, extra: Tensor | None = None, image: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Forward pass.
 
         Args:
-            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-            extra: Further columns of shape ``(N, e)``.
-            image: Images of shape ``(N, C, H, W)``, or their features.
+            inputs: Inputs of shape ``(N, d)``, from :meth:`inputs`.
 
         Returns:
             Outputs of the head.
         """
-        inputs = self.inputs(points, extra, image)
         output: Tensor = self.head(self.standardise(inputs))
         return output
 
@@ -212,7 +201,7 @@ def freeze_unused(encoder: nn.Module, kind: InputKind) -> None:
         return
     trained = [p for p in encoder.parameters() if p.requires_grad]
     with torch.enable_grad():
-        total = input_features(encoder, torch.zeros(2, 2), kind).sum()
+        total = features(encoder, torch.zeros(2, 2), kind).sum()
         gradients = torch.autograd.grad(total, trained, allow_unused=True)
     found = cast(Sequence[Tensor | None], gradients)
     for parameter, gradient in zip(trained, found, strict=True):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""What an encoder must have to be used in this package."""
+"""Protocols of the encoders that this package accepts."""
 
 from typing import Protocol, runtime_checkable
 
@@ -69,7 +69,6 @@ class GroundedEncoder(LocationEncoder, Protocol):
 
 
 MISSING: dict[type, str] = {
-    LocationEncoder: 'is not a location encoder: it cannot be called with points.',
     ConceptEncoder: 'has no projection onto named concepts (project and bank); use '
     'ConceptEarth or ConceptGeoCLIP.',
     GroundedEncoder: 'has no concept scores (concepts and bank); use '
@@ -84,8 +83,7 @@ def check_encoder[Encoder: LocationEncoder](
 
     Args:
         encoder: The encoder.
-        protocol: :class:`LocationEncoder`, :class:`ConceptEncoder` or
-            :class:`GroundedEncoder`.
+        protocol: :class:`ConceptEncoder` or :class:`GroundedEncoder`.
 
     Returns:
         The encoder itself.

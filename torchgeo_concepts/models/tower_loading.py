@@ -3,7 +3,6 @@
 
 """Image towers by name, as in configurations."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,13 +11,15 @@ from torch import Tensor, nn
 from torchgeo.models import get_model, list_models
 
 from ..utils.modes import evaluating
-from ..utils.names import near_matches
+from ..utils.names import check_known
 from ..utils.open_clip_weights import load_clip
 from .efficientnet import EfficientNetLite0_Weights
 from .geoclip import geoclip_image_mlp
 from .image_towers import ImageTower, count_features, image_tower
 from .loading import load_encoder
 from .patch_cnn import PatchCNN
+
+LIBRARIES = ('features', 'open_clip', 'patch_cnn', 'timm', 'torchgeo')
 
 # Side of a test image in pixels, which most backbones accept.
 SIZE = 224
@@ -61,12 +62,12 @@ def load_image_tower(
         FileNotFoundError: If weights are not on this machine and *download* is false.
     """
     library, _, model = name.partition('/')
-    if library not in BACKBONES or not model:
+    if library not in LIBRARIES or not model:
         raise ValueError(
-            f'image_tower must be one of {sorted(BACKBONES)}, a slash and a name, such '
+            f'image_tower must be one of {LIBRARIES}, a slash and a name, such '
             f"as 'timm/resnet18', not {name!r}."
         )
-    backbone = BACKBONES[library](model, weights, in_chans, download)
+    backbone = _load_backbone(library, model, weights, in_chans, download)
     num_features = count_features(backbone) or _try_image(name, backbone, in_chans)
     if head_weights is None:
         return image_tower(backbone, embed_dim, frozen, num_features)
@@ -79,30 +80,40 @@ def load_image_tower(
     return ImageTower(backbone, head.train(), frozen)
 
 
-def _open_clip(
-    model: str, weights: str | None, in_chans: int, download: bool
+def _load_backbone(
+    library: str, model: str, weights: str | None, in_chans: int, download: bool
 ) -> nn.Module:
-    if in_chans != 3:
-        raise ValueError(f'Models of open_clip take 3 channels, not {in_chans}.')
-    visual = load_clip(model, weights, download=download).visual
-    if not isinstance(visual, nn.Module):
-        raise ValueError(f'{model} has no image tower.')
-    return visual
+    if library == 'timm':
+        return _timm(model, weights, in_chans, download)
+    if library == 'torchgeo':
+        return _torchgeo(model, weights, in_chans, download)
+    if library == 'open_clip':
+        if in_chans != 3:
+            raise ValueError(f'Models of open_clip take 3 channels, not {in_chans}.')
+        return load_clip(model, weights, download=download).get_submodule('visual')
+    if library == 'patch_cnn':
+        if not model.isdecimal():
+            raise ValueError(f"'patch_cnn/' needs a size in pixels, not {model!r}.")
+        return _with_file(PatchCNN(int(model), in_chans), weights)
+    if not model.isdecimal() or not int(model):
+        raise ValueError(f"'features/' needs a number of features, not {model!r}.")
+    return _CachedFeatures(int(model))
 
 
 def _timm(model: str, weights: str | None, in_chans: int, download: bool) -> nn.Module:
     import timm
 
-    _check_known('timm', model, timm.list_models())
-    if weights == 'pretrained' and not download:
+    check_known('timm has no model', model, timm.list_models())
+    is_pretrained = weights == 'pretrained'
+    if is_pretrained and not download:
         raise FileNotFoundError(
             f'timm downloads the weights of {model}. Pass download=True to allow it, or '
             'the path of a checkpoint as weights.'
         )
     backbone: nn.Module = timm.create_model(
-        model, pretrained=weights == 'pretrained', in_chans=in_chans, num_classes=0
+        model, pretrained=is_pretrained, in_chans=in_chans, num_classes=0
     )
-    if weights is None or weights == 'pretrained':
+    if weights is None or is_pretrained:
         return backbone
     if not weights.startswith(EfficientNetLite0_Weights.__name__):
         return _with_file(backbone, weights)
@@ -112,17 +123,15 @@ def _timm(model: str, weights: str | None, in_chans: int, download: bool) -> nn.
             f'{member} belong to timm/{member.meta["model"]} with 3 channels, not to '
             f'timm/{model} with {in_chans}.'
         )
-    state = member.get_state_dict(download=download)
-    backbone.load_state_dict(
-        {name: x for name, x in state.items() if not name.startswith('classifier.')}
-    )
+    # The backbone has no classifier.
+    backbone.load_state_dict(member.get_state_dict(download=download), strict=False)
     return backbone
 
 
 def _torchgeo(
     model: str, weights: str | None, in_chans: int, download: bool
 ) -> nn.Module:
-    _check_known('TorchGeo', model, list_models())
+    check_known('TorchGeo has no model', model, list_models())
     if weights is not None and not Path(weights).is_file():
         return load_encoder(model, weights, download=download).train()
     try:
@@ -131,12 +140,6 @@ def _torchgeo(
         # Some builders have a fixed number of channels, which an image tests later.
         backbone = get_model(model)
     return _with_file(backbone, weights)
-
-
-def _check_known(library: str, model: str, known: list[str]) -> None:
-    if model not in known:
-        hint = near_matches(model, known)
-        raise ValueError(f'{library} has no model {model!r}. {hint}')
 
 
 @torch.no_grad()
@@ -163,22 +166,6 @@ class _CachedFeatures(nn.Identity):
         self.num_features = num_features
 
 
-def _features(
-    number: str, weights: str | None, in_chans: int, download: bool
-) -> nn.Module:
-    if not number.isdecimal() or not int(number):
-        raise ValueError(f"'features/' needs a number of features, not {number!r}.")
-    return _CachedFeatures(int(number))
-
-
-def _patch_cnn(
-    size: str, weights: str | None, in_chans: int, download: bool
-) -> nn.Module:
-    if not size.isdecimal():
-        raise ValueError(f"'patch_cnn/' needs a size in pixels, not {size!r}.")
-    return _with_file(PatchCNN(int(size), in_chans), weights)
-
-
 def _with_file(backbone: nn.Module, file: str | None) -> nn.Module:
     """Load a state dict into a backbone, without the classifier."""
     if file is None:
@@ -196,14 +183,3 @@ def _with_file(backbone: nn.Module, file: str | None) -> nn.Module:
             f'as {missing[0]!r}, and {len(unexpected)} are unknown.'
         )
     return backbone
-
-
-Loader = Callable[[str, str | None, int, bool], nn.Module]
-
-BACKBONES: dict[str, Loader] = {
-    'features': _features,
-    'open_clip': _open_clip,
-    'patch_cnn': _patch_cnn,
-    'timm': _timm,
-    'torchgeo': _torchgeo,
-}

@@ -173,7 +173,8 @@ def _concept_auc(
     z = model.alignment.basis(x)
     scores = z
     if supervision is not None:
-        scores = supervision.estimate_locations(AlignedEmbeddings(x, x, z, z))
+        estimates = supervision(AlignedEmbeddings(x, x, z, z))
+        scores = torch.stack([location for _, location in estimates]).mean(dim=0)
     columns = [bank.ids.index(concepts[column]) for column in known]
     is_class = torch.tensor([data.groundings.kinds[c] == 'class' for c in known])
     quality = concept_quality(scores[:, columns], data.labels[:, known], is_class)
