@@ -70,9 +70,8 @@ def test_patches_and_normalisation_of_ones_own(root: Path) -> None:
         mask_sea=True,
         concepts=False,
     )
-    assert module.zoom_range is not None
     torch.manual_seed(0)
-    expected.zoom_range = module.zoom_range
+    expected.zoom_range = module.train_options['zoom_range']
     images = expected[range(5)]['image']
     torch.manual_seed(0)
     assert module.train_dataset[range(5)]['image'].equal(images)
@@ -235,7 +234,7 @@ class TestBlueMarbleDataModule:
         other = replace(EARTH_PICTURES['january'], md5='0' * 32)
         monkeypatch.setitem(EARTH_PICTURES, 'january', other)
         with pytest.raises(RuntimeError, match="not the picture 'january'"):
-            data(root, checksum=True).prepare_data()
+            data(root, checksum=True).setup('fit')
 
     def test_what_is_wrong_is_said(self, root: Path) -> None:
         with pytest.raises(

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -86,9 +85,7 @@ class TestRead:
     @pytest.mark.parametrize(
         ('suffix', 'kind'), [('png', 'PNG'), ('jpeg', 'JPEG'), ('webp', 'WEBP')]
     )
-    def test_images_and_names_of_coordinates(
-        self, tmp_path: Path, suffix: str, kind: str
-    ) -> None:
+    def test_kinds_of_images(self, tmp_path: Path, suffix: str, kind: str) -> None:
         members: dict[str, bytes | str] = {
             f'a_{suffix}': picture(1, kind),
             'a_json': '{"LNG": "2.5", "LATITUDE": 1}',
@@ -96,27 +93,6 @@ class TestRead:
         write(tmp_path / 'a.tar', **members)
         [sample] = ImagePointShards([tmp_path / 'a.tar'])
         assert sample['point'].tolist() == [2.5, 1]
-        write(tmp_path / 'b.tar', a_jpg=picture(1), a_json='{"L": 2.5, "B": 1}')
-        [sample] = ImagePointShards([tmp_path / 'b.tar'], lon='L', lat='B')
-        assert sample['point'].tolist() == [2.5, 1]
-
-    def test_table(self, shards: Path) -> None:
-        names = [f'{n:02}/{n:06}{".jpg" if n % 2 else ""}' for n in range(4)]
-        frame = pd.DataFrame(
-            {'image': names, 'lon': range(100, 104), 'lat': [1, 2, 3, None]}
-        )
-        frame.to_csv(shards / 't.csv')
-        dataset = ImagePointShards(
-            f'{shards}/s-000.tar', shards / 't.csv', on_error='skip'
-        )
-        with pytest.warns(UserWarning, match='has no point') as caught:
-            assert longitudes(dataset) == [100, 101, 102]
-        messages = [str(warning.message) for warning in caught]
-        assert '03/000003 of' in messages[0]
-        assert 'row 3, counted from 0, has none' in messages[0]
-        assert '04/000004' in messages[1]
-        assert 'has no row of that name' in messages[1]
-        assert dataset.num_unreadable == 2
 
     def test_transforms_and_pickle(self, shards: Path) -> None:
         dataset = ImagePointShards(f'{shards}/*.tar', transforms=halve)
@@ -202,12 +178,20 @@ class TestErrors:
         content = packer.compress((shards / 's-001.tar').read_bytes())
         path = shards / 'c.tar.packed'
         path.write_bytes(content)
+        failed = 0
         assert longitudes(ImagePointShards([path])) == [5, 6, 7, 8, 9]
         # Some cuts fall between two files, which tarfile takes for the end.
-        for size in range(16, len(content), 16):
+        sizes = [*range(1, 16), *range(16, len(content), 16)]
+        for size in sizes:
             path.write_bytes(content[:size])
-            with pytest.raises(UnreadableShardError, match='Cannot read'):
-                list(ImagePointShards([path]))
+            try:
+                read = longitudes(ImagePointShards([path]))
+            except UnreadableShardError:
+                failed += 1
+            else:
+                # Only checksums at the end of the file are missing.
+                assert read == [5, 6, 7, 8, 9]
+        assert failed > 0.9 * len(sizes)
 
     def test_compressed_shard_that_is_damaged(self, shards: Path) -> None:
         content = bytearray(gzip.compress((shards / 's-001.tar').read_bytes()))
@@ -224,7 +208,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('members', 'message'),
         [
-            ({}, 'there is no json file beside the image, and no table'),
+            ({}, 'there is no json file beside the image'),
             ({'b_json': '{"lon": 1, "lat": 91}'}, 'latitude 91 is outside'),
             ({'b_json': '{"lon": 1, "lat": NaN}'}, 'latitude is nan'),
             ({'b_json': '{"lon": 1, "lat": null}'}, 'latitude is nan'),

@@ -3,7 +3,7 @@
 
 """Data module of patches of satellite imagery."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from ..datasets.blue_marble import BlueMarble
 from ..datasets.earth_imagery import earth_picture
+from ..datasets.grounded_points import Blocks
 from ..layers.grounding import load_groundings
 from ..models.image_transforms import ColourJitter, Normalize
 from ..utils.names import check_choice
@@ -44,22 +45,17 @@ class BlueMarbleDataModule(BatchedDataModule):
         batch_size: int = 512,
         num_workers: int = 0,
         blocks: Literal['all', 'train'] = 'all',
-        size: int = 32,
-        degrees: float = 4.27,
-        pixels_per_degree: float = 7.5,
         zoom_range: tuple[float, float] | None = (0.8, 1.25),
         colour: float = 0.4,
         mask_sea: bool = True,
         mean: tuple[float, float, float] = MEAN,
         std: tuple[float, float, float] = STD,
         concepts: bool = True,
-        exclude_groups: Sequence[str] = (),
-        rotate_degrees: float = 0.0,
         map_number: int = 0,
         mislocated: float = 0.0,
         seed: int = 0,
         download: bool = False,
-        checksum: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new BlueMarbleDataModule instance.
 
@@ -76,9 +72,6 @@ class BlueMarbleDataModule(BatchedDataModule):
             num_workers: Number of processes that cut patches.
             blocks: ``'train'`` trains outside of held-out blocks of 8 degrees, and
                 validates and tests inside them. ``'all'`` uses points everywhere.
-            size: Rows and columns of a patch.
-            degrees: Height of a patch in degrees of latitude.
-            pixels_per_degree: Average finer pictures to this resolution.
             zoom_range: Range of random zoom factors of training patches. None for no
                 random zoom.
             colour: Strength of random colour changes of training patches, from 0 to 1.
@@ -88,50 +81,47 @@ class BlueMarbleDataModule(BatchedDataModule):
                 of its training images.
             std: Standard deviation of each channel.
             concepts: Add labels of concepts.
-            exclude_groups: Groups of layers to leave out.
-            rotate_degrees: Take labels this many degrees east of each point, as a
-                control.
             map_number: Number of additional training points with labels and without
                 images, in all blocks.
             mislocated: Fraction of the training points whose image shows another place,
                 as for photos with a wrong position.
             seed: Seed of the points to train on, and of their order.
             download: Download pictures that are not found.
-            checksum: Check the MD5 of the pictures.
+            **kwargs: Additional keyword arguments passed to
+                :class:`~torchgeo_concepts.datasets.BlueMarble`.
 
         Raises:
             ValueError: If *blocks* or *colour* is invalid, or a picture is unknown.
         """
         super().__init__(BlueMarble, batch_size, num_workers)
         check_choice('blocks', blocks, Literal['all', 'train'])
-        self.imagery = {'train': imagery, 'val': val_imagery, 'test': test_imagery}
-        self.pictures = {part: earth_picture(x) for part, x in self.imagery.items()}
-        self.numbers = {'train': number, 'val': val_number, 'test': test_number}
+        # Picture, number of points and their seed.
+        self.parts = {
+            'train': (imagery, number, seed),
+            'val': (val_imagery, val_number, VAL_SEED),
+            'test': (test_imagery, test_number, TEST_SEED),
+        }
+        self.pictures = [earth_picture(name) for name, _, _ in self.parts.values()]
+        self.root = root
+        self.download = download
         self.seed = seed
         self.blocks = blocks
-        self.concepts = concepts
-        self.map_number = map_number
-        self.mislocated = mislocated
-        self.zoom_range = zoom_range
-        self.files: dict[str, Any] = {'download': download, 'checksum': checksum}
-        self.options: dict[str, Any] = {
-            'root': root,
-            'size': size,
-            'degrees': degrees,
-            'pixels_per_degree': pixels_per_degree,
-            'mask_sea': mask_sea,
-            'concepts': concepts,
-            'exclude_groups': tuple(exclude_groups),
-            'rotate_degrees': rotate_degrees,
+        self.train_options: dict[str, Any] = {
+            'zoom_range': zoom_range,
+            'map_number': map_number,
+            'mislocated': mislocated,
         }
+        self.options: dict[str, Any] = dict(
+            root=root, mask_sea=mask_sea, concepts=concepts, **kwargs
+        )
         self.aug: nn.Module = Normalize(mean, std)
         self.train_aug: nn.Module = nn.Sequential(ColourJitter(colour), self.aug)
 
     def prepare_data(self) -> None:
-        """Download and check the pictures if requested."""
-        if any(self.files.values()):
-            for picture in self.pictures.values():
-                picture.find(self.options['root'], **self.files)
+        """Download the pictures if requested."""
+        if self.download:
+            for picture in self.pictures:
+                picture.find(self.root, download=True)
 
     def setup(self, stage: str) -> None:
         """Set up datasets.
@@ -143,26 +133,25 @@ class BlueMarbleDataModule(BatchedDataModule):
             DatasetNotFoundError: If a picture is not found.
             ValueError: If there are fewer training points than in a batch.
         """
-        if self.concepts and 'groundings' not in self.options:
+        if self.options['concepts'] and 'groundings' not in self.options:
             self.options['groundings'] = load_groundings()
         if stage == 'fit':
-            self._check_batch(self.numbers['train'])
-            self.train_dataset = self._part('train', self.seed)
+            self._check_batch(self.parts['train'][1])
+            self.train_dataset = self._part('train', self.blocks, self.train_options)
+        others: Blocks = 'test' if self.blocks == 'train' else 'all'
         if stage in ('fit', 'validate'):
-            self.val_dataset = self._part('val', VAL_SEED)
+            self.val_dataset = self._part('val', others, {})
         if stage in ('test', 'predict'):
-            self.test_dataset = self.predict_dataset = self._part('test', TEST_SEED)
+            self.test_dataset = self._part('test', others, {})
+            self.predict_dataset = self.test_dataset
 
-    def _part(self, part: str, seed: int) -> BlueMarble:
-        is_train = part == 'train'
-        blocks = 'test' if self.blocks == 'train' and not is_train else self.blocks
+    def _part(self, part: str, blocks: Blocks, extra: Mapping[str, Any]) -> BlueMarble:
+        imagery, number, seed = self.parts[part]
         return BlueMarble(
-            imagery=self.imagery[part],
-            number=self.numbers[part],
+            imagery=imagery,
+            number=number,
             seed=seed,
             blocks=blocks,
-            zoom_range=self.zoom_range if is_train else None,
-            map_number=self.map_number if is_train else 0,
-            mislocated=self.mislocated if is_train else 0.0,
+            **extra,
             **self.options,
         )

@@ -3,15 +3,12 @@
 
 """Data module of points with labels of concepts and teacher embeddings."""
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ..datasets.grounded_points import Blocks, GroundedPoints
-from ..layers import Layer
 from ._epochs import BatchedDataModule
 
 
@@ -27,12 +24,8 @@ class GroundedPointsDataModule(BatchedDataModule):
         batch_size: int = 4096,
         num_workers: int = 0,
         blocks: Blocks = 'all',
-        exclude_groups: Sequence[str] = (),
-        layers: Sequence[Layer] = (),
         seed: int = 0,
-        teacher: str = 'geoclip_location',
-        teacher_weights: str | None = 'GeoCLIPLocation_Weights.MP16',
-        download: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new GroundedPointsDataModule instance.
 
@@ -45,25 +38,16 @@ class GroundedPointsDataModule(BatchedDataModule):
             num_workers: Number of processes that load points.
             blocks: ``'train'`` to train outside of held-out blocks and to validate inside
                 them; ``'all'`` to train and validate everywhere.
-            exclude_groups: Groups of layers to leave out.
-            layers: Additional layers, whose concepts are added.
             seed: Seed of the points to train on, and of their order.
-            teacher: Name of the teacher in TorchGeo's registry.
-            teacher_weights: Name of its weights, or a safetensors file of this package.
-            download: Download the weights of the teacher if they are not on this machine.
+            **kwargs: Additional keyword arguments passed to
+                :class:`~torchgeo_concepts.datasets.GroundedPoints`.
         """
         super().__init__(GroundedPoints, batch_size, num_workers)
         self.root = Path(root)
         self.number, self.val_number = number, val_number
         self.blocks: Blocks = blocks
         self.seed = seed
-        self.options: dict[str, Any] = {
-            'exclude_groups': tuple(exclude_groups),
-            'layers': tuple(layers),
-            'teacher': teacher,
-            'teacher_weights': teacher_weights,
-            'download': download,
-        }
+        self.options: dict[str, Any] = kwargs
         # Points have no images to augment.
         self.aug = nn.Identity()
 
@@ -86,9 +70,11 @@ class GroundedPointsDataModule(BatchedDataModule):
     def _load(self) -> tuple[GroundedPoints, GroundedPoints]:
         val_root = self.root.with_name(f'{self.root.name}-val')
         val_blocks: Blocks = 'all' if self.blocks == 'all' else 'test'
-        make = partial(GroundedPoints, **self.options)
-        return (
-            make(self.root, self.number, self.seed, blocks=self.blocks),  # type: ignore[call-arg]
-            # A seed that no training set is likely to have.
-            make(val_root, self.val_number, 1_000_003, blocks=val_blocks),  # type: ignore[call-arg]
+        train = GroundedPoints(
+            self.root, self.number, self.seed, blocks=self.blocks, **self.options
         )
+        # A seed that no training set is likely to have.
+        val = GroundedPoints(
+            val_root, self.val_number, 1_000_003, blocks=val_blocks, **self.options
+        )
+        return train, val

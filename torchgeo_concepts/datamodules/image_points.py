@@ -4,8 +4,9 @@
 """Data module of images and points."""
 
 import copy
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -55,9 +56,9 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
     centre. Cached features stay as they are.
     """
 
+    # Functions that open the datasets to train and to test on, and download them.
+    sources: Mapping[str, Callable[..., NonGeoDataset]] = MappingProxyType({})
     download = False
-    _make_train: Callable[..., Any] | None = None
-    _make_test: Callable[..., Any] | None = None
 
     def __init__(
         self,
@@ -124,9 +125,8 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
     def prepare_data(self) -> None:
         """Download the datasets if requested."""
         if self.download:
-            for make in (self._make_train, self._make_test):
-                if make is not None:
-                    make(download=True)
+            for source in self.sources.values():
+                source(download=True)
 
     def setup(self, stage: str) -> None:
         """Set up datasets.
@@ -142,35 +142,29 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
                 points.
         """
         is_training = stage in ('fit', 'validate')
-        if is_training and self._make_train is not None:
-            self.train_source = self._make_train()
-        if not is_training and self._make_test is not None:
-            self.test_source = self._make_test()
+        part = 'train' if is_training else 'test'
+        if part in self.sources:
+            setattr(self, f'{part}_source', self.sources[part]())
         if is_training:
             self.train_dataset, self.val_dataset = self._split()
         if stage == 'fit':
             self._check_train()
-        self._label(stage)
+        if is_training and self.concepts:
+            trained = self.train_dataset if stage == 'fit' else None
+            self.map_labels = MapLabels(trained, self.exclude_groups)
         if stage == 'test':
             self.test_dataset = self._evaluated('test', self.test_source)
         if stage == 'predict':
             source = self.predict_source or self.test_source
             self.predict_dataset = self._evaluated('predict', source)
 
-    def _label(self, stage: str) -> None:
-        """Load the maps that label training and validation points."""
-        if self.concepts and stage in ('fit', 'validate'):
-            trained = self.train_dataset if stage == 'fit' else None
-            self.map_labels = MapLabels(trained, self.exclude_groups)
-
     def _check_train(self) -> None:
         dataset = self.train_dataset
         if dataset is None:
             raise ValueError('There is no training dataset. Pass train.')
         if isinstance(dataset, IterableDataset):
-            if self._num_processes > 1 and not getattr(
-                dataset, 'samples_per_epoch', None
-            ):
+            is_equal = getattr(dataset, 'samples_per_epoch', None) is not None
+            if self._num_processes > 1 and not is_equal:
                 raise ValueError(
                     'Processes may get different numbers of samples from a stream. '
                     'Pass samples_per_epoch to it.'

@@ -3,14 +3,14 @@
 
 """Data module of MP-16."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..datasets import MP16, Im2GPS, Im2GPS3k, ImagePoints, YFCC4k, YFCC26k
 from ..datasets._samples import OnError
-from .image_points import ImagePointsDataModule, ValidationSplit
+from .image_points import ImagePointsDataModule
 
 TestSet = Literal['im2gps', 'im2gps3k', 'yfcc4k', 'yfcc26k']
 
@@ -31,17 +31,11 @@ class MP16DataModule(ImagePointsDataModule):
         test_root: Path | str = 'data/im2gps3k',
         test_set: TestSet = 'im2gps3k',
         *,
-        batch_size: int = 512,
-        num_workers: int = 0,
-        image_size: int = 224,
         val_fraction: float = 0.01,
-        val_split: ValidationSplit = 'random',
-        concepts: bool = False,
-        exclude_groups: Sequence[str] = (),
         on_error: OnError = 'skip',
         test_on_error: OnError = 'raise',
-        seed: int = 0,
         download: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new MP16DataModule instance.
 
@@ -49,33 +43,19 @@ class MP16DataModule(ImagePointsDataModule):
             root: Root directory of :class:`~torchgeo_concepts.datasets.MP16`.
             test_root: Root directory of the test set.
             test_set: Name of the test set.
-            batch_size: Number of samples in a batch of each process.
-            num_workers: Number of processes that load samples.
-            image_size: Side of the squares that images are cropped to, in pixels.
             val_fraction: Fraction of the training images held out for validation.
-            val_split: ``'random'`` or ``'blocks'``, as in
-                :class:`ImagePointsDataModule`.
-            concepts: Add labels of concepts, as in :class:`ImagePointsDataModule`.
-            exclude_groups: Groups of layers to leave out.
             on_error: ``'skip'`` leaves out the missing images of MP-16, many of which
                 are no longer available.
             test_on_error: ``'skip'`` leaves out missing images of the test set, so that
                 accuracies are over the remaining images.
-            seed: Seed of the split and of the order of training.
             download: Download the files of both datasets that have a direct link.
+            **kwargs: Additional keyword arguments passed to
+                :class:`ImagePointsDataModule`.
         """
-        super().__init__(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            image_size=image_size,
-            val_fraction=val_fraction,
-            val_split=val_split,
-            concepts=concepts,
-            exclude_groups=exclude_groups,
-            seed=seed,
-        )
+        super().__init__(val_fraction=val_fraction, **kwargs)
         self.download = download
-        self._make_train = partial(MP16, root, on_error=on_error)
-        self._make_test = partial(
-            _TEST_SETS[test_set], test_root, on_error=test_on_error
-        )
+        test_class = _TEST_SETS[test_set]
+        self.sources = {
+            'train': partial(MP16, root, on_error=on_error),
+            'test': partial(test_class, test_root, on_error=test_on_error),
+        }

@@ -3,47 +3,30 @@
 
 """Photos and points in tar shards, for sets of millions."""
 
-import bz2
 import glob
-import gzip
 import hashlib
 import io
 import itertools
 import json
-import lzma
 import pathlib
 import random
-import re
 import tarfile
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, Self
 
-import numpy as np
-import pandas as pd
-import pyarrow.compute as pc
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 from torchgeo.datasets.utils import Path, Sample
 
 from ..geo.points import as_points, find_coordinate_columns
-from ..io.image_tables import read_image_table
-from ..io.images import ENDING, SUFFIXES, UnreadableImageError, read_image
+from ..io.images import SUFFIXES, UnreadableImageError, read_image
 from ..utils.names import check_choice
 from ._samples import OnError
 
-# First bytes of compressed files, and functions to open them.
-COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b'\x1f\x8b': gzip.open,
-    b'BZh': bz2.open,
-    b'\xfd7zXZ': lzma.open,
-}
-
-# Errors of reading a broken shard.
-BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+# Errors of reading a broken shard. tarfile raises TypeError for a part of a gzip header.
+BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, TypeError)
 
 
 class UnreadableShardError(OSError):
@@ -54,8 +37,9 @@ class ImagePointShards(IterableDataset[Sample]):
     """Tar shards in the format of the ``webdataset`` package.
 
     Consecutive files of a shard with the same name up to the first dot are a sample: an
-    image, and a ``.json`` file with its longitude and latitude unless a table has them.
-    Samples have an ``'image'`` and a ``'point'`` as in :class:`ImagePoints`.
+    image, and a ``.json`` file with its longitude and latitude under their usual names.
+    Samples have an ``'image'`` and a ``'point'`` as in :class:`ImagePoints`. Shards may
+    be compressed by gzip, bzip2 or xz.
 
     Each rank and each data loader worker reads its own shards, so use many more shards
     than workers.
@@ -66,9 +50,13 @@ class ImagePointShards(IterableDataset[Sample]):
         >>> with TemporaryDirectory() as folder:
         ...     with ShardWriter(f'{folder}/%04d.tar', maxcount=1, verbose=0) as writer:
         ...         for lon in (2.0, 13.0):
-        ...             image, point = np.zeros((4, 4, 3)), {'lon': lon, 'lat': 48.0}
+        ...             image, point = torch.zeros(4, 4, 3), {'lon': lon, 'lat': 48.0}
         ...             writer.write(
-        ...                 {'__key__': f'{lon:.0f}', 'png': image, 'json': point}
+        ...                 {
+        ...                     '__key__': f'{lon:.0f}',
+        ...                     'png': image.numpy(),
+        ...                     'json': point,
+        ...                 }
         ...             )
         ...     dataset = ImagePointShards(f'{folder}/{{0000..0001}}.tar')
         ...     [sample['point'].tolist() for sample in dataset]
@@ -78,11 +66,7 @@ class ImagePointShards(IterableDataset[Sample]):
     def __init__(
         self,
         shards: str | Iterable[Path],
-        table: Path | None = None,
         *,
-        image_column: str | None = None,
-        lon: str | None = None,
-        lat: str | None = None,
         seed: int = 0,
         shuffle: int = 0,
         samples_per_epoch: int | None = None,
@@ -94,14 +78,6 @@ class ImagePointShards(IterableDataset[Sample]):
         Args:
             shards: Files or URLs that ``webdataset`` opens: a list, or a text with
                 ranges in braces or with wildcards.
-            table: Names of images and their coordinates, in the formats of
-                :class:`ImagePoints`. The name of an image without its extension is the
-                name of its sample.
-            image_column: Name of the column of names in *table*. By default, it is
-                found by its usual names.
-            lon: Name of the column of longitudes in *table*, or of their key in
-                ``.json`` files. By default, it is found by its usual names.
-            lat: Name of the column or key of latitudes, found likewise.
             seed: Seed of the order, which changes with each epoch.
             shuffle: Size of the shuffle buffer. Shards are shuffled, too. 0 shuffles
                 neither.
@@ -118,8 +94,6 @@ class ImagePointShards(IterableDataset[Sample]):
         """
         check_choice('on_error', on_error, OnError)
         self.shards = _expand(shards)
-        self.lon = lon
-        self.lat = lat
         self.seed = seed
         self.shuffle = shuffle
         self.samples_per_epoch = samples_per_epoch
@@ -128,9 +102,6 @@ class ImagePointShards(IterableDataset[Sample]):
         self.epoch = 0
         self.num_unreadable = 0
         self.num_unreadable_shards = 0
-        self._table: _Lookup | None = None
-        if table is not None:
-            self._table = _Lookup(pathlib.Path(table), image_column, lon, lat)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the order depends.
@@ -207,14 +178,12 @@ class ImagePointShards(IterableDataset[Sample]):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the names and sizes of the shards, the order and the table."""
+        """SHA-256 of the names and sizes of the shards, and of their order."""
         digest = hashlib.sha256(f'{self.seed} {self.shuffle}'.encode())
         for shard in self.shards:
             path = pathlib.Path(shard)
             size = path.stat().st_size if path.is_file() else -1
             digest.update(f'{path.name} {size}\0'.encode())
-        if self._table is not None:
-            digest.update(self._table.points.numpy().tobytes())
         return digest.hexdigest()
 
     def _members(self, shards: list[str]) -> Iterator[dict[str, Any]]:
@@ -238,107 +207,46 @@ class ImagePointShards(IterableDataset[Sample]):
         if image is None:
             raise ValueError(f'{name} has no image.')
         try:
-            point = self._point(sample)
+            point = _read_point(sample)
         except ValueError as error:
             raise ValueError(f'{name} has no point: {error}') from error
         return {'image': read_image(io.BytesIO(image), name), 'point': point}
 
-    def _point(self, sample: dict[str, Any]) -> Tensor:
-        if self._table is not None:
-            return self._table[sample['__key__']]
-        if 'json' not in sample:
-            raise ValueError('there is no json file beside the image, and no table.')
-        values = json.loads(sample['json'])
-        if not isinstance(values, dict):
-            raise ValueError('its json file is not an object.')
-        columns = find_coordinate_columns(values, self.lon, self.lat)
-        return as_points([[values[name] for name in columns]], dtype=torch.float32)[0]
+
+def _read_point(sample: dict[str, Any]) -> Tensor:
+    if 'json' not in sample:
+        raise ValueError('there is no json file beside the image.')
+    values = json.loads(sample['json'])
+    if not isinstance(values, dict):
+        raise ValueError('its json file is not an object.')
+    lon, lat = find_coordinate_columns(values)
+    return as_points([[values[lon], values[lat]]], dtype=torch.float32)[0]
 
 
-class _Stream(io.RawIOBase):
-    """Wrapper that a buffered reader can read from."""
+class _Member(tarfile.TarInfo):
+    """Header of a file, which must be complete.
 
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
+    tarfile takes an archive without an end marker for complete.
+    """
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.stream.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Tape:
-    """Decompressed tar archive that detects truncation."""
-
-    def __init__(self, stream: Any) -> None:
-        # tarfile does not detect that a compressed file is truncated.
-        packed = io.BufferedReader(_Stream(stream))
-        start = packed.peek(max(map(len, COMPRESSED)))
-        openers = (COMPRESSED[magic] for magic in COMPRESSED if start.startswith(magic))
-        opener = next(openers, None)
-        self.stream = packed if opener is None else opener(packed)
-        self.end = b''
-
-    def read(self, size: int) -> bytes:
-        data: bytes = self.stream.read(size)
-        self.end = (self.end + data)[-tarfile.BLOCKSIZE :]
-        return data
-
-    def check(self) -> None:
-        """Raise if the archive has no end marker, which tarfile ignores."""
-        if self.end.strip(b'\0'):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        if len(buf) < tarfile.BLOCKSIZE:
             raise tarfile.ReadError('it ends too early, without end-of-archive marker')
+        return super().frombuf(buf, encoding, errors)
 
 
 def _files(shard: str) -> Iterator[dict[str, Any]]:
-    wds = _webdataset()
-    with wds.gopen(shard) as stream:
-        tape = _Tape(stream)
-        for file in wds.tariterators.tar_file_iterator(tape):
-            yield {**file, '__url__': shard}
-        tape.check()
-
-
-class _Lookup:
-    """Points by name, in memory that workers share."""
-
-    def __init__(
-        self,
-        table: pathlib.Path,
-        image_column: str | None,
-        lon: str | None,
-        lat: str | None,
-    ) -> None:
-        rows = read_image_table(table, image_column, lon, lat)
-        names = pc.replace_substring_regex(rows.names.fill_null(''), ENDING, '')
-        hashes = _hashes(names.to_numpy(zero_copy_only=False))
-        order = np.argsort(hashes, kind='stable')
-        self.source = rows.source
-        self.names = rows.names
-        self.hashes = hashes[order]
-        self.order = order
-        self.points = torch.from_numpy(rows.points)
-
-    def __getitem__(self, key: str) -> Tensor:
-        [wanted] = _hashes(np.array([key], object))
-        first, end = (
-            np.searchsorted(self.hashes, wanted, s) for s in ('left', 'right')
-        )
-        # Different names may have the same hash.
-        for row in self.order[first:end].tolist():
-            name = self.names[row].as_py()
-            if name is not None and key in (name, re.sub(ENDING, '', name)):
-                if self.points[row].isfinite().all():
-                    return self.points[row].clone()
-                raise ValueError(f'{self.source}: row {row}, counted from 0, has none.')
-        raise ValueError(f'{self.source} has no row of that name.')
-
-
-def _hashes(names: NDArray[Any]) -> NDArray[np.uint64]:
-    return pd.util.hash_array(names, categorize=False)
+    with (
+        _webdataset().gopen(shard) as stream,
+        tarfile.open(fileobj=stream, mode='r|*', tarinfo=_Member) as archive,
+    ):
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is not None:
+                yield {'fname': member.name, 'data': file.read(), '__url__': shard}
+            # tarfile remembers all members.
+            archive.members.clear()
 
 
 def _webdataset() -> Any:

@@ -78,7 +78,10 @@ class PatchFormat:
         Args:
             arm: The arm.
         """
-        defaults = inspect.signature(BlueMarbleDataModule).parameters
+        defaults = {
+            **inspect.signature(BlueMarble).parameters,
+            **inspect.signature(BlueMarbleDataModule).parameters,
+        }
         values = {
             field.name: arm.data.get(field.name, defaults[field.name].default)
             for field in fields(cls)

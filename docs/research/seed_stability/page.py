@@ -55,13 +55,10 @@ class Reordered(GroundedPointsDataModule):
     @cached_property
     def read(self) -> tuple[GroundedPoints, GroundedPoints]:
         """Points of training and validation."""
-        return super()._train(), super()._val()
+        return super()._load()
 
-    def _train(self) -> GroundedPoints:
-        return self.read[0]
-
-    def _val(self) -> GroundedPoints:
-        return self.read[1]
+    def _load(self) -> tuple[GroundedPoints, GroundedPoints]:
+        return self.read
 
     def _order(self, dataset: Dataset[Sample], seed: int) -> ResumingSampler:
         return super()._order(dataset, self.order)
