@@ -51,7 +51,7 @@ def main() -> None:
         with torch.no_grad():
             queries = encoder(some[: options.queries])
         start = time.perf_counter()
-        found, _ = gallery.search(queries, top_k=5)
+        found = gallery.search(queries, top_k=5).points
         seconds = time.perf_counter() - start
         print(f'{options.queries} queries, 5 best of each: {seconds:.1f} s')
         start = time.perf_counter()

@@ -149,8 +149,8 @@ class TestErrors:
         ('changes', 'message'),
         [
             ({'z': torch.zeros(300, 4)}, 'expected shape'),
-            ({'target': torch.zeros(299)}, 'Expected 300 targets'),
-            ({'x': torch.zeros(299, 8)}, 'Expected 300 targets'),
+            ({'target': torch.zeros(299)}, 'got 300 scores, 299 targets'),
+            ({'x': torch.zeros(299, 8)}, '300 points, 299 embeddings'),
             (
                 {'x': _with_hole(7)},
                 'Row 7 of the embeddings, counted from 0, is not fin',

@@ -40,10 +40,6 @@ def test_intervals_come_from_blocks() -> None:
     assert (table.activation < upper).all()
     again = activation_by_error(activations, errors, edges=(0.5,), points=points)
     assert np.array_equal(again.interval, table.interval)
-    wide = activation_by_error(
-        activations, errors, edges=(0.5,), points=points, confidence=0.5
-    )
-    assert ((wide.interval[1] - wide.interval[0]) < upper - lower).all()
     figure = table.plot()
     assert figure.axes[0].get_title() == 'Medians with 95% intervals'
     plt.close(figure)
@@ -58,9 +54,7 @@ def test_intervals_come_from_blocks() -> None:
         ({'top': 5}, 'number of concepts, 4, not 5'),
         ({'edges': (2, 1)}, 'edges must ascend'),
         ({'edges': ()}, 'edges must ascend'),
-        ({'confidence': 1.0}, 'confidence must be between 0 and 1'),
-        ({'num_samples': 10}, '10 resamples are too few'),
-        ({'points': torch.zeros(3, 2)}, '5 rows of activations for 3 points'),
+        ({'points': torch.zeros(3, 2)}, 'got 5 activations, 3 points'),
     ],
 )
 def test_bad_options(options: Any, message: str) -> None:

@@ -21,7 +21,6 @@ def explanation(bank: ConceptBank) -> Explanation:
 class TestExplanation:
     def test_parts(self, explanation: Explanation) -> None:
         assert explanation.total == pytest.approx(explanation.score, abs=1e-12)
-        assert explanation.named == 0.5
         assert explanation.base == 10
         assert explanation.unnamed == -0.5
         assert explanation.gap == 0.25
@@ -99,7 +98,7 @@ class TestContrast:
     def test_differences_sum_to_that_of_the_scores(
         self, explanation: Explanation, other: Explanation
     ) -> None:
-        contrast = Contrast((explanation, other, explanation))
+        contrast = Contrast((explanation, other))
         difference = contrast.difference()
         assert difference.score == -5.75
         assert difference.total == pytest.approx(-5.75)
@@ -107,7 +106,6 @@ class TestContrast:
         assert difference.unnamed == -1.5
         # Both have the same base, which explains nothing.
         assert 'base' not in set(difference.to_frame()['part'])
-        assert [contrast.difference(n).score for n in (1, 2)] == [-5.75, 0]
 
     def test_size_of_what_is_unnamed_is_not_known(
         self, explanation: Explanation, other: Explanation
@@ -147,12 +145,11 @@ class TestContrast:
     def test_what_cannot_be_compared(
         self, explanation: Explanation, other: Explanation
     ) -> None:
-        with pytest.raises(ValueError, match='at least two'):
-            Contrast((explanation,))
+        for number in (1, 3):
+            with pytest.raises(ValueError, match=f'needs two .*, got {number}'):
+                Contrast((explanation,) * number)
         with pytest.raises(ValueError, match="units, '°C' and 'K'"):
             Contrast((explanation, replace(other, unit='K')))
         bank = ConceptBank(list(explanation.bank)[::-1])
         with pytest.raises(ValueError, match='have different banks'):
             Contrast((explanation, replace(other, bank=bank)))
-        with pytest.raises(ValueError, match='other must be from 1 to 1, not 2'):
-            Contrast((explanation, other)).difference(2)

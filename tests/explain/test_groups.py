@@ -23,7 +23,7 @@ from torchgeo_concepts.models import (
     concept_earth,
 )
 
-COARSE: dict[str, Any] = {'spacing_km': 150, 'block_km': 500, 'num_samples': 200}
+COARSE: dict[str, Any] = {'spacing_km': 150, 'block_km': 500}
 
 # Meant to cross the antimeridian, and says the opposite.
 FIJI = shapely.Polygon([(177, -19), (-179, -19), (-179, -16), (177, -16)])
@@ -45,7 +45,7 @@ class TestEffect:
         a = rng.integers(0, 5, (40, 3)).astype(float)
         b = rng.integers(1, 7, (55, 3)).astype(float)
         blocks = rng.integers(0, 6, 40), rng.integers(0, 7, 55)
-        effect, drawn = cliffs_delta(a, b, *blocks, 50, rng)
+        effect, drawn = cliffs_delta(a, b, *blocks, rng, 50)
         expected = 2 * mannwhitneyu(a, b).statistic / (40 * 55) - 1
         assert effect == pytest.approx(expected, abs=1e-12)
         assert drawn.shape == (50, 3)
@@ -54,7 +54,7 @@ class TestEffect:
         rng = np.random.default_rng(0)
         a, b = rng.normal(size=(30, 2)), rng.normal(size=(20, 2))
         blocks_a, blocks_b = np.arange(30) % 4, np.arange(20) % 3
-        _, drawn = cliffs_delta(a, b, blocks_a, blocks_b, 5, np.random.default_rng(7))
+        _, drawn = cliffs_delta(a, b, blocks_a, blocks_b, np.random.default_rng(7), 5)
         again = np.random.default_rng(7)
         count_a = again.multinomial(4, np.full(4, 0.25), size=5)
         count_b = again.multinomial(3, np.full(3, 1 / 3), size=5)
@@ -146,8 +146,11 @@ class TestRegions:
             compare_groups(geoclip, 'Japan', 'France', **COARSE).kind == 'projections'
         )
 
-    def test_most_points(self, encoder: ConceptEarth) -> None:
-        found = compare_groups(encoder, 'China', 'Japan', most_points=7, **COARSE)
+    def test_most_points(
+        self, encoder: ConceptEarth, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr('torchgeo_concepts.explain.groups.MOST_POINTS', 7)
+        found = compare_groups(encoder, 'China', 'Japan', **COARSE)
         assert found.num_points == (7, 7)
 
     def test_points(self, encoder: ConceptEarth) -> None:
@@ -201,9 +204,6 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('options', 'message'),
         [
-            ({'confidence': 0.0}, 'confidence must be'),
-            ({'num_samples': 5}, '5 resamples are too few'),
-            ({'most_points': 1}, 'most_points must be at least 2'),
             ({'kind': 'logits'}, "kind must be one of .* not 'logits'"),
             ({'bank': ConceptBank([])}, 'not with an encoder'),
             ({'block_km': 0}, 'side of a block must be positive'),
@@ -226,7 +226,7 @@ class TestErrors:
         bad: list[tuple[Any, str]] = [
             ({'points': points}, 'Pass the points= and the bank='),
             ({'points': points, 'bank': bank[:2]}, 'expected shape'),
-            ({'points': points[:2], 'bank': bank}, '4 rows of scores for 2 points'),
+            ({'points': points[:2], 'bank': bank}, 'got 4 scores, 2 points'),
         ]
         for options, message in bad:
             with pytest.raises(ValueError, match=message):

@@ -169,13 +169,13 @@ def test_any_geotiff(out: Path) -> None:
         transform=rasterio.Affine(90, 0, -180, 0, -90, 90),
     ) as dataset:  # fmt: skip
         dataset.write(np.ones((1, 2, 4), dtype=np.uint8))
-    axes = plot_map(out, coast=False).axes[0]
+    axes = plot_map(out).axes[0]
     assert axes.get_title() == 'band 1'
 
 
 def test_saved_figure(out: Path, tmp_path: Path) -> None:
     map_values(latitudes, out, RasterGrid.over(width=8), [Band('a')])
-    save_figure(out, tmp_path / 'map.png', dpi=20)
+    save_figure(out, tmp_path / 'map.png')
     assert (tmp_path / 'map.png').read_bytes().startswith(b'\x89PNG')
     assert not plt.get_fignums()
 

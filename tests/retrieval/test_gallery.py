@@ -33,14 +33,20 @@ class TestSearch:
     @pytest.mark.parametrize('block', [1, 7, 300, 65_536])
     @pytest.mark.parametrize('top_k', [1, 5, 300])
     def test_finds_what_a_full_comparison_finds(
-        self, gallery: Gallery, points: Tensor, block: int, top_k: int
+        self,
+        gallery: Gallery,
+        points: Tensor,
+        block: int,
+        top_k: int,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr('torchgeo_concepts.retrieval.gallery.BLOCK', block)
         queries = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
-        found, cosine = gallery.search(queries, top_k, block)
+        found = gallery.search(queries, top_k)
         every = F.normalize(queries, dim=1) @ torch.from_numpy(gallery.vectors).T
         expected, order = every.topk(top_k, dim=1)
-        torch.testing.assert_close(cosine, expected)
-        torch.testing.assert_close(found, points[order])
+        torch.testing.assert_close(found.similarity, expected)
+        torch.testing.assert_close(found.points, points[order])
 
     @pytest.mark.parametrize('space', ['x', 'z'])
     def test_all_ranks_in_each_space(
@@ -49,6 +55,7 @@ class TestSearch:
         bank: ConceptBank,
         points: Tensor,
         space: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         basis = ConceptBasis.random(bank, 6)
         encoder = ConceptGeoCLIP(small_encoder, basis)
@@ -63,19 +70,20 @@ class TestSearch:
         queries = F.normalize(torch.randn(5, vectors.shape[1]), dim=1)
         expected, order = (queries @ vectors.T).topk(9, dim=1)
         for block in (13, 65_536):
-            found, cosine = gallery.search(queries, 9, block)
-            torch.testing.assert_close(cosine, expected)
-            torch.testing.assert_close(found, points[kept][order])
+            monkeypatch.setattr('torchgeo_concepts.retrieval.gallery.BLOCK', block)
+            found = gallery.search(queries, 9)
+            torch.testing.assert_close(found.similarity, expected)
+            torch.testing.assert_close(found.points, points[kept][order])
 
     def test_more_than_there_are(self, gallery: Gallery) -> None:
-        found, cosine = gallery.search(torch.randn(2, 6), 1000)
-        assert found.shape == (2, 300, 2)
-        assert cosine.shape == (2, 300)
+        found = gallery.search(torch.randn(2, 6), 1000)
+        assert found.points.shape == (2, 300, 2)
+        assert found.similarity.shape == (2, 300)
 
     def test_one_point(self, small_encoder: GeoCLIPLocation) -> None:
         gallery = Gallery.build(small_encoder, [[2.0, 48.0]])
-        found, _ = gallery.search(torch.randn(3, 6), 5)
-        assert found.tolist() == [[[2, 48]]] * 3
+        found = gallery.search(torch.randn(3, 6), 5)
+        assert found.points.tolist() == [[[2, 48]]] * 3
 
     def test_bad_queries(self, gallery: Gallery) -> None:
         with pytest.raises(ValueError, match=r'queries of shape \(N, 6\)'):
@@ -87,7 +95,7 @@ class TestSearch:
         points = geoclip_gallery()[:2000]
         gallery = Gallery.build(geoclip, points)
         with torch.no_grad():
-            found, _ = gallery.search(geoclip(points[:200]))
+            found = gallery.search(geoclip(points[:200])).points
         assert (found[:, 0] == points[:200]).all(dim=1).float().mean() > 0.95
 
 
@@ -103,10 +111,9 @@ class TestFiles:
         for gallery in (built, loaded):
             assert gallery.space == 'x'
             assert len(gallery) == 300
-            for ours, theirs in zip(
-                gallery.search(queries, 3), in_memory.search(queries, 3), strict=True
-            ):
-                assert ours.equal(theirs)
+            ours, theirs = (g.search(queries, 3) for g in (gallery, in_memory))
+            assert ours.points.equal(theirs.points)
+            assert ours.similarity.equal(theirs.similarity)
         assert {file.name for file in folder.iterdir()} == {
             'gallery.json',
             'points.npy',
@@ -156,15 +163,14 @@ class TestBuild:
             Gallery.build(small_encoder, points, space='y')  # type: ignore[arg-type]
         with pytest.raises(ValueError, match='at least one point'):
             Gallery.build(small_encoder, [])
-        with pytest.raises(ValueError, match='one vector for each point'):
-            Gallery(points.numpy(), points[:3].numpy())
 
     def test_without_the_points_of_a_test_set(
-        self, gallery: Gallery, points: Tensor
+        self, gallery: Gallery, points: Tensor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr('torchgeo_concepts.retrieval.gallery.BLOCK', 7)
         rest = gallery.without(points[10:20])
         assert len(rest) == 290
-        found, _ = rest.search(torch.randn(2, 6), 1000, block=7)
+        found = rest.search(torch.randn(2, 6), 1000).points
         kept = torch.cat((points[:10], points[20:]))
         for row in found:
             assert set(map(tuple, row.tolist())) == set(map(tuple, kept.tolist()))
@@ -172,21 +178,24 @@ class TestBuild:
 
 
 class TestRanks:
-    def test_rank_of_the_nearest(self, gallery: Gallery, points: Tensor) -> None:
+    def test_rank_of_the_nearest(
+        self, gallery: Gallery, points: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         queries = torch.randn(5, 6, generator=torch.Generator().manual_seed(2))
         truth = points[[3, 50, 120, 200, 299]] + 1e-3
         every = F.normalize(queries, dim=1) @ torch.from_numpy(gallery.vectors).T
         own = every.gather(1, torch.tensor([[3], [50], [120], [200], [299]]))
         expected = (every >= own).sum(dim=1)
         for block in (7, 65_536):
-            assert gallery.ranks(queries, truth, block).equal(expected)
+            monkeypatch.setattr('torchgeo_concepts.retrieval.gallery.BLOCK', block)
+            assert gallery.ranks(queries, truth).equal(expected)
 
     def test_left_out_candidates_do_not_count(
         self, gallery: Gallery, points: Tensor
     ) -> None:
-        first, _ = gallery.search(torch.ones(1, 6))
+        first = gallery.search(torch.ones(1, 6)).points
         rest = gallery.without(first[0])
-        second, _ = rest.search(torch.ones(1, 6))
+        second = rest.search(torch.ones(1, 6)).points
         assert rest.ranks(torch.ones(1, 6), second[0]).tolist() == [1]
         assert gallery.ranks(torch.ones(1, 6), second[0]).tolist() == [2]
 
@@ -200,19 +209,18 @@ class TestManyQueries:
         self, gallery: Gallery, points: Tensor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         queries = torch.randn(11, 6, generator=torch.Generator().manual_seed(3))
-        whole = gallery.search_probable(queries, 5.0, 4)
+        whole = gallery.search(queries, 4, 5.0)
         ranks = gallery.ranks(queries, points[:11])
         monkeypatch.setattr('torchgeo_concepts.retrieval.gallery.QUERIES', 3)
-        for part, expected in zip(
-            gallery.search_probable(queries, 5.0, 4), whole, strict=True
-        ):
-            torch.testing.assert_close(part, expected)
+        parts = gallery.search(queries, 4, 5.0)
+        for name in ('points', 'similarity', 'probability'):
+            torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
         assert gallery.ranks(queries, points[:11]).equal(ranks)
 
     def test_no_queries(self, gallery: Gallery) -> None:
-        found, cosine = gallery.search(torch.empty(0, 6), 2)
-        assert found.shape == (0, 2, 2)
-        assert cosine.shape == (0, 2)
+        found = gallery.search(torch.empty(0, 6), 2)
+        assert found.points.shape == (0, 2, 2)
+        assert found.similarity.shape == (0, 2)
         assert len(gallery.ranks(torch.empty(0, 6), torch.empty(0, 2))) == 0
 
     def test_not_finite(self, gallery: Gallery) -> None:

@@ -5,17 +5,15 @@
 
 from .bottleneck import Bottleneck
 from .bottleneck_fit import concept_bottleneck
-from .contrast import Contrast
-from .contributions import contributions, explain
+from .contributions import contributions, explain, explain_location
 from .error_bins import activation_by_error
-from .explanation import Contributions, Explanation
+from .explanation import Contrast, Contributions, Explanation
 from .faithfulness import concept_curves, fit_head, plot_concept_curves
 from .flows import concept_flows, plot_concept_flows
 from .groups import compare_groups
 from .head_reading import concept_head
 from .heads import ConceptHead
 from .interventions import intervene
-from .locations import explain_location
 from .reranking import rerank
 from .smallest_change import smallest_change
 from .spaces import plot_clusters, plot_components, plot_modality_gap

@@ -53,9 +53,37 @@ def check_scores(scores: Tensor, bank: ConceptBank, what: str = 'scores') -> Non
             f'The {what} have shape {tuple(scores.shape)}, but the bank has {len(bank)} '
             f'concepts; expected shape (N, {len(bank)}).'
         )
-    if not scores.isfinite().all():
-        row = int((~scores.isfinite().all(dim=1)).nonzero()[0])
+    check_finite(scores, what)
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """Validate that all values are finite.
+
+    Args:
+        values: Values of shape ``(N, d)``.
+        what: Name of the values, for messages.
+
+    Raises:
+        ValueError: If a value is not finite.
+    """
+    is_bad = ~values.isfinite().all(dim=1)
+    if is_bad.any():
+        row = int(is_bad.nonzero()[0])
         raise ValueError(f'Row {row} of the {what}, counted from 0, is not finite.')
+
+
+def check_rows(**inputs: Tensor) -> None:
+    """Validate that all inputs have the same number of rows.
+
+    Args:
+        **inputs: The inputs by name.
+
+    Raises:
+        ValueError: If the numbers differ.
+    """
+    if len({len(rows) for rows in inputs.values()}) > 1:
+        numbers = ', '.join(f'{len(rows)} {name}' for name, rows in inputs.items())
+        raise ValueError(f'Expected one number of rows, got {numbers}.')
 
 
 def check_bank(bank: ConceptBank, encoder: ConceptEarth) -> None:

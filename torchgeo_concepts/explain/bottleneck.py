@@ -5,21 +5,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..concepts.bank import ConceptBank
 from ..plot.bars import LESS, draw_bars
 from ..plot.maps import CLASS_COLOURS
 from ..utils.names import with_unit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # Maximum number of weights in the text and in the figure, and width of a name.
 SHOWN, NAME = 12, 44
@@ -166,14 +164,12 @@ class Bottleneck:
             lines.append(f'  {label:<{NAME}}{row["weight"]:>+8.3f}')
         return '\n'.join(lines)
 
-    def plot(self) -> 'Figure':
+    def plot(self) -> Figure:
         """Draw scores against the number of features, and the largest weights.
 
         Returns:
             The figure. Weights are ranked by their sum over all classes.
         """
-        from matplotlib import pyplot as plt
-
         figure, (left, right) = plt.subplots(
             1, 2, figsize=(10, 4.4), layout='constrained'
         )
@@ -193,7 +189,7 @@ class Bottleneck:
     def _weight_unit(self) -> str:
         return self.unit if self.classes is None else 'log-odds'
 
-    def _draw_curve(self, axes: 'Axes') -> None:
+    def _draw_curve(self, axes: Axes) -> None:
         for points, name, colour, marker in (
             (self.curve, 'concepts', LESS, 'o'),
             (self.black_box, 'black box', CLASS_COLOURS[0], 's'),
@@ -234,11 +230,7 @@ def best_point(curve: Sequence[CurvePoint]) -> CurvePoint:
 
 
 def _draw_table(
-    axes: 'Axes',
-    names: Sequence[str],
-    weight: Tensor,
-    classes: Sequence[str],
-    label: str,
+    axes: Axes, names: Sequence[str], weight: Tensor, classes: Sequence[str], label: str
 ) -> None:
     """Draw weights as a table of concepts (rows) and classes (columns)."""
     limit = max(float(weight.abs().max()), 1e-9) if weight.numel() else 1.0

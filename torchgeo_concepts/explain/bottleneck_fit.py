@@ -18,7 +18,7 @@ from ..concepts.bank import ConceptBank
 from ..evaluate.linear_heads import LASSO_STEPS, fold_splits, scale_of
 from ..evaluate.probes import NEVER
 from ..geo.splits import Folds, block_folds
-from ._scores import check_scores
+from ._scores import check_finite, check_rows, check_scores
 from .bottleneck import Bottleneck, CurvePoint, best_point
 
 # Penalties to try, relative to the smallest one that removes all features.
@@ -39,9 +39,7 @@ def concept_bottleneck(
     *,
     classes: Sequence[str] | None = None,
     unit: str = '',
-    num_folds: int = 5,
     block_degrees: float = 10,
-    seed: int = 0,
 ) -> Bottleneck:
     """Fit a sparse linear model of concepts, and compare it with one of an embedding.
 
@@ -59,9 +57,7 @@ def concept_bottleneck(
         x: Embeddings of shape ``(N, d)``.
         classes: Names of the classes.
         unit: Unit of the quantity.
-        num_folds: Number of folds.
         block_degrees: Side of a block in degrees. All points of a block share a fold.
-        seed: Seed of the folds.
 
     Returns:
         The model, with the scores of both inputs.
@@ -72,7 +68,7 @@ def concept_bottleneck(
             blocks than folds.
     """
     y = _check_inputs(z, target, points, bank, x, classes)
-    folds = block_folds(points, num_folds, seed, block_degrees)
+    folds = block_folds(points, degrees=block_degrees)
     _check_folds(folds, y, classes is not None)
     num_classes = 0 if classes is None else len(classes)
     curve = _score_path(z.double(), y, folds, num_classes)
@@ -111,23 +107,20 @@ def _check_inputs(
 ) -> Tensor:
     """Validate all inputs, and return the target in float64 or as class numbers."""
     check_scores(z, bank)
-    if not len(z) == len(target) == len(points) == len(x) or target.ndim != 1:
-        raise ValueError(
-            f'Expected {len(z)} targets of shape (N,), points and embeddings, one for each '
-            f'row of scores, got {tuple(target.shape)}, {len(points)} and {len(x)}.'
-        )
+    check_rows(scores=z, targets=target, points=points, embeddings=x)
+    check_finite(x, 'embeddings')
     y = target.double()
     is_missing = ~y.isfinite()
     if classes is not None:
         is_missing |= (y < 0) | (y >= len(classes)) | (y != y.round())
-    wanted = 'a finite number' if classes is None else f'one of {len(classes)} classes'
-    for is_bad, what in (
-        (~x.isfinite().all(dim=1), 'embeddings, counted from 0, is not finite'),
-        (is_missing, f'target, counted from 0, is not {wanted}'),
-    ):
-        if is_bad.any():
-            row = int(is_bad.nonzero()[0])
-            raise ValueError(f'Row {row} of the {what}; leave out such rows.')
+    if is_missing.any():
+        wanted = (
+            'a finite number' if classes is None else f'one of {len(classes)} classes'
+        )
+        raise ValueError(
+            f'Row {int(is_missing.nonzero()[0])} of the target, counted from 0, is not '
+            f'{wanted}; leave out such rows.'
+        )
     if not len(y) or (y == y[0]).all():
         raise ValueError('The target is constant, so no model can be fitted.')
     return y if classes is None else y.long()
@@ -136,15 +129,14 @@ def _check_inputs(
 def _check_folds(folds: Folds, y: Tensor, is_class: bool) -> None:
     if any(len(fold) == 0 for fold in folds):
         raise ValueError(
-            f'The points lie in too few blocks for {len(folds)} folds; use fewer folds, or '
-            'smaller blocks.'
+            f'The points lie in too few blocks for {len(folds)} folds; use smaller '
+            'blocks.'
         )
     for number, fold in enumerate(folds):
         if not is_class and (y[fold] == y[fold[0]]).all():
             raise ValueError(
                 f'R² is not defined, because all values of fold {number}, counted from 0, '
-                f'are {y[fold[0]].item():g}; use fewer folds, smaller blocks, another '
-                'seed, or classes.'
+                f'are {y[fold[0]].item():g}; use smaller blocks, or classes.'
             )
 
 

@@ -14,8 +14,8 @@ def cliffs_delta(
     scores_b: NDArray[np.float64],
     blocks_a: NDArray[np.int64],
     blocks_b: NDArray[np.int64],
-    num_samples: int,
     rng: np.random.Generator,
+    num_samples: int = 1000,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the effect of each concept, and its bootstrap samples.
 
@@ -24,8 +24,8 @@ def cliffs_delta(
         scores_b: Scores of B, of shape ``(m, k)``.
         blocks_a: Block number of each row of A, counted from 0.
         blocks_b: Block number of each row of B, counted from 0.
-        num_samples: Number of bootstrap samples.
         rng: Source of randomness.
+        num_samples: Number of bootstrap samples.
 
     Returns:
         Effects of shape ``(k,)``, and their samples of shape ``(num_samples, k)``.

@@ -4,6 +4,7 @@
 """Contributions of concepts to similarities and to predictions."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -17,11 +18,11 @@ from ..models.alignment import Align
 from ..models.concept_geoclip import ConceptGeoCLIP
 from ..models.image_location import ImageLocationModel
 from ..models.protocols import ConceptEncoder, check_encoder
-from ..utils.modes import evaluating
-from ._scores import in_batches
-from .explanation import Contributions, Explanation
+from ..retrieval.geolocator import Geolocator, ImageLike
+from ._scores import check_scores, in_batches
+from .explanation import Contrast, Contributions, Explanation
 from .head_reading import concept_head, is_head
-from .heads import ConceptHead, LinearHead, Outputs
+from .heads import ConceptHead, LinearHead
 
 type PointLike = Sequence[float] | Tensor | pd.DataFrame | pd.Series
 
@@ -49,8 +50,7 @@ def explain(
             cached features.
         name: Name of the point. By default, its coordinates.
         other_name: Name of the other point, or of the image.
-        **options: *space*, *target*, *against* and *reference*, as for
-            :func:`contributions`.
+        **options: *space*, *target* and *against*, as for :func:`contributions`.
 
     Returns:
         The explanation.
@@ -79,7 +79,6 @@ def contributions(
     space: Align | None = None,
     target: str | None = None,
     against: str | None = None,
-    reference: PointsLike | None = None,
     names: Sequence[str] | None = None,
     other_names: Sequence[str] | None = None,
 ) -> Contributions:
@@ -105,8 +104,6 @@ def contributions(
             target, or the likeliest class at each point.
         against: Class or target that is subtracted. By default, the other class if there
             are two, else none.
-        reference: Points; contributions are relative to the average of their features.
-            By default, the mean that the head standardises by, else 0.
         names: Names of the points. By default, their coordinates.
         other_names: Names of the other points or of the images.
 
@@ -122,42 +119,21 @@ def contributions(
     if is_head(model):
         unused = {'others': others, 'images': images, 'space': space}
         _check_unused('a prediction', **unused, other_names=other_names)
-        head = concept_head(model, reference=reference)
+        head = concept_head(model)
         return _explain_predictions(head, tensor, target, against, titles)
-    _check_unused('a similarity', target=target, against=against, reference=reference)
-    if (others is None) == (images is None):
+    _check_unused('a similarity', target=target, against=against)
+    if images is not None and others is None:
+        compared, known = images, [f'image {n}' for n in range(len(images))]
+    elif others is not None and images is None:
+        compared = as_points(others)
+        known, compared = _coordinates(compared), compared.float()
+    else:
         raise ValueError(
             f'Pass either others= or images= to explain similarities of the '
             f'{type(model).__name__}. To explain predictions, pass a fitted pipeline, a '
             'trained task, or the result of concept_head().'
         )
-    if images is not None:
-        compared, known = images, [f'image {n}' for n in range(len(images))]
-    else:
-        compared = as_points(others)  # type: ignore[arg-type]
-        known, compared = _coordinates(compared), compared.float()
-    if isinstance(model, ImageLocationModel):
-        bank = model.alignment.basis.bank
-        parts = _compare_with_images(model, tensor, compared, images is None, space)
-    else:
-        encoder = check_encoder(model, ConceptEncoder)
-        if images is not None or space not in (None, 'z'):
-            raise ValueError(
-                f'{type(model).__name__} compares points with points, by concepts. To '
-                "use images= or space='both', pass an ImageLocationModel."
-            )
-        bank = encoder.bank
-        is_unit = model.basis.unit if isinstance(model, ConceptGeoCLIP) else True
-        first, second = (
-            in_batches(model, encoder.project, some)
-            for some in (tensor.float(), compared)
-        )
-        parts = _products(first, second, is_unit)
-        if parts.shape[1] != len(bank):
-            raise ValueError(
-                f'The projections have {parts.shape[1]} columns, but the bank has '
-                f'{len(bank)} concepts.'
-            )
+    bank, parts = _compare(model, tensor.float(), compared, images is None, space)
     compared_names = _check_names(other_names, known)
     if len(compared_names) == 1:
         compared_names = compared_names * len(titles)
@@ -167,52 +143,86 @@ def contributions(
     return _collect(bank, parts, parts.sum(dim=1), zeros, zeros, '', pair_titles, '')
 
 
+def explain_location(
+    geolocator: Geolocator, image: ImageLike, points: PointsLike | None = None
+) -> Contrast:
+    """Explain why an image was located at one place rather than at another.
+
+    Similarities are computed again, without the rounding of vectors in the gallery, so
+    they may differ slightly from those of
+    :meth:`~torchgeo_concepts.retrieval.geolocator.Geolocator.predict`.
+
+    Args:
+        geolocator: Model and gallery.
+        image: One image, in any form that the geolocator takes.
+        points: The two places. By default, the best two candidates.
+
+    Returns:
+        The contribution of each concept to the similarity with each place, and their
+        differences.
+
+    Raises:
+        ValueError: If the gallery is in space ``'x'``, whose features have no names, or if
+            there is more than one image or there are not two places.
+    """
+    prepared = geolocator.prepare(image)
+    if len(prepared) != 1:
+        raise ValueError(f'Expected one image to explain, got {len(prepared)}.')
+    if points is None:
+        points = geolocator.predict(image, 2, progress=False).points[0]
+    found = contributions(
+        geolocator.model,
+        points,
+        images=prepared,
+        space=geolocator.gallery.space,
+        other_names=['the image'],
+    )
+    return Contrast(tuple(found))
+
+
 # Similarities ---------------------------------------------------------------------------
 
 
-@torch.no_grad()
-def _compare_with_images(
-    model: ImageLocationModel,
-    points: Tensor,
-    compared: Tensor,
-    are_points: bool,
-    space: Align | None,
-) -> Tensor:
-    """Return contributions of concepts, after those of the embedding in space 'both'."""
-    alignment, device = model.alignment, next(model.parameters()).device
-    space = space or alignment.align
-    if space not in ('z', 'both'):
-        raise ValueError(
-            f'Similarities in the space {space!r} are sums over features without a name. '
-            "Use space='z' for similarities by concepts, which may rank differently."
-        )
-    compared = compared.to(device)
-    with evaluating(model):
-        x = in_batches(model, model.encoder, points.float())
-        if are_points:
-            x_other = in_batches(model, model.encoder, compared)
-            z_other = alignment.basis(x_other.to(device))
-        else:
-            x_other = model.tower(compared)
-            z_other = alignment.project_image(x_other)
-        z = alignment.basis(x.to(device))
-    values = _products(z, z_other, alignment.basis.unit)
-    if space == 'z':
-        return values
-    return torch.cat((_products(x, x_other), values), dim=1) / 2
+def _compare(
+    model: Any, points: Tensor, compared: Tensor, are_points: bool, space: Align | None
+) -> tuple[ConceptBank, Tensor]:
+    """Return the bank, and products whose sums are cosines or dot products.
 
-
-def _products(first: Tensor, second: Tensor, is_unit: bool = True) -> Tensor:
-    """Return products of shape ``(N, k)``, whose sums are cosines or dot products."""
+    The last columns are those of the concepts, after those of the embedding in space
+    'both'.
+    """
+    is_unit = False
+    if isinstance(model, ImageLocationModel):
+        bank, space = model.alignment.basis.bank, space or model.alignment.align
+        if space not in ('z', 'both'):
+            raise ValueError(
+                f'Similarities in the space {space!r} are sums over features without a '
+                "name. Use space='z' for similarities by concepts, which may rank "
+                'differently.'
+            )
+        project = partial(model.embed_points, space=space)
+        other = project if are_points else partial(model.embed_images, space=space)
+    else:
+        encoder = check_encoder(model, ConceptEncoder)
+        if not are_points or space not in (None, 'z'):
+            raise ValueError(
+                f'{type(model).__name__} compares points with points, by concepts. To '
+                "use images= or space='both', pass an ImageLocationModel."
+            )
+        bank, project = encoder.bank, encoder.project
+        other = project
+        is_unit = model.basis.unit if isinstance(model, ConceptGeoCLIP) else True
+    first = in_batches(model, project, points).double()
+    second = in_batches(model, other, compared).double()
     if len(second) not in (1, len(first)):
         raise ValueError(
             f'Expected {len(first)} points or images to compare with, or one for all, got '
             f'{len(second)}.'
         )
-    first, second = first.detach().cpu().double(), second.detach().cpu().double()
     if is_unit:
         first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
-    return first * second
+    check_scores(first[:, -len(bank) :], bank, 'projections')
+    return bank, first * second
 
 
 # Predictions ----------------------------------------------------------------------------
@@ -244,38 +254,31 @@ def _choose(
     head: ConceptHead, predicted: Tensor, target: str | None, against: str | None
 ) -> tuple[Tensor, list[str], str]:
     """Return, for each row, weights of the outputs and a name; and the common unit."""
-    outputs = head.outputs
+    number, is_class = len(head.names), head.is_class
     if target is not None:
-        rows = torch.full((len(predicted),), outputs.index(target))
-    elif len(outputs) == 1 or outputs.is_class:
+        rows = torch.full((len(predicted),), head.index(target))
+    elif number == 1 or is_class:
         rows = predicted.argmax(dim=1)
     else:
         raise ValueError(
-            f'The model has the targets {list(outputs.names)}; name one of them with '
+            f'The model has the targets {list(head.names)}; name one of them with '
             'target=.'
         )
-    chosen = F.one_hot(rows, len(outputs)).double()
-    what = [outputs.names[row] for row in rows.tolist()]
-    others = _others(outputs, rows, against)
-    unit = outputs.units[int(rows[0]) if len(rows) else 0]
-    if others is None:
-        return chosen, what, 'logit' if outputs.is_class else unit
-    pairs = zip(what, others.tolist(), strict=True)
-    what = [f'{mine} rather than {outputs.names[other]}' for mine, other in pairs]
-    chosen = chosen - F.one_hot(others, len(outputs)).double()
-    return chosen, what, 'log-odds' if outputs.is_class else unit
-
-
-def _others(outputs: Outputs, rows: Tensor, against: str | None) -> Tensor | None:
-    """Return the output to subtract in each row, or None."""
-    if against is None:
-        return 1 - rows if outputs.is_class and len(outputs) == 2 else None
-    other = outputs.index(against)
-    if len(rows) and (rows == other).all():
+    chosen = F.one_hot(rows, number).double()
+    what = [head.names[row] for row in rows.tolist()]
+    unit = head.units[int(rows[0]) if len(rows) else 0]
+    if against is None and not (is_class and number == 2):
+        return chosen, what, 'logit' if is_class else unit
+    # Of two classes, each is compared with the other.
+    others = 1 - rows if against is None else torch.full_like(rows, head.index(against))
+    if len(rows) and rows.equal(others):
         raise ValueError(f'{against!r} cannot be compared with itself.')
-    if len({outputs.units[row] for row in (*rows.tolist(), other)}) > 1:
+    if any(head.units[row] != unit for row in (*rows.tolist(), *others.tolist())):
         raise ValueError(f'{against!r} and the target have different units.')
-    return torch.full_like(rows, other)
+    pairs = zip(what, others.tolist(), strict=True)
+    what = [f'{mine} rather than {head.names[other]}' for mine, other in pairs]
+    chosen = chosen - F.one_hot(others, number).double()
+    return chosen, what, 'log-odds' if is_class else unit
 
 
 # Names and arguments --------------------------------------------------------------------

@@ -6,24 +6,24 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..evaluate.bootstrap import BlockBootstrap, check_bootstrap, intervals
-from ..geo.splits import block_numbers
+from ..evaluate.agreement import Floats
+from ..evaluate.bootstrap import CONFIDENCE, BlockBootstrap, intervals
+from ..geo.splits import Rows, block_numbers
 from ..plot.bars import LESS, draw_grid
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from ._scores import check_rows
 
 # The usual thresholds of geolocation: street, city, region, country and continent.
 ERROR_EDGES_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
+
+NUM_SAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +36,8 @@ class ActivationByError:
         top: Number of concepts per row that are used, the most active ones.
         number: Number of rows in each bin.
         activation: Median activation in each bin, NaN in an empty bin.
-        interval: Lower and upper ends of its confidence interval, of shape ``(2, bins)``;
+        interval: Lower and upper ends of its 95% confidence interval, of shape ``(2, bins)``;
             NaN without points, or if all rows of a bin lie in one block.
-        confidence: Confidence level of the interval.
     """
 
     edges: tuple[float, ...]
@@ -47,7 +46,6 @@ class ActivationByError:
     number: NDArray[np.int64]
     activation: NDArray[np.float64]
     interval: NDArray[np.float64]
-    confidence: float
 
     @property
     def bins(self) -> tuple[str, ...]:
@@ -67,14 +65,12 @@ class ActivationByError:
         title = f'median over rows of the median of the {self.top} most active concepts'
         return f'{title}\n{self.to_frame().to_string(index=False)}'
 
-    def plot(self) -> 'Figure':
+    def plot(self) -> Figure:
         """Draw the activation of each bin.
 
         Returns:
             The figure.
         """
-        from matplotlib import pyplot as plt
-
         figure, axes = plt.subplots(figsize=(8, 3.8), layout='constrained')
         places = np.arange(len(self.number))
         reach = ((self.interval - self.activation) * [[-1], [1]]).clip(min=0)
@@ -88,7 +84,7 @@ class ActivationByError:
         axes.set_ylabel(f'activation, median\nof the top {self.top} concepts')
         draw_grid(axes, 'y')
         has_interval = bool(np.isfinite(self.interval).any())
-        name = f'Medians with {self.confidence:.0%} intervals'
+        name = f'Medians with {CONFIDENCE:.0%} intervals'
         axes.set_title(name if has_interval else 'Medians')
         return figure
 
@@ -102,8 +98,6 @@ def activation_by_error(
     top: int = 20,
     points: Tensor | None = None,
     block_km: float = 300,
-    confidence: float = 0.95,
-    num_samples: int = 1000,
     seed: int = 0,
 ) -> ActivationByError:
     """Compute the activation of concepts for small and for large errors.
@@ -124,8 +118,6 @@ def activation_by_error(
             activation of a row is their median.
         points: Points of the rows, of shape ``(N, 2)``, for confidence intervals.
         block_km: Side of the blocks of the bootstrap in kilometres.
-        confidence: Confidence level of the intervals.
-        num_samples: Number of bootstrap samples.
         seed: Seed of the bootstrap samples.
 
     Returns:
@@ -136,11 +128,8 @@ def activation_by_error(
             *edges* do not ascend, or there are fewer concepts than *top*.
     """
     _check(activations, errors, edges, top)
-    check_bootstrap(confidence, num_samples)
-    if points is not None and len(points) != len(activations):
-        raise ValueError(
-            f'{len(activations)} rows of activations for {len(points)} points.'
-        )
+    if points is not None:
+        check_rows(activations=activations, points=points)
     strongest = activations.double().topk(top, dim=1).values.detach().cpu().numpy()
     values = np.median(strongest, axis=1)
     bins = np.searchsorted(edges, errors.detach().cpu().double().numpy())
@@ -151,21 +140,22 @@ def activation_by_error(
     for place in np.flatnonzero(number):
         chosen = bins == place
         medians[place] = np.median(values[chosen])
-        if points is None:
-            continue
-        blocks = block_numbers(points[chosen], km=block_km)
-        if blocks.any():
-            bootstrap = BlockBootstrap(blocks, num_samples, rng)
-            median = partial(_weighted_median, values[chosen])
-            samples = bootstrap.resample(median, np.ones(len(blocks)))[1:]
-            ends[:, place] = intervals(samples, confidence)
-    return ActivationByError(
-        tuple(map(float, edges)), unit, top, number, medians, ends, confidence
-    )
+        if points is not None:
+            blocks = block_numbers(points[chosen], km=block_km)
+            ends[:, place] = _interval(values[chosen], blocks, rng)
+    return ActivationByError(tuple(map(float, edges)), unit, top, number, medians, ends)
 
 
-def _weighted_median(values: NDArray[np.float64], times: NDArray[np.float64]) -> float:
-    return float(np.median(np.repeat(values, times.astype(int))))
+def _interval(values: Floats, blocks: Rows, rng: np.random.Generator) -> Floats:
+    """Return the confidence interval of a median, NaN if all values lie in one block."""
+    if not blocks.any():
+        return np.full(2, np.nan)
+
+    def median(times: Floats) -> float:
+        return float(np.median(np.repeat(values, times.astype(int))))
+
+    bootstrap = BlockBootstrap(blocks, NUM_SAMPLES, rng)
+    return intervals(bootstrap.resample(median, np.ones(len(blocks)))[1:])
 
 
 def _check(

@@ -7,18 +7,14 @@ import math
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..concepts.bank import ConceptBank
 from ..plot.bars import draw_bars, number_format, signed
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 # Number of concepts that are shown by name; all others are summed.
 SHOWN = 8
@@ -96,11 +92,6 @@ class Explanation:
                 f'The parts of {self.title!r} sum to {self.total:.6g}, but the score is '
                 f'{self.score:.6g}.'
             )
-
-    @property
-    def named(self) -> float:
-        """Sum of the contributions of all concepts."""
-        return math.fsum(self.contributions)
 
     @property
     def named_size(self) -> float:
@@ -228,7 +219,7 @@ class Explanation:
             lines.append(_line('share without a name', f'{self.unnamed_share:.0%}'))
         return '\n'.join(map(str.rstrip, lines))
 
-    def plot(self, number: int = SHOWN) -> 'Figure':
+    def plot(self, number: int = SHOWN) -> Figure:
         """Draw the largest parts as bars.
 
         Args:
@@ -244,7 +235,7 @@ class Explanation:
         if self.base_name:
             added = signed(self.score - self.base, form)
             title += f'\n= {self.base_name} {self.base:{form}} {added}'
-        return plot_parts(self, number, 'contribution', title)
+        return _plot_parts(self, number, 'contribution', title)
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,26 +312,95 @@ class Contributions:
         return pd.concat([first, concepts], axis=1)
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """Difference of two explanations.
+
+    Attributes:
+        explanations: The two explanations.
+    """
+
+    explanations: tuple[Explanation, Explanation]
+
+    def __post_init__(self) -> None:
+        """Check that the explanations can be compared.
+
+        Raises:
+            ValueError: If there are not two, or they differ in bank or unit.
+        """
+        if len(self.explanations) != 2:
+            raise ValueError(
+                f'A contrast needs two explanations, got {len(self.explanations)}.'
+            )
+        first, second = self.explanations
+        if first.bank != second.bank:
+            raise ValueError('The explanations have different banks.')
+        if first.unit != second.unit:
+            raise ValueError(
+                f'The explanations have different units, {first.unit!r} and '
+                f'{second.unit!r}.'
+            )
+
+    def difference(self) -> Explanation:
+        """Explain the difference between the two scores.
+
+        Returns:
+            An explanation whose parts are the differences of all parts. The size and
+            share of unnamed features are NaN if both explanations have such features,
+            because only their sums are known.
+        """
+        first, second = self.explanations
+        pairs = zip(first.contributions, second.contributions, strict=True)
+        sizes = first.unnamed_size, second.unnamed_size
+        return Explanation(
+            f'{first.title}, rather than {second.title}',
+            first.unit,
+            first.bank,
+            tuple(mine - theirs for mine, theirs in pairs),
+            first.score - second.score,
+            first.base - second.base,
+            # A common base cancels out.
+            'difference of the bases' if first.base != second.base else '',
+            first.unnamed - second.unnamed,
+            sum(sizes) if 0 in sizes else math.nan,
+            max(first.unnamed_count, second.unnamed_count),
+            first.gap - second.gap,
+        )
+
+    def __str__(self) -> str:
+        """Return the scores, and the difference as a table."""
+        form = number_format([each.score for each in self.explanations])
+        lines = [
+            f'{each.title:<{NAME}}{each.score:>{NUMBER}{form}}'
+            for each in self.explanations
+        ]
+        return '\n'.join([*lines, '', str(self.difference())])
+
+    def plot(self, number: int = SHOWN) -> Figure:
+        """Draw the largest differences as bars.
+
+        Args:
+            number: Number of concepts that have a bar of their own.
+
+        Returns:
+            The figure.
+        """
+        first, second = self.explanations
+        form = number_format([first.score, second.score])
+        title = (
+            f'{first.title}: {first.score:{form}}\n'
+            f'rather than {second.title}: {second.score:{form}}'
+        )
+        what = 'difference of contributions'
+        return _plot_parts(self.difference(), number, what, title)
+
+
 def _line(name: str, value: str) -> str:
     return f'  {name:<{NAME - 2}}{value:>{NUMBER}}'
 
 
-def plot_parts(
-    explanation: Explanation, number: int, what: str, title: str
-) -> 'Figure':
-    """Draw the parts of a score as bars.
-
-    Args:
-        explanation: The explanation.
-        number: Number of concepts with a bar of their own.
-        what: Name of the values.
-        title: Title of the figure.
-
-    Returns:
-        The figure.
-    """
-    from matplotlib.figure import Figure
-
+def _plot_parts(explanation: Explanation, number: int, what: str, title: str) -> Figure:
+    """Draw the parts of a score as bars."""
     shown, together = explanation.bar_rows(number)
     heights = [max(1, len(shown)), len(together)]
     size = (WIDTH, MARGIN + ROW_HEIGHT * sum(heights))

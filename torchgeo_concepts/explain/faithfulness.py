@@ -6,9 +6,11 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from torch import Tensor
@@ -19,9 +21,7 @@ from ..evaluate.linear_heads import fit_regression, scale_of
 from ..evaluate.probes import LinearFit, ridge_probe
 from ..geo.splits import block_folds
 from ..plot.bars import LESS, MORE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ._scores import check_rows
 
 Change = Literal['deletion', 'insertion']
 
@@ -72,7 +72,7 @@ def fit_head(z: Tensor, y: Tensor, points: Tensor) -> tuple[LinearFit, Tensor, T
     Raises:
         ValueError: If the numbers of rows differ.
     """
-    check_rows(z, y, points)
+    check_rows(scores=z, values=y, points=points)
     mean, std = scale_of(z.double())
     alpha = ridge_probe(z, y, block_folds(points)).alpha
     return fit_regression(Ridge(alpha), (z.double() - mean) / std, y), mean, std
@@ -112,7 +112,7 @@ def concept_curves(
     Raises:
         ValueError: If the numbers of rows or of concepts differ.
     """
-    check_rows(z, y, points)
+    check_rows(scores=z, values=y, points=points)
     if head.weight.shape != (1, z.shape[1]):
         raise ValueError(
             f'Expected a head with weights of shape (1, {z.shape[1]}), for one target and '
@@ -128,18 +128,14 @@ def concept_curves(
         'random': [np.random.default_rng(s).permuted(columns, axis=1) for s in seeds],
     }
     shares, curves = np.linspace(0, 1, steps), []
-    changes: tuple[Change, ...] = ('deletion', 'insertion')
-    for order, change in itertools.product(orders, changes):
+    for order, change in itertools.product(orders, get_args(Change)):
+        scores = [
+            bootstrap.r2(truth, base + kept).clip(min=0)
+            for ranking in orders[order]
+            for kept in _kept_sums(parts, ranking, shares, change)
+        ]
         # Of shape (seeds, steps, samples).
-        r2 = np.stack(
-            [
-                [
-                    bootstrap.r2(truth, base + kept).clip(min=0)
-                    for kept in _kept_sums(parts, ranking, shares, change)
-                ]
-                for ranking in orders[order]
-            ]
-        )
+        r2 = np.stack(scores).reshape(-1, steps, num_samples + 1)
         area = np.asarray(np.trapezoid(r2, shares, axis=1))
         ends = interval(area[:, 1:])
         mean_r2, mean_area = r2[:, :, 0].mean(axis=0), float(area[:, 0].mean())
@@ -158,49 +154,28 @@ def _kept_sums(
         yield inserted if change == 'insertion' else sums[:, -1] - inserted
 
 
-def check_rows(z: Tensor, y: Tensor, points: Tensor) -> None:
-    """Validate that scores, values and points have the same number of rows."""
-    if not len(z) == len(y) == len(points):
-        raise ValueError(
-            f'Expected as many rows of scores as values and points, got {len(z)}, '
-            f'{len(y)} and {len(points)}.'
-        )
-
-
-def plot_concept_curves(curves: Sequence[ConceptCurve]) -> 'Figure':
+def plot_concept_curves(curves: Sequence[ConceptCurve]) -> Figure:
     """Draw R² against the share of deleted and of inserted concepts.
 
     Args:
         curves: Curves of :func:`concept_curves`.
 
     Returns:
-        The figure, with a panel for each change. The legend has areas and intervals.
-
-    Raises:
-        ValueError: If there are no curves.
+        The figure, with a panel for deletion and one for insertion. The legend has areas
+        and intervals.
     """
-    from matplotlib import pyplot as plt
-
-    changes = list(dict.fromkeys(curve.change for curve in curves))
-    if not changes:
-        raise ValueError('There are no curves to draw.')
     figure, panels = plt.subplots(
-        1,
-        len(changes),
-        figsize=(4 * len(changes), 3.6),
-        sharey=True,
-        squeeze=False,
-        layout='constrained',
+        1, 2, figsize=(8, 3.6), sharey=True, layout='constrained'
     )
-    for axes, change in zip(panels[0], changes, strict=True):
+    for axes, (change, title) in zip(panels, TITLES.items(), strict=True):
         for curve in (each for each in curves if each.change == change):
             colour, marker, name = STYLES[curve.order]
             area = f'area {curve.area:.2f} ({curve.low:.2f} to {curve.high:.2f})'
             style: dict[str, Any] = {'color': colour, 'marker': marker, 'ms': 4}
             axes.plot(curve.share, curve.r2, label=f'{name}: {area}', **style)
-        axes.set_title(TITLES[change])
+        axes.set_title(title)
         axes.set_xlabel('share of the concepts')
         axes.set_ylim(-0.05, 1.25)
         axes.legend(fontsize=8, loc='upper right', frameon=False)
-    panels[0][0].set_ylabel('R²')
+    panels[0].set_ylabel('R²')
     return figure

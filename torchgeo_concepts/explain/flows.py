@@ -4,10 +4,12 @@
 """Shares of concepts in regions, drawn as bands from concepts to regions."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
@@ -16,11 +18,6 @@ from ..layers.region_split import in_region
 from ..maps.bands import ConceptScores
 from ..plot.maps import CLASS_COLOURS
 from ..retrieval.candidates import land_lattice
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # Gap between two blocks, and width of a block, as shares of the diagram.
 GAP, BLOCK = 0.03, 0.04
@@ -77,7 +74,7 @@ def concept_flows(
 
 def plot_concept_flows(
     shares: NDArray[np.float64], concepts: Sequence[str], regions: Sequence[str]
-) -> 'Figure':
+) -> Figure:
     """Draw shares of concepts in regions as bands between them.
 
     Args:
@@ -92,8 +89,6 @@ def plot_concept_flows(
         ValueError: If the shares do not match concepts and regions, or there are more
             concepts than colours.
     """
-    from matplotlib import pyplot as plt
-
     if shares.shape != (len(concepts), len(regions)):
         raise ValueError(
             f'Expected shares of shape {(len(concepts), len(regions))}, one for each '
@@ -134,7 +129,7 @@ def _stacked(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _draw_bands(
-    axes: 'Axes',
+    axes: Axes,
     shares: NDArray[np.float64],
     left: NDArray[np.float64],
     right: NDArray[np.float64],

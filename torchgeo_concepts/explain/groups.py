@@ -6,33 +6,35 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
-from ..evaluate.bootstrap import check_bootstrap, intervals
+from ..evaluate.bootstrap import CONFIDENCE, intervals
 from ..geo.points import check_points
 from ..geo.splits import block_numbers
 from ..layers.region_split import Region, in_region
 from ..models.protocols import ConceptEncoder, GroundedEncoder, check_encoder
 from ..plot.bars import LESS, MORE, draw_grid
 from ..retrieval.candidates import land_lattice
-from ._scores import check_scores, in_batches
+from ..utils.names import check_choice
+from ._scores import check_rows, check_scores, in_batches
 from .cliffs_delta import cliffs_delta
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 type Group = Region | Tensor
 
 ScoreKind = Literal['scores', 'projections']
+
+# Maximum number of points of a group, drawn at random.
+MOST_POINTS = 2000
 
 # With fewer blocks, intervals may be too narrow.
 FEW_BLOCKS = 10
@@ -55,13 +57,12 @@ class GroupComparison:
         effect: Cliff's delta of each concept, of shape ``(k,)``: of all pairs of a point
             of A and one of B, the share in which A has the higher score, minus the share
             in which B has. It is 1 if all scores of A are above all of B.
-        interval: Lower and upper ends of the confidence interval, of shape ``(2, k)``;
+        interval: Lower and upper ends of the 95% confidence interval, of shape ``(2, k)``;
             NaN if all points of a group lie in one block.
         medians: Median score in each group, of shape ``(2, k)``.
         num_points: Number of points in each group.
         num_blocks: Number of blocks with points of each group.
         block_km: Side of a block in kilometres.
-        confidence: Confidence level of the interval.
     """
 
     bank: ConceptBank
@@ -73,7 +74,6 @@ class GroupComparison:
     num_points: tuple[int, int]
     num_blocks: tuple[int, int]
     block_km: float
-    confidence: float
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each concept, the largest effects first.
@@ -107,7 +107,7 @@ class GroupComparison:
             )
         few = f' With {fewest} blocks in a group they may be too narrow.'
         return (
-            f'{self.confidence:.0%} intervals from resampled blocks of '
+            f'{CONFIDENCE:.0%} intervals from resampled blocks of '
             f'{self.block_km:g} km, not corrected for the number of concepts.'
             f'{few if fewest < FEW_BLOCKS else ""}'
         )
@@ -126,7 +126,7 @@ class GroupComparison:
             lines.append(f'  {row.concept:<{NAME - 2}}{row.effect:>+8.2f}  {ends}')
         return '\n'.join([*lines, self.remark])
 
-    def plot(self, number: int = 8) -> 'Figure':
+    def plot(self, number: int = 8) -> Figure:
         """Draw the largest positive and the largest negative effects.
 
         Args:
@@ -135,8 +135,6 @@ class GroupComparison:
         Returns:
             The figure, with bars and their intervals.
         """
-        from matplotlib import pyplot as plt
-
         frame = self.to_frame()
         above, below = frame[frame['effect'] > 0], frame[frame['effect'] < 0]
         shown = pd.concat((above.head(number), below.head(number).iloc[::-1]))
@@ -160,7 +158,7 @@ class GroupComparison:
             f"higher in {self.names[1]}  \N{LEFTWARDS ARROW}  Cliff's delta of "
             f'{self.kind}  \N{RIGHTWARDS ARROW}  higher in {self.names[0]}'
         )
-        remark = f'bars with {self.confidence:.0%} intervals'
+        remark = f'bars with {CONFIDENCE:.0%} intervals'
         if min(self.num_blocks) == 1:
             remark = 'no intervals, one block only'
         axes.set_title(f'{self.names[0]} and {self.names[1]}: {remark}')
@@ -178,10 +176,7 @@ def compare_groups(
     bank: ConceptBank | None = None,
     names: tuple[str, str] | None = None,
     spacing_km: float = 25,
-    most_points: int = 2000,
     block_km: float = 300,
-    confidence: float = 0.95,
-    num_samples: int = 1000,
     seed: int = 0,
 ) -> GroupComparison:
     """Find the concepts that distinguish two groups of places.
@@ -208,10 +203,7 @@ def compare_groups(
         bank: The concepts of the scores. For scores only.
         names: Names of the groups.
         spacing_km: Distance between the points on land, in kilometres. For encoders only.
-        most_points: Maximum number of points of a group, drawn at random.
         block_km: Side of the blocks of the bootstrap in kilometres.
-        confidence: Confidence level of the intervals.
-        num_samples: Number of bootstrap samples.
         seed: Seed of points and bootstrap samples.
 
     Returns:
@@ -222,33 +214,27 @@ def compare_groups(
             groups overlap, or if scores, points and bank do not match.
         ImportError: If a region needs the extra ``layers``, which is not installed.
     """
-    check_bootstrap(confidence, num_samples)
-    if most_points < 2:
-        raise ValueError(f'most_points must be at least 2, not {most_points}.')
     named = names or (_describe(a, 'A'), _describe(b, 'B'))
     rng = np.random.default_rng(seed)
     if isinstance(source, Tensor):
         if points is None or bank is None:
             raise ValueError('Pass the points= and the bank= of the scores.')
         check_scores(source, bank)
-        if len(points) != len(source):
-            raise ValueError(f'{len(source)} rows of scores for {len(points)} points.')
-        rows = _draw_rows(a, b, points, named, most_points, rng)
+        check_rows(scores=source, points=points)
+        rows = _draw_rows(a, b, points, named, rng)
         scores = [source[drawn] for drawn in rows]
     else:
         if points is not None or bank is not None:
             raise ValueError('Pass points= and bank= with scores, not with an encoder.')
         kind, bank, method = _method_of(source, kind)
         points, a, b = _lattice_points(a, b, spacing_km, named)
-        rows = _draw_rows(a, b, points, named, most_points, rng)
+        rows = _draw_rows(a, b, points, named, rng)
         scores = [in_batches(source, method, points[drawn]) for drawn in rows]
     scores_a, scores_b = (part.double().cpu().numpy() for part in scores)
     blocks_a, blocks_b = (block_numbers(points[drawn], km=block_km) for drawn in rows)
-    effect, samples = cliffs_delta(
-        scores_a, scores_b, blocks_a, blocks_b, num_samples, rng
-    )
+    effect, samples = cliffs_delta(scores_a, scores_b, blocks_a, blocks_b, rng)
     num_blocks = int(blocks_a.max()) + 1, int(blocks_b.max()) + 1
-    ends = intervals(samples, confidence)
+    ends = intervals(samples)
     return GroupComparison(
         bank,
         named,
@@ -259,7 +245,6 @@ def compare_groups(
         (len(scores_a), len(scores_b)),
         num_blocks,
         block_km,
-        confidence,
     )
 
 
@@ -291,7 +276,6 @@ def _draw_rows(
     b: Group | None,
     points: Tensor,
     names: tuple[str, str],
-    most: int,
     rng: np.random.Generator,
 ) -> list[Tensor]:
     """Draw rows of both groups at random."""
@@ -306,7 +290,7 @@ def _draw_rows(
             )
     _check_overlap(int((first & second).sum()), names)
     rows = [mask.nonzero().flatten() for mask in (first, second)]
-    return [each[np.sort(rng.permutation(len(each))[:most])] for each in rows]
+    return [each[np.sort(rng.permutation(len(each))[:MOST_POINTS])] for each in rows]
 
 
 def _mask(group: Group, points: Tensor) -> Tensor:
@@ -344,8 +328,8 @@ def _method_of(
     encoder: nn.Module, kind: ScoreKind | None
 ) -> tuple[ScoreKind, ConceptBank, Callable[[Tensor], Tensor]]:
     """Return the kind of scores, the bank, and the method that computes the scores."""
-    if kind not in (None, *get_args(ScoreKind)):
-        raise ValueError(f'kind must be one of {get_args(ScoreKind)}, not {kind!r}.')
+    if kind is not None:
+        check_choice('kind', kind, ScoreKind)
     if kind == 'scores' or (kind is None and isinstance(encoder, GroundedEncoder)):
         grounded = check_encoder(encoder, GroundedEncoder)
         return 'scores', grounded.bank, grounded.concepts

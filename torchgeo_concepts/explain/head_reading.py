@@ -4,7 +4,6 @@
 """Conversion of pipelines, trained tasks, probes and networks to heads."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -21,19 +20,18 @@ from torch import Tensor, nn
 
 from ..embed.location_features import LocationFeatures
 from ..evaluate.probes import LinearFit
-from ..geo.points import PointsLike
 from ..models.location_model import LocationModel
 from ..tasks import LocationClassification, LocationRegression
 from ..utils.modes import evaluating
 from .heads import (
+    STEPS,
     ConceptHead,
     HeadFeatures,
     LinearHead,
-    Outputs,
+    NetworkHead,
     ScoreSource,
     device_of,
 )
-from .networks import STEPS, NetworkHead
 
 # A pipeline is tested for linearity at a number of random rows and along each axis, at
 # several scales, with a tolerance relative to the largest possible sum of contributions.
@@ -55,12 +53,12 @@ def concept_head(
     features: HeadFeatures = 'z',
     mean: Tensor | None = None,
     std: Tensor | None = None,
-    reference: PointsLike | None = None,
     is_class: bool = False,
 ) -> ConceptHead:
     """Make a head of a model that predicts from concept scores.
 
-    Scaling is part of the head, so contributions have the unit of the target.
+    Scaling is part of the head, so contributions have the unit of the target. They are
+    relative to the mean that the head standardises by, else to features of 0.
 
     Args:
         model: A fitted pipeline of scikit-learn that begins with
@@ -75,8 +73,6 @@ def concept_head(
         features: Kind of these features.
         mean: Means that standardise the features of a LinearFit or network.
         std: Standard deviations that standardise them.
-        reference: Points; contributions are relative to the average of their features.
-            By default, the mean that the head standardises by, else 0.
         is_class: The outputs of a LinearFit or network are log-odds of classes.
 
     Returns:
@@ -89,9 +85,8 @@ def concept_head(
     names = [outputs] if isinstance(outputs, str) else outputs
     units = [units] if isinstance(units, str) else units
     found = _best_of(model)
-    head: ConceptHead
     if isinstance(found, ConceptHead):
-        head = found
+        head: ConceptHead = found
     elif isinstance(found, Pipeline):
         head = _read_pipeline(found)
     elif isinstance(found, LocationRegression | LocationClassification):
@@ -110,8 +105,7 @@ def concept_head(
         )
     if isinstance(found, LocationRegression) and isinstance(head, LinearHead):
         units = _exact_units(found, units or found.units)
-    head = replace(head, outputs=head.outputs.renamed(names, units))
-    return head if reference is None else head.relative_to(reference)
+    return head.renamed(names, units)
 
 
 def is_head(model: object) -> bool:
@@ -158,7 +152,9 @@ def _read_pipeline(pipeline: Pipeline) -> LinearHead:
     mean = first.mean_ if isinstance(first, StandardScaler) else None
     return LinearHead(
         source,
-        Outputs(names, ('',) * len(names), is_class),
+        names,
+        ('',) * len(names),
+        is_class,
         torch.from_numpy(np.zeros(source.width) if mean is None else mean).double(),
         'intercept' if mean is None else 'average point',
         weight,
@@ -228,17 +224,16 @@ def _read_task(task: Task) -> ConceptHead:
     is_class, head = isinstance(task, LocationClassification), model.head
     names = task.classes if is_class else task.target_names
     units = ('',) * len(names) if is_class else task.units
-    outputs = Outputs(tuple(names), tuple(units), is_class)
     mean = model.mean.cpu().double()
+    about = source, tuple(names), tuple(units), is_class, mean, 'average point'
     quantiles = None if is_class else task.quantiles
     if not isinstance(head, nn.Linear) or quantiles:
         steps = KINKED_STEPS if quantiles else STEPS
-        predict = partial(_task_outputs, task, model)
-        return NetworkHead(source, outputs, mean, 'average point', head, predict, steps)
+        return NetworkHead(*about, head, partial(_task_outputs, task, model), steps)
     weight, bias = _unscaled(head.weight, head.bias, mean, model.std)
     if not is_class:
         weight, bias = _in_units(task, weight, bias)
-    return LinearHead(source, outputs, mean, 'average point', weight, bias)
+    return LinearHead(*about, weight, bias)
 
 
 def _task_outputs(task: Task, model: LocationModel, inputs: Tensor) -> Tensor:
@@ -289,13 +284,11 @@ def _read_plain(
             f'{len(std)}.'
         )
     mean, std = mean.cpu().double(), std.cpu().double()
-    outputs = Outputs(_numbered(number), ('',) * number, is_class)
+    about = source, _numbered(number), ('',) * number, is_class, mean, base_name
     if not isinstance(model, LinearFit | nn.Linear):
-        predict = partial(_network_outputs, model, mean, std)
-        return NetworkHead(source, outputs, mean, base_name, model, predict)
+        return NetworkHead(*about, model, partial(_network_outputs, model, mean, std))
     bias = torch.zeros(number) if model.bias is None else model.bias
-    parts = _unscaled(model.weight, bias, mean, std)
-    return LinearHead(source, outputs, mean, base_name, *parts)
+    return LinearHead(*about, *_unscaled(model.weight, bias, mean, std))
 
 
 def _unscaled(
@@ -320,13 +313,10 @@ def _count_outputs(network: nn.Module, source: ScoreSource) -> int:
         try:
             output: Tensor = network(rows)
         except RuntimeError as error:
-            layers = (part for part in network.modules() if isinstance(part, nn.Linear))
-            first = next(layers, None)
-            takes = 'other' if first is None else first.in_features
             raise ValueError(
                 f'The network cannot take features of shape (N, {source.width}) in '
                 f'float32, which {type(source.encoder).__name__} has for '
-                f'features={source.features!r}; its first layer takes {takes} features.'
+                f'features={source.features!r}: {error}'
             ) from error
     if output.ndim not in (1, 2) or len(output) != len(rows):
         raise ValueError(

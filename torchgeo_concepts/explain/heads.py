@@ -4,7 +4,7 @@
 """Heads that predict from concept scores and attribute predictions to features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
@@ -13,11 +13,18 @@ from torch import Tensor, nn
 
 from ..concepts.bank import ConceptBank
 from ..embed.points import embed_points
-from ..geo.points import PointsLike, as_points
+from ..geo.points import PointsLike
 from ..models.protocols import GroundedEncoder, check_encoder
-from ..utils.names import near_matches, normalise
+from ..utils.modes import evaluating
+from ..utils.names import check_known
 
 HeadFeatures = Literal['z', 'xz']
+
+# Number of rows in a batch of a network, small enough for the cache of a processor.
+ROWS = 64
+
+# Number of points along the line; smooth networks have almost no gap with these.
+STEPS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,78 +81,23 @@ class ScoreSource:
         return _embed(self.encoder, points, self.features).double()
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Names and units of the outputs of a head.
-
-    Attributes:
-        names: Names of the targets or classes.
-        units: Unit of each, empty for classes.
-        is_class: The outputs are log-odds of classes, up to a common constant.
-    """
-
-    names: tuple[str, ...]
-    units: tuple[str, ...]
-    is_class: bool = False
-
-    def __len__(self) -> int:
-        """Return the number of outputs."""
-        return len(self.names)
-
-    def renamed(
-        self, names: Sequence[str] | None, units: Sequence[str] | None
-    ) -> 'Outputs':
-        """Return the outputs with other names or units.
-
-        Args:
-            names: Names of the outputs. By default, no change.
-            units: Unit of each output. By default, no change.
-
-        Raises:
-            ValueError: If the number of names or units differs from that of outputs.
-        """
-        for what, given in (('names', names), ('units', units)):
-            if given is not None and len(given) != len(self):
-                raise ValueError(
-                    f'Expected {len(self)} {what}, one for each output, got {len(given)}.'
-                )
-        return Outputs(
-            self.names if names is None else tuple(names),
-            self.units if units is None else tuple(units),
-            self.is_class,
-        )
-
-    def index(self, name: object) -> int:
-        """Return the number of an output.
-
-        Args:
-            name: Its name; case, accents and punctuation do not matter.
-
-        Raises:
-            ValueError: If there is no such output; the message lists near matches.
-        """
-        text = str(name)
-        if text in self.names:
-            return self.names.index(text)
-        known = [normalise(output) for output in self.names]
-        if known.count(normalise(text)) != 1:
-            raise ValueError(f'No target {text!r}. {near_matches(text, self.names)}')
-        return known.index(normalise(text))
-
-
 @dataclass(frozen=True, eq=False)
 class ConceptHead(ABC):
     """Base class of heads.
 
     Attributes:
         source: Encoder and features.
-        outputs: Names and units of the outputs.
+        names: Names of the outputs, which are targets or classes.
+        units: Unit of each output, empty for classes.
+        is_class: The outputs are log-odds of classes, up to a common constant.
         reference: Features of shape ``(d,)`` that contributions are relative to.
         base_name: Name of the prediction for the reference.
     """
 
     source: ScoreSource
-    outputs: Outputs
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    is_class: bool
     reference: Tensor
     base_name: str
 
@@ -179,21 +131,36 @@ class ConceptHead(ABC):
             Contributions of shape ``(N, d)``, relative to the reference.
         """
 
-    def relative_to(self, points: PointsLike) -> Self:
-        """Return a head whose contributions are relative to the average of points.
+    def renamed(self, names: Sequence[str] | None, units: Sequence[str] | None) -> Self:
+        """Return a head whose outputs have other names or units.
 
         Args:
-            points: The reference points.
+            names: Names of the outputs. By default, no change.
+            units: Unit of each output. By default, no change.
 
         Raises:
-            ValueError: If there are no points.
+            ValueError: If the number of names or units differs from that of outputs.
         """
-        tensor = as_points(points)
-        if not len(tensor):
-            raise ValueError('The reference has no points.')
-        reference = self.source.inputs(tensor).mean(dim=0)
-        name = 'average of the reference'
-        return replace(self, reference=reference, base_name=name)
+        new = tuple(names or self.names), tuple(units or self.units)
+        for what, given in zip(('names', 'units'), new, strict=True):
+            if len(given) != len(self.names):
+                raise ValueError(
+                    f'Expected {len(self.names)} {what}, one for each output, got '
+                    f'{len(given)}.'
+                )
+        return replace(self, names=new[0], units=new[1])
+
+    def index(self, name: str) -> int:
+        """Return the number of an output.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            ValueError: If there is no such output; the message lists near matches.
+        """
+        check_known('No target', name, self.names)
+        return self.names.index(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +191,74 @@ class LinearHead(ConceptHead):
             the reference.
         """
         return (inputs - self.reference) * (chosen @ self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkHead(ConceptHead):
+    """A nonlinear head.
+
+    Contributions are integrated gradients (https://arxiv.org/abs/1703.01365) along the
+    straight line from the reference. Their sum differs from the difference of the
+    predictions by a gap, which is part of each explanation and shrinks with more steps.
+
+    Attributes:
+        network: The network.
+        outputs_of: Differentiable function from unscaled features to predictions.
+        steps: Number of points along the line. More take longer and leave a smaller gap.
+            Use ``dataclasses.replace`` to change it.
+    """
+
+    network: nn.Module
+    outputs_of: Callable[[Tensor], Tensor]
+    steps: int = STEPS
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Predict all outputs, of shape ``(N, t)``, from features of shape ``(N, d)``."""
+        with torch.no_grad(), evaluating(self.network):
+            return self._outputs(inputs).double().cpu()
+
+    def attribute(self, inputs: Tensor, chosen: Tensor) -> Tensor:
+        """Compute the contribution of each feature to a weighted sum of the outputs.
+
+        Args:
+            inputs: Features of shape ``(N, d)``.
+            chosen: Weight of each output, of shape ``(N, t)`` or ``(1, t)``.
+
+        Returns:
+            Contributions of shape ``(N, d)``.
+
+        Raises:
+            ImportError: If captum is not installed.
+        """
+        try:
+            from captum.attr import IntegratedGradients
+        except ImportError as error:
+            raise ImportError(
+                'Explanations of networks need captum; install it with '
+                "'pip install torchgeo-concepts[explain]'."
+            ) from error
+        gradients = IntegratedGradients(self._score)
+        chosen = chosen.expand(len(inputs), -1)
+        parts = [inputs[:0]]
+        with evaluating(self.network):
+            for rows, weights in zip(
+                inputs.split(ROWS), chosen.split(ROWS), strict=True
+            ):
+                found = gradients.attribute(
+                    rows.float(),
+                    self.reference[None].float(),
+                    additional_forward_args=(weights,),
+                    n_steps=self.steps,
+                )
+                parts.append(found.double())
+        return torch.cat(parts)
+
+    def _score(self, inputs: Tensor, weights: Tensor) -> Tensor:
+        outputs = self._outputs(inputs)
+        return (outputs * weights.to(outputs)).sum(dim=1)
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        return self.outputs_of(inputs.float().to(device_of(self.network)))
 
 
 def device_of(module: nn.Module) -> Literal['cpu', 'cuda']:

@@ -5,26 +5,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..concepts.bank import ConceptBank
 from ..evaluate.metrics import geodesic_km
 from ..plot.bars import LESS, MORE
-from ..plot.point_maps import point_map
-from ..retrieval.gallery import Gallery
-from ..retrieval.geolocator import Locations
+from ..plot.point_maps import draw_points, point_map
+from ..retrieval.gallery import Gallery, Locations
 from .interventions import intervene
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-# Maximum number of concepts in a title.
-FEW = 3
+# Maximum number of concepts in a title, and factor of similarities in the softmax.
+FEW, SCALE = 3, 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +42,6 @@ class Reranked:
         """Distances between the first candidates before and after, of shape ``(N,)``."""
         return geodesic_km(self.before.points[:, 0], self.after.points[:, 0])
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row for each query, candidate and search."""
-        parts = {'before': self.before.to_frame(), 'after': self.after.to_frame()}
-        frame = pd.concat(parts, names=['concepts', None]).reset_index(level=0)
-        return frame.rename(columns={'image': 'query'}).reset_index(drop=True)
-
     def __str__(self) -> str:
         """Return the first candidates before and after."""
         lines = [f'With {_described(self.values)}, the first candidates are']
@@ -71,7 +59,7 @@ class Reranked:
             )
         return '\n'.join(lines)
 
-    def plot(self, query: int = 0) -> 'Figure':
+    def plot(self, query: int = 0) -> Figure:
         """Draw the candidates of a query, before and after, on a map.
 
         Args:
@@ -86,18 +74,10 @@ class Reranked:
             (old, 'before', 'o', LESS),
             (new, 'after', '^', MORE),
         ):
-            lon, lat = points.T.tolist()
-            axes.scatter(
-                lon,
-                lat,
-                s=45,
-                marker=marker,
-                color=colour,
-                alpha=0.8,
-                label=f'best {len(points)} {label}',
-                edgecolors='white',
-                linewidths=0.5,
-            )
+            label = f'best {len(points)} {label}'
+            style = {'s': 45, 'marker': marker, 'color': colour, 'alpha': 0.8}
+            style |= {'edgecolors': 'white', 'linewidths': 0.5}
+            draw_points(axes, points.numpy(), label=label, **style)
         axes.set_title(f'With {_described(self.values)}')
         axes.legend(loc='best')
         return figure
@@ -115,7 +95,6 @@ def rerank(
     values: Mapping[str, float],
     bank: ConceptBank,
     top_k: int = 5,
-    scale: float = 100.0,
 ) -> Reranked:
     """Search a gallery before and after setting some concepts to given values.
 
@@ -125,7 +104,6 @@ def rerank(
         values: New value of each concept to set, on the scale of the projections.
         bank: The concepts, in the order of the projections.
         top_k: Number of candidates for each query.
-        scale: Factor that multiplies similarities before the softmax.
 
     Returns:
         The best candidates before and after.
@@ -145,9 +123,7 @@ def rerank(
             f'bank has {len(bank)} concepts.'
         )
     changed = intervene(projections, values, bank)
-    before, after = (
-        Locations(*gallery.search_probable(queries, scale, top_k))
-        for queries in (projections, changed)
-    )
+    before = gallery.search(projections, top_k, SCALE)
+    after = gallery.search(changed, top_k, SCALE)
     ranks = gallery.ranks(changed, before.points[:, 0])
     return Reranked(dict(values), before, after, ranks)

@@ -5,11 +5,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..concepts.bank import ConceptBank
@@ -17,10 +19,6 @@ from ..models.concept_earth import ConceptEarth
 from ..plot.bars import LESS, MORE
 from ._goals import Head, make_goal
 from ._scores import check_bank, check_scores
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 # Number of bisection steps, enough for float32.
 HALVINGS = 24
@@ -121,14 +119,12 @@ class SmallestChange:
             )
         return '\n'.join(lines)
 
-    def plot(self) -> 'Figure':
+    def plot(self) -> Figure:
         """Draw the move of each concept, and the outcome after it.
 
         Returns:
             The figure.
         """
-        from matplotlib import pyplot as plt
-
         figure, (moves, outcome) = plt.subplots(
             1,
             2,
@@ -253,14 +249,18 @@ def smallest_change(
                 break
             moves.append((move, goal.outcome(search.current[None]).item()))
         start, changed = goal.outcome(place).item(), search.current
-        steps = [search.describe(place[0], bank, *move) for move in moves]
-        if encoder is not None:
-            both = torch.cat((place, changed[None])).to(encoder.mean)
-            values = encoder.calibrate(both).T.tolist()
-            steps = [
-                replace(step, values=tuple(values[n]), unit=bank[n].unit)
-                for step, (n, _) in zip(steps, moves, strict=True)
-            ]
+        both = torch.cat((place, changed[None]))
+        values = None if encoder is None else encoder.calibrate(both.to(encoder.mean))
+    steps = []
+    for n, outcome in moves:
+        before, after = both[:, n].tolist()
+        reachable = search.low[n].item(), search.high[n].item()
+        cost = abs(after - before) / search.std[n].item()
+        step = ConceptStep(bank[n].name, before, after, reachable, cost, outcome)
+        if values is not None:
+            calibrated = values[0, n].item(), values[1, n].item()
+            step = replace(step, values=calibrated, unit=bank[n].unit)
+        steps.append(step)
     texts = goal.text, search.reached, goal.outcome_name
     return SmallestChange(*texts, start, tuple(steps), changed, num_allowed)
 
@@ -320,17 +320,3 @@ class _Search:
             near = torch.where(reaches, near, middle)
             far = torch.where(reaches, middle, far)
         return far
-
-    def describe(
-        self, place: Tensor, bank: ConceptBank, number: int, outcome: float
-    ) -> ConceptStep:
-        """Describe the move of a concept."""
-        before, after = place[number].item(), self.current[number].item()
-        return ConceptStep(
-            bank[number].name,
-            before,
-            after,
-            (self.low[number].item(), self.high[number].item()),
-            abs(after - before) / self.std[number].item(),
-            outcome,
-        )

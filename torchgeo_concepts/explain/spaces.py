@@ -3,83 +3,55 @@
 
 """Figures of embeddings: principal components, clusters and modality gap."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from torch import Tensor
 
 from ..plot.maps import CLASS_COLOURS
-from ..plot.point_maps import point_map, point_size
+from ..plot.point_maps import draw_points, point_map, point_size
 from ..utils.names import with_unit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-
-# Classes beyond the number of colours get the same colours with another marker.
-MARKERS = 'osv^D'
+from ._scores import check_rows
 
 
 def plot_components(
-    embedding: Tensor, values: Tensor | Sequence[str], name: str = '', unit: str = ''
-) -> 'Figure':
+    embedding: Tensor, values: Tensor, name: str = '', unit: str = ''
+) -> Figure:
     """Draw the first two principal components of embeddings, coloured by values.
 
     Args:
         embedding: Embeddings of shape ``(N, d)``.
-        values: A number or a class name for each embedding; NaN is grey.
+        values: A number for each embedding, of shape ``(N,)``; NaN is grey.
         name: Name of the values.
-        unit: Unit of numbers.
+        unit: Unit of the values.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: If the numbers of values and embeddings differ, or there are too many
-            classes.
+        ValueError: If the numbers of values and embeddings differ.
     """
-    if len(values) != len(embedding):
-        raise ValueError(f'{len(values)} values for {len(embedding)} embeddings.')
+    check_rows(values=values, embeddings=embedding)
     figure, axes, parts = _draw_axes(embedding)
-    size = point_size(len(parts))
-    if isinstance(values, Tensor):
-        numbers = values.double().numpy()
-        known = np.isfinite(numbers)
-        _scatter(axes, parts[~known], size, '0.8')
-        low, high = np.percentile(numbers[known], [1, 99]) if known.any() else (0, 1)
-        x, y = parts[known].T
-        drawn = axes.scatter(
-            x, y, s=size, c=numbers[known], vmin=low, vmax=high, linewidths=0
-        )
-        figure.colorbar(drawn, label=with_unit(name, unit), extend='both')
-        return figure
-    classes, codes = np.unique(list(values), return_inverse=True)
-    if len(classes) > len(CLASS_COLOURS) * len(MARKERS):
-        raise ValueError(
-            f'Colours and markers distinguish {len(CLASS_COLOURS) * len(MARKERS)} '
-            f'classes, got {len(classes)}.'
-        )
-    for number, label in enumerate(classes):
-        marker, colour = divmod(number, len(CLASS_COLOURS))
-        _scatter(
-            axes, parts[codes == number], size, CLASS_COLOURS[colour], label,
-            MARKERS[marker],
-        )  # fmt: skip
-    figure.legend(loc='outside right upper', title=name, markerscale=3)
+    size, numbers = point_size(len(parts)), values.double().numpy()
+    known = np.isfinite(numbers)
+    draw_points(axes, parts[~known], s=size, color='0.8')
+    low, high = np.percentile(numbers[known], [1, 99]) if known.any() else (0, 1)
+    drawn = draw_points(
+        axes, parts[known], s=size, c=numbers[known], vmin=low, vmax=high
+    )
+    figure.colorbar(drawn, label=with_unit(name, unit), extend='both')
     return figure
 
 
-def _draw_axes(embedding: Tensor) -> tuple['Figure', 'Axes', NDArray[np.float64]]:
+def _draw_axes(embedding: Tensor) -> tuple[Figure, Axes, NDArray[np.float64]]:
     """Compute the first two principal components, and make axes for them."""
-    from matplotlib import pyplot as plt
-
     if min(embedding.shape) < 2:
         raise ValueError(
             'Two principal components need embeddings of at least shape (2, 2), got '
@@ -95,22 +67,9 @@ def _draw_axes(embedding: Tensor) -> tuple['Figure', 'Axes', NDArray[np.float64]
     return figure, axes, parts
 
 
-def _scatter(
-    axes: 'Axes',
-    points: NDArray[np.float64],
-    size: float,
-    colour: str,
-    label: str = '',
-    marker: str = 'o',
-) -> None:
-    x, y = points.T
-    style: dict[str, Any] = {'color': colour, 'marker': marker, 'linewidths': 0}
-    axes.scatter(x, y, s=size, label=label or None, **style)
-
-
 def plot_clusters(
     embedding: Tensor, points: Tensor, number: int = 8, seed: int = 0
-) -> tuple['Figure', NDArray[np.int64]]:
+) -> tuple[Figure, NDArray[np.int64]]:
     """Draw clusters of embeddings on a map.
 
     Args:
@@ -127,8 +86,7 @@ def plot_clusters(
         ValueError: If the numbers of points and embeddings differ, or *number* is out of
             range.
     """
-    if len(points) != len(embedding):
-        raise ValueError(f'{len(points)} points for {len(embedding)} embeddings.')
+    check_rows(points=points, embeddings=embedding)
     most = min(len(CLASS_COLOURS), len(points))
     if not 2 <= number <= most:
         raise ValueError(f'Expected 2 to {most} clusters, got {number}.')
@@ -140,8 +98,9 @@ def plot_clusters(
     lonlat, size = points.double().numpy(), point_size(len(points))
     for cluster in range(number):
         inside = clusters == cluster
+        style = {'s': size, 'color': CLASS_COLOURS[cluster]}
         label = f'{cluster + 1} ({inside.mean():.0%})'
-        _scatter(axes, lonlat[inside], size, CLASS_COLOURS[cluster], label)
+        draw_points(axes, lonlat[inside], label=label, **style)
     title = 'cluster, and its share of the points'
     figure.legend(loc='outside lower center', ncols=4, markerscale=3, title=title)
     return figure, clusters
@@ -149,7 +108,7 @@ def plot_clusters(
 
 def plot_modality_gap(
     first: Tensor, second: Tensor, names: tuple[str, str] = ('images', 'locations')
-) -> tuple['Figure', dict[str, float]]:
+) -> tuple[Figure, dict[str, float]]:
     """Draw two sets of embeddings of one space, and measure the gap between them.
 
     Args:
@@ -181,8 +140,11 @@ def plot_modality_gap(
     }
     figure, axes, parts = _draw_axes(torch.cat((first, second)))
     size = max(4.0, point_size(2 * len(first)))
-    _scatter(axes, parts[: len(first)], size, CLASS_COLOURS[5], names[0])
-    _scatter(axes, parts[len(first) :], size, CLASS_COLOURS[4], names[1], '^')
+    for place, (points, marker) in enumerate(
+        zip(np.split(parts, 2), 'o^', strict=True)
+    ):
+        style = {'s': size, 'color': CLASS_COLOURS[5 - place], 'marker': marker}
+        draw_points(axes, points, label=names[place], **style)
     axes.set_title(
         f'gap {numbers["gap"]:.2f}; cosine {numbers["paired"]:.2f} of pairs, '
         f'{numbers["unpaired"]:.2f} of others',

@@ -6,11 +6,9 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+from matplotlib.axes import Axes
 
 # Colours that are distinct with any colour vision: Okabe and Ito (2008),
 # https://jfly.uni-koeln.de/color/
@@ -24,7 +22,7 @@ ROOM = 0.25
 
 
 def draw_bars(
-    axes: 'Axes',
+    axes: Axes,
     rows: Sequence[tuple[str, float]],
     label: str,
     has_sum: bool = False,
@@ -68,7 +66,7 @@ def draw_bars(
     draw_grid(axes)
 
 
-def draw_grid(axes: 'Axes', axis: Literal['x', 'y'] = 'x') -> None:
+def draw_grid(axes: Axes, axis: Literal['x', 'y'] = 'x') -> None:
     """Draw grid lines behind the data, and hide the top and right frame.
 
     Args:

@@ -5,10 +5,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import rasterio
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import Resampling
@@ -18,11 +24,6 @@ from ..io.geotiff import Band, read_bands
 from ..layers import get_layer
 from ..utils.files import atomic_path
 from ..utils.names import with_unit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 
 # Maximum number of pixels along the longer side of a map, and of its coastline.
 MOST_PIXELS, COAST_PIXELS = 1600, 1440
@@ -56,34 +57,31 @@ NO_DATA = '0.93'
 COAST: tuple[tuple[Any, float], ...] = (((1, 1, 1, 0.5), 1.0), ('0.2', 0.4))
 
 
-def save_figure(path: Path | str, figure: Path | str, dpi: int = 150) -> None:
+def save_figure(path: Path | str, figure: Path | str) -> None:
     """Write a figure of a map as PNG.
 
     Args:
         path: A GeoTIFF file, such as one that
             :func:`~torchgeo_concepts.maps.encoder_maps.map_values` wrote.
         figure: PNG file to write.
-        dpi: Pixels per inch.
     """
-    from matplotlib import pyplot as plt
-
     drawn = plot_map(path)
     try:
         with atomic_path(Path(figure)) as temporary:
-            drawn.savefig(temporary, format='png', dpi=dpi)
+            drawn.savefig(temporary, format='png', dpi=150)
     finally:
         plt.close(drawn)
 
 
-def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
+def plot_map(path: Path | str) -> Figure:
     """Draw a map with names, units and the coastline.
 
-    Large maps are read from their overviews, at the resolution of the figure.
+    Large maps are read from their overviews, at the resolution of the figure. The coastline
+    needs the land mask of the extra ``layers``.
 
     Args:
         path: A GeoTIFF file, such as one that
             :func:`~torchgeo_concepts.maps.encoder_maps.map_values` wrote.
-        coast: Draw the coastline, if the land mask (extra ``layers``) is installed.
 
     Returns:
         The figure, with a map for each of the first 12 bands, or one map for three
@@ -93,7 +91,7 @@ def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
     shown = bands[:MOST_BANDS]
     in_colour = [band.kind for band in bands] == ['colour'] * 3
     figure, panels = _panels(grid, 1 if in_colour else len(shown))
-    line = _coastline(grid) if coast else None
+    line = _coastline(grid)
     for panel in panels:
         _prepare(panel, grid)
         _draw_coast(panel, line)
@@ -108,7 +106,7 @@ def plot_map(path: Path | str, coast: bool = True) -> 'Figure':
     return figure
 
 
-def draw_map(axes: 'Axes', path: Path | str, number: int = 1) -> None:
+def draw_map(axes: Axes, path: Path | str, number: int = 1) -> None:
     """Draw a band of a map on given axes, with legend and coast.
 
     Args:
@@ -153,9 +151,7 @@ def _credit(tags: dict[str, str], hidden: int) -> str:
     return ', '.join(parts)
 
 
-def _panels(grid: RasterGrid, number: int) -> tuple['Figure', Sequence['Axes']]:
-    from matplotlib import pyplot as plt
-
+def _panels(grid: RasterGrid, number: int) -> tuple[Figure, Sequence[Axes]]:
     west, south, east, north = grid.extent
     ratio = _stretch(grid) * (north - south) / (east - west)
     # The grid of panels is about as high as it is wide.
@@ -183,9 +179,7 @@ def _stretch(grid: RasterGrid) -> float:
     return float(1 / max(0.2, np.cos(np.deg2rad((south + north) / 2))))
 
 
-def _prepare(panel: 'Axes', grid: RasterGrid) -> None:
-    from matplotlib.ticker import FuncFormatter
-
+def _prepare(panel: Axes, grid: RasterGrid) -> None:
     west, south, east, north = grid.extent
     panel.set_xlim(west, east)
     panel.set_ylim(south, north)
@@ -208,9 +202,7 @@ def _prepare(panel: 'Axes', grid: RasterGrid) -> None:
         _set_degrees(panel)
 
 
-def _set_degrees(panel: 'Axes') -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _set_degrees(panel: Axes) -> None:
     for axis, bins, limits in (
         (panel.xaxis, 8, panel.get_xlim()),
         (panel.yaxis, 6, panel.get_ylim()),
@@ -269,7 +261,7 @@ def _coastline(
 
 
 def _draw_coast(
-    panel: 'Axes',
+    panel: Axes,
     line: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]] | None,
 ) -> None:
     if line is None:
@@ -279,7 +271,7 @@ def _draw_coast(
         panel.contour(*line, [0.5], colors=colour, linewidths=width)
 
 
-def _draw_image(panel: 'Axes', image: Any, grid: RasterGrid, **options: Any) -> Any:
+def _draw_image(panel: Axes, image: Any, grid: RasterGrid, **options: Any) -> Any:
     west, south, east, north = grid.extent
     return panel.imshow(
         image,
@@ -292,10 +284,8 @@ def _draw_image(panel: 'Axes', image: Any, grid: RasterGrid, **options: Any) -> 
 
 
 def _draw_colours(
-    panel: 'Axes', values: NDArray[Any], bands: Sequence[Band], grid: RasterGrid
+    panel: Axes, values: NDArray[Any], bands: Sequence[Band], grid: RasterGrid
 ) -> None:
-    from matplotlib.patches import Patch
-
     known = np.isfinite(values).all(axis=0)
     colours = np.where(known, np.clip(values, 0, 1), 0)
     image = np.concatenate((colours, known[None])).transpose(1, 2, 0)
@@ -308,7 +298,7 @@ def _draw_colours(
     _legend(panel, patches, 1)
 
 
-def _legend(panel: 'Axes', patches: Sequence[Any], columns: int) -> None:
+def _legend(panel: Axes, patches: Sequence[Any], columns: int) -> None:
     panel.legend(
         handles=patches,
         loc='upper center',
@@ -319,9 +309,7 @@ def _legend(panel: 'Axes', patches: Sequence[Any], columns: int) -> None:
     )
 
 
-def _draw_band(
-    panel: 'Axes', values: NDArray[Any], band: Band, grid: RasterGrid
-) -> None:
+def _draw_band(panel: Axes, values: NDArray[Any], band: Band, grid: RasterGrid) -> None:
     if band.kind == 'class':
         _draw_classes(panel, values, band, grid)
         return
@@ -338,11 +326,8 @@ def _draw_band(
 
 
 def _draw_classes(
-    panel: 'Axes', values: NDArray[Any], band: Band, grid: RasterGrid
+    panel: Axes, values: NDArray[Any], band: Band, grid: RasterGrid
 ) -> None:
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
-
     number = len(band.classes) or int(np.nanmax(values, initial=0)) + 1
     names = band.classes or tuple(f'class {code}' for code in range(number))
     colours = _class_colours(number)
@@ -358,8 +343,6 @@ def _draw_classes(
 
 
 def _class_colours(number: int) -> list[tuple[float, ...]]:
-    from matplotlib.colors import to_rgb
-
     colours = []
     for code in range(number):
         colour = np.array(to_rgb(CLASS_COLOURS[code % len(CLASS_COLOURS)]))

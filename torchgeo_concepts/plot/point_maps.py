@@ -3,16 +3,17 @@
 
 """Maps with a coastline, to draw points on."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..layers import get_layer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Margin around the points as a share of their extent, and its minimum in degrees.
 MARGIN, MIN_MARGIN = 0.05, 1.0
@@ -21,7 +22,7 @@ MARGIN, MIN_MARGIN = 0.05, 1.0
 COAST_CELLS = 720
 
 
-def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
+def point_map(points: Tensor) -> tuple[Figure, Axes]:
     """Make an empty map around points, with the coastline.
 
     Args:
@@ -30,8 +31,6 @@ def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
     Returns:
         The figure and its axes, with the coastline if global-land-mask is installed.
     """
-    from matplotlib import pyplot as plt
-
     low, high = points.double().min(dim=0).values, points.double().max(dim=0).values
     margin = (MARGIN * (high - low)).clamp(min=MIN_MARGIN)
     limit = points.new_tensor([180.0, 90.0]).double()
@@ -48,7 +47,7 @@ def point_map(points: Tensor) -> tuple['Figure', 'Axes']:
     return figure, axes
 
 
-def draw_coast(axes: 'Axes') -> None:
+def draw_coast(axes: Axes) -> None:
     """Draw the coastline on a map, if global-land-mask is installed.
 
     Args:
@@ -65,6 +64,21 @@ def draw_coast(axes: 'Axes') -> None:
     is_land = land.at((x.ravel() + 180) % 360 - 180, y.ravel()).reshape(x.shape)
     if is_land.min() < is_land.max():
         axes.contour(lon, lat, is_land, [0.5], colors='0.6', linewidths=0.5, zorder=0)
+
+
+def draw_points(axes: Axes, points: NDArray[Any], **style: Any) -> PathCollection:
+    """Draw points as dots.
+
+    Args:
+        axes: The axes.
+        points: Points of shape ``(N, 2)``.
+        **style: Options of :meth:`matplotlib.axes.Axes.scatter`.
+
+    Returns:
+        The dots.
+    """
+    x, y = points.T
+    return axes.scatter(x, y, **{'linewidths': 0, **style})
 
 
 def point_size(number: int) -> float:

@@ -4,19 +4,16 @@
 """Maps of the parts of a split."""
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..geo.splits import Split
-from .point_maps import point_map, point_size
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .point_maps import draw_points, point_map, point_size
 
 
-def plot_split(points: Tensor, split: Split) -> 'Figure':
+def plot_split(points: Tensor, split: Split) -> Figure:
     """Draw the parts of a split on a map, each in a colour.
 
     Args:
@@ -37,9 +34,7 @@ def plot_split(points: Tensor, split: Split) -> 'Figure':
         strict=True,
     ):
         if len(rows):
-            size = point_size(len(points))
-            label = f'{name} ({len(rows):,})'
-            lon, lat = lonlat[rows].T
-            axes.scatter(lon, lat, s=size, color=colour, linewidths=0, label=label)
+            label, size = f'{name} ({len(rows):,})', point_size(len(points))
+            draw_points(axes, lonlat[rows], s=size, color=colour, label=label)
     figure.legend(markerscale=2, loc='outside lower center', ncols=4)
     return figure

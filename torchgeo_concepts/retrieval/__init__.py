@@ -4,7 +4,7 @@
 """Search for the locations where images were taken."""
 
 from .candidates import Candidates, candidate_points
-from .gallery import Gallery
-from .geolocator import Geolocator, Locations
+from .gallery import Gallery, Locations
+from .geolocator import Geolocator
 
 __all__ = ('Candidates', 'Gallery', 'Geolocator', 'Locations', 'candidate_points')

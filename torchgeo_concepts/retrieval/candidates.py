@@ -3,13 +3,12 @@
 
 """Candidate points, among which the location of an image is searched."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from pyproj import Geod, Proj
+from pyproj import Proj
 from torch import Tensor
 
 from ..geo.points import check_points
@@ -112,10 +111,10 @@ def land_lattice(spacing_km: float) -> Tensor:
     if not spacing_km > 0:
         raise ValueError(f'spacing_km must be positive, not {spacing_km}.')
     land = get_layer('land')
-    number = max(1, round(_earth_area_km2() / spacing_km**2))
     # Equal steps in the height of this projection have equal areas.
     equal_area = Proj(proj='cea', ellps='WGS84')
-    top = equal_area(0, 90)[1]
+    right, top = equal_area(180, 90)
+    number = max(1, round(4 * right * top / (1000 * spacing_km) ** 2))
     parts = []
     for start in range(0, number, LATTICE_BLOCK):
         index = np.arange(start, min(start + LATTICE_BLOCK, number))
@@ -125,10 +124,3 @@ def land_lattice(spacing_km: float) -> Tensor:
         points = np.column_stack((lon, lat))[land.at(lon, lat) == 1]
         parts.append(points.astype(np.float32))
     return check_points(torch.from_numpy(np.concatenate(parts)))
-
-
-def _earth_area_km2() -> float:
-    geod = Geod(ellps='WGS84')
-    equatorial, eccentricity = geod.a / 1000, math.sqrt(geod.es)
-    flattening = (1 - geod.es) / eccentricity * math.atanh(eccentricity)
-    return 2 * math.pi * equatorial**2 * (1 + flattening)

@@ -4,11 +4,13 @@
 """Galleries of encoded candidate points, which images are compared with."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -22,64 +24,87 @@ from ..models.image_location import ImageLocationModel
 from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
-from ..utils.version import VERSION
+from ..utils.names import check_choice
 
 Space = Literal['x', 'z', 'both']
 
-# Number of queries to compare with a block of candidates at a time.
-QUERIES = 1024
+# Number of queries, and of candidates, to compare at a time.
+QUERIES, BLOCK = 1024, 65_536
 
 # Number of candidates to look up in a tree at a time.
 TREE_BLOCK = 1_000_000
 
 
+@dataclass(frozen=True)
+class Locations:
+    """Best candidate locations of queries, such as images, the most similar first.
+
+    Attributes:
+        points: Points of shape ``(N, top_k, 2)`` as ``(longitude, latitude)``.
+        similarity: Similarity of the query to each point, of shape ``(N, top_k)``.
+        probability: Softmax of the similarities over the whole gallery, of shape
+            ``(N, top_k)``.
+    """
+
+    points: Tensor
+    similarity: Tensor
+    probability: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence['Locations']) -> 'Locations':
+        """Join the locations of several batches of queries.
+
+        Args:
+            parts: Locations of each batch.
+        """
+        points, similarity, probability = (
+            torch.cat([getattr(part, field.name) for part in parts])
+            for field in fields(cls)
+        )
+        return cls(points, similarity, probability)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with one row for each image and candidate."""
+        number, top_k = self.similarity.shape
+        lon, lat = self.points.reshape(-1, 2).T.numpy()
+        return pd.DataFrame(
+            {
+                'image': np.repeat(np.arange(number), top_k),
+                'rank': np.tile(np.arange(1, top_k + 1), number),
+                'lon': lon,
+                'lat': lat,
+                'similarity': self.similarity.flatten().numpy(),
+                'probability': self.probability.flatten().numpy(),
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Gallery:
     """Candidate points, encoded once.
 
     A gallery in a folder is memory-mapped: it opens at once, and may be larger than the
-    memory.
+    memory. Make one by :meth:`build` or :meth:`load`.
+
+    Attributes:
+        points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
+        vectors: Vectors of shape ``(M, d)``.
+        candidates: True for points that may be found, of shape ``(M,)``.
+        space: Kind of the vectors: embeddings (``'x'``), projections (``'z'``), or both
+            side by side (``'both'``).
+        area_km2: Area that each point represents, if it is the same for all.
+        unit: Compare by cosine. If false, compare by dot product, for vectors that are
+            not of unit length.
+        made_by: Hash of the encoder, from :func:`encoder_hash`, if known.
     """
 
-    def __init__(
-        self,
-        points: NDArray[Any],
-        vectors: NDArray[Any],
-        space: Space = 'x',
-        candidates: NDArray[np.bool_] | None = None,
-        area_km2: float | None = None,
-        unit: bool = True,
-        made_by: str | None = None,
-    ) -> None:
-        """Initialize a new Gallery instance, usually by :meth:`build` or :meth:`load`.
-
-        Args:
-            points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
-            vectors: Vectors of shape ``(M, d)``.
-            space: Kind of the vectors: embeddings (``'x'``), projections (``'z'``), or
-                both side by side (``'both'``).
-            candidates: True for points that may be found, of shape ``(M,)``. By default,
-                all.
-            area_km2: Area that each point represents, if it is the same for all.
-            unit: Compare by cosine. If false, compare by dot product, for vectors that
-                are not of unit length.
-            made_by: Hash of the encoder, from :func:`encoder_hash`, if known.
-
-        Raises:
-            ValueError: If there is not one vector for each point, or no point.
-        """
-        if len(points) != len(vectors) or not len(points):
-            raise ValueError(
-                f'A gallery needs one vector for each point, and at least one point; got '
-                f'{len(points)} points and {len(vectors)} vectors.'
-            )
-        self.points = points
-        self.vectors = vectors
-        self.space = space
-        self.area_km2 = area_km2
-        self.unit = unit
-        self.made_by = made_by
-        everything = np.ones(len(points), dtype=bool)
-        self.candidates = everything if candidates is None else candidates
+    points: NDArray[Any]
+    vectors: NDArray[Any]
+    candidates: NDArray[np.bool_]
+    space: Space = 'x'
+    area_km2: float | None = None
+    unit: bool = True
+    made_by: str | None = None
 
     def __len__(self) -> int:
         """Return the number of points that may be found."""
@@ -120,19 +145,21 @@ class Gallery:
         Raises:
             ValueError: If the encoder has no projections, or there are no points.
         """
-        if space not in get_args(Space):
-            raise ValueError(f'space must be one of {get_args(Space)}, not {space!r}.')
+        check_choice('space', space, Space)
         tensor = as_points(points, dtype=torch.float32)
         if not len(tensor):
             raise ValueError('A gallery needs at least one point.')
-        first = _encode(encoder, tensor[:1], space)
-        shape = (len(tensor), first.shape[1])
-        unit = space == 'x' or _is_unit(encoder)
+        shape = len(tensor), _encode(encoder, tensor[:1], space).shape[1]
+        info = {
+            'space': space,
+            'area_km2': area_km2,
+            'unit': space == 'x' or _is_unit(encoder),
+            'made_by': encoder_hash(encoder),
+        }
         if folder is None:
             vectors = np.empty(shape, dtype)
             _fill(vectors, encoder, tensor, space, batch_size, progress)
-            made_by = encoder_hash(encoder)
-            return cls(tensor.numpy(), vectors, space, None, area_km2, unit, made_by)
+            return cls(tensor.numpy(), vectors, np.ones(len(tensor), bool), **info)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # This file is written last, so an incomplete gallery cannot be loaded.
@@ -146,13 +173,6 @@ class Gallery:
             temporary.open('wb') as file,
         ):
             np.save(file, tensor.numpy())
-        info = {
-            'space': space,
-            'area_km2': area_km2,
-            'unit': unit,
-            'encoder': encoder_hash(encoder),
-            'version': VERSION,
-        }
         with atomic_path(folder / 'gallery.json') as temporary:
             temporary.write_text(json.dumps(info))
         return cls.load(folder)
@@ -180,8 +200,7 @@ class Gallery:
             np.load(folder / f'{name}.npy', mmap_mode='r', allow_pickle=False)
             for name in ('points', 'vectors')
         )
-        kept = (info.get(name) for name in ('area_km2', 'unit', 'encoder'))
-        return cls(points, vectors, info['space'], None, *kept)
+        return cls(points, vectors, np.ones(len(points), bool), **info)
 
     def without(self, points: Tensor, within_km: float = 0.002) -> 'Gallery':
         """Remove the candidates near other points, such as those of a test set.
@@ -203,75 +222,36 @@ class Gallery:
                 _on_sphere(self.points[block]), distance_upper_bound=limit
             )
             candidates[block] &= np.isinf(near)
-        return Gallery(
-            self.points,
-            self.vectors,
-            self.space,
-            candidates,
-            self.area_km2,
-            self.unit,
-            self.made_by,
-        )
+        return replace(self, candidates=candidates)
 
-    def search(
-        self, queries: Tensor, top_k: int = 1, block: int = 65_536
-    ) -> tuple[Tensor, Tensor]:
-        """Find the candidates that are most similar to each query.
+    @torch.no_grad()
+    def search(self, queries: Tensor, top_k: int = 1, scale: float = 1.0) -> Locations:
+        """Find the most similar candidates and their probabilities.
 
         Args:
             queries: Vectors of shape ``(N, d)`` in the space of the gallery.
             top_k: Number of candidates for each query; all if there are fewer.
-            block: Number of candidates to compare at a time.
+            scale: Factor of the similarities in the softmax, the inverse of a
+                temperature.
 
         Returns:
-            Points of shape ``(N, top_k, 2)`` and cosines of shape ``(N, top_k)``, the
-            most similar first.
+            The candidates.
 
         Raises:
             ValueError: If the queries have another number of features, or *top_k* is
                 less than 1.
         """
-        points, cosine, _ = self.search_probable(queries, 1.0, top_k, block)
-        return points, cosine
-
-    @torch.no_grad()
-    def search_probable(
-        self, queries: Tensor, scale: float, top_k: int = 1, block: int = 65_536
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Find the most similar candidates and their probabilities.
-
-        Args:
-            queries: Vectors of shape ``(N, d)`` in the space of the gallery.
-            scale: Factor of the cosines, the inverse of a temperature.
-            top_k: Number of candidates for each query; all if there are fewer.
-            block: Number of candidates to compare at a time.
-
-        Returns:
-            Points and cosines as from :meth:`search`, and probabilities of shape
-            ``(N, top_k)``: the softmax over all candidates.
-
-        Raises:
-            ValueError: As :meth:`search` does.
-        """
         if top_k < 1:
             raise ValueError(f'top_k must be at least 1, not {top_k}.')
-        parts = [
-            self._best(some, scale, top_k, block) for some in queries.split(QUERIES)
-        ]
-        if not parts:
-            parts = [self._best(queries, scale, top_k, block)]
-        points, cosine, probability = (
-            torch.cat(part) for part in zip(*parts, strict=True)
-        )
-        return points, cosine, probability
+        # Without queries, there is one empty part.
+        parts = [self._best(some, top_k, scale) for some in queries.split(QUERIES)]
+        return Locations.joined(parts)
 
-    def _best(
-        self, queries: Tensor, scale: float, top_k: int, block: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _best(self, queries: Tensor, top_k: int, scale: float) -> Locations:
         best = queries.new_empty(len(queries), 0, dtype=torch.float32)
         index = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
         total = torch.full_like(best.sum(dim=1), -torch.inf)
-        for cosine, number in self._compare(queries, block):
+        for cosine, number in self._compare(queries):
             total = torch.logaddexp(total, (scale * cosine).logsumexp(dim=1))
             cosine, order = cosine.topk(min(top_k, cosine.shape[1]), dim=1)
             best = torch.cat((best, cosine), dim=1)
@@ -280,16 +260,15 @@ class Gallery:
             index = index.gather(1, order)
         points = torch.from_numpy(self.points[index.cpu().numpy()])
         probability = (scale * best - total[:, None]).exp()
-        return points, best.cpu(), probability.cpu()
+        return Locations(points, best.cpu(), probability.cpu())
 
     @torch.no_grad()
-    def ranks(self, queries: Tensor, points: Tensor, block: int = 65_536) -> Tensor:
+    def ranks(self, queries: Tensor, points: Tensor) -> Tensor:
         """Compute the rank of the candidate that is nearest to each true point.
 
         Args:
             queries: Vectors of shape ``(N, d)`` in the space of the gallery.
             points: True points of shape ``(N, 2)`` as ``(longitude, latitude)``.
-            block: Number of candidates to compare at a time.
 
         Returns:
             Ranks of shape ``(N,)``: the number of candidates that are at least as similar
@@ -299,25 +278,20 @@ class Gallery:
         tree = KDTree(_on_sphere(self.points[which]))
         nearest = which[tree.query(_on_sphere(check_points(points).cpu().numpy()))[1]]
         target = torch.from_numpy(nearest).to(queries.device)[:, None]
-        parts = [
-            self._ranks(part, nodes, block)
-            for part, nodes in zip(
-                queries.split(QUERIES), target.split(QUERIES), strict=True
-            )
-        ]
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.long)
+        parts = zip(queries.split(QUERIES), target.split(QUERIES), strict=True)
+        return torch.cat([self._ranks(part, nodes) for part, nodes in parts])
 
-    def _ranks(self, queries: Tensor, target: Tensor, block: int) -> Tensor:
+    def _ranks(self, queries: Tensor, target: Tensor) -> Tensor:
         # Similarity of the nearest candidate, from the same products as all others.
         own = torch.zeros(len(queries), 1, device=queries.device)
-        for cosine, number in self._compare(queries, block):
+        for cosine, number in self._compare(queries):
             own += (cosine * (number == target)).sum(dim=1, keepdim=True)
         rank = torch.zeros(len(queries), dtype=torch.long, device=queries.device)
-        for cosine, _ in self._compare(queries, block):
+        for cosine, _ in self._compare(queries):
             rank += (cosine >= own).sum(dim=1)
         return rank.cpu()
 
-    def _compare(self, queries: Tensor, block: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _compare(self, queries: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the cosines with a block of candidates at a time, and their rows."""
         dim = self.vectors.shape[1]
         if queries.ndim != 2 or queries.shape[1] != dim:
@@ -331,10 +305,10 @@ class Gallery:
             bad = int((~queries.isfinite().all(dim=1)).nonzero()[0])
             raise ValueError(f'Query {bad}, counted from 0, is not finite.')
         queries = F.normalize(queries.float(), dim=1) if self.unit else queries.float()
-        for start in range(0, len(self.points), block):
-            chosen = np.flatnonzero(self.candidates[start : start + block])
+        for start in range(0, len(self.points), BLOCK):
+            chosen = np.flatnonzero(self.candidates[start : start + BLOCK])
             if len(chosen):
-                vectors = self.vectors[start : start + block][chosen]
+                vectors = self.vectors[start : start + BLOCK][chosen]
                 part = torch.from_numpy(vectors.astype(np.float32)).to(queries.device)
                 number = torch.from_numpy(start + chosen).to(queries.device)
                 yield queries @ part.T, number

@@ -3,12 +3,11 @@
 
 """Geolocation of images, by search of a gallery of candidate points."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
@@ -19,97 +18,57 @@ from ..models.image_location import ImageLocationModel
 from ..models.image_transforms import CenterCrop, Normalize
 from ..utils.modes import evaluating
 from .candidates import Candidates, candidate_points
-from .gallery import Gallery, Space, encoder_hash
+from .gallery import Gallery, Locations, Space, encoder_hash
 
 type ImageLike = str | Path | Image.Image | Tensor
 type ImagesLike = ImageLike | Sequence[ImageLike]
 
 
-@dataclass(frozen=True)
-class Locations:
-    """Best candidate locations of images, the most similar first.
-
-    Attributes:
-        points: Points of shape ``(N, top_k, 2)`` as ``(longitude, latitude)``.
-        similarity: Similarity of the image to each point, of shape ``(N, top_k)``.
-        probability: Softmax of the similarities over the whole gallery, of shape
-            ``(N, top_k)``.
-    """
-
-    points: Tensor
-    similarity: Tensor
-    probability: Tensor
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a table with one row for each image and candidate."""
-        number, top_k = self.similarity.shape
-        lon, lat = self.points.reshape(-1, 2).T.numpy()
-        return pd.DataFrame(
-            {
-                'image': np.repeat(np.arange(number), top_k),
-                'rank': np.tile(np.arange(1, top_k + 1), number),
-                'lon': lon,
-                'lat': lat,
-                'similarity': self.similarity.flatten().numpy(),
-                'probability': self.probability.flatten().numpy(),
-            }
-        )
-
-
-def clip_preprocess(size: int = 224) -> Callable[[Tensor], Tensor]:
-    """Return a function that preprocesses images for CLIP and GeoCLIP.
+def clip_preprocess(image: Tensor) -> Tensor:
+    """Preprocess an image for CLIP and GeoCLIP.
 
     Args:
-        size: Side of the square that is cropped, in pixels.
+        image: Image of shape ``(3, H, W)`` in 0..255.
 
     Returns:
-        Function from an image of shape ``(3, H, W)`` in 0..255 to ``(3, size, size)``.
+        Image of shape ``(3, 224, 224)``.
     """
-    crop, normalize = CenterCrop(size), Normalize()
-
-    def prepare(image: Tensor) -> Tensor:
-        prepared: Tensor = normalize(crop({'image': image}))['image']
-        return prepared
-
-    return prepare
+    prepared: Tensor = Normalize()(CenterCrop()({'image': image}))['image']
+    return prepared
 
 
+@dataclass(frozen=True, eq=False)
 class Geolocator:
     """Finds the locations where images were taken.
 
     The gallery is encoded once. Each image then takes one pass of the image tower and
     one search.
+
+    Attributes:
+        model: Model that embeds the images.
+        gallery: Gallery of candidates that this model encoded, such as from
+            :meth:`build`.
+        preprocess: Function that prepares an image of shape ``(C, H, W)`` in 0..255
+            for the model. By default, that of CLIP.
+        scale: Factor of the similarities in the softmax. A higher factor makes the
+            best candidates more probable, and does not change their order.
     """
 
-    def __init__(
-        self,
-        model: ImageLocationModel,
-        gallery: Gallery,
-        preprocess: Callable[[Tensor], Tensor] | None = None,
-        scale: float = 100.0,
-    ) -> None:
-        """Initialize a new Geolocator instance.
+    model: ImageLocationModel
+    gallery: Gallery
+    preprocess: Callable[[Tensor], Tensor] = clip_preprocess
+    scale: float = 100.0
 
-        Args:
-            model: Model that embeds the images.
-            gallery: Gallery of candidates that this model encoded, such as from
-                :meth:`build`.
-            preprocess: Function that prepares an image of shape ``(C, H, W)`` in 0..255
-                for the model. By default, that of CLIP.
-            scale: Factor of the similarities in the softmax. A higher factor makes the
-                best candidates more probable, and does not change their order.
+    def __post_init__(self) -> None:
+        """Check that the model encoded the gallery.
 
         Raises:
-            ValueError: If another model encoded the gallery.
+            ValueError: If another model encoded it.
         """
-        if gallery.made_by not in (None, encoder_hash(model)):
+        if self.gallery.made_by not in (None, encoder_hash(self.model)):
             raise ValueError(
                 'Another model encoded the gallery. Use Geolocator.build to encode one.'
             )
-        self.model = model
-        self.gallery = gallery
-        self.preprocess = preprocess or clip_preprocess()
-        self.scale = scale
 
     @classmethod
     def build(
@@ -119,7 +78,7 @@ class Geolocator:
         folder: Path | str | None = None,
         *,
         space: Space | None = None,
-        preprocess: Callable[[Tensor], Tensor] | None = None,
+        preprocess: Callable[[Tensor], Tensor] = clip_preprocess,
         scale: float = 100.0,
         download: bool = False,
         progress: bool | None = None,
@@ -195,13 +154,12 @@ class Geolocator:
             evaluating(self.model),
             tqdm(total=len(several), unit='image', disable=disable) as bar,
         ):
-            for batch in _batches(several, batch_size):
-                queries = self.model.embed_images(
-                    self.prepare(batch), self.gallery.space
-                )
-                parts.append(self.gallery.search_probable(queries, self.scale, top_k))
+            for batch in batched(several, batch_size):
+                images = self.prepare(batch)
+                queries = self.model.embed_images(images, self.gallery.space)
+                parts.append(self.gallery.search(queries, top_k, self.scale))
                 bar.update(len(batch))
-        return Locations(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return Locations.joined(parts)
 
     def prepare(self, images: ImagesLike) -> Tensor:
         """Prepare images for the model, on its device.
@@ -222,11 +180,6 @@ def _as_list(images: ImagesLike) -> list[ImageLike]:
     if isinstance(images, (str, Path, Image.Image, Tensor)):
         return [images]
     return list(images)
-
-
-def _batches(images: list[ImageLike], size: int) -> Iterator[list[ImageLike]]:
-    for start in range(0, len(images), size):
-        yield images[start : start + size]
 
 
 def _as_tensor(image: ImageLike) -> Tensor:

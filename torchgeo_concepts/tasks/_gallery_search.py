@@ -79,5 +79,5 @@ class GallerySearch:
         if drop_own:
             gallery = gallery.without(torch.cat(gather_objects(points)))
         queries = queries.to(device)
-        found, _ = gallery.search(queries)
-        return gallery, queries, points.to(device), found[:, 0].to(device)
+        found = gallery.search(queries).points[:, 0]
+        return gallery, queries, points.to(device), found.to(device)

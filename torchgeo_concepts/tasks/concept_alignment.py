@@ -385,7 +385,7 @@ class ConceptAlignment(AlignmentTask):
         """
         assert self._predict_gallery is not None
         queries = self.model.embed_images(batch['image'])
-        return self._predict_gallery.search(queries)[0][:, 0]
+        return self._predict_gallery.search(queries).points[:, 0]
 
     def on_predict_end(self) -> None:
         """Free the memory of the gallery."""

@@ -127,7 +127,7 @@ def locate(model: ImageLocationModel, gallery: Gallery, images: Tensor) -> Tenso
         Points of shape ``(N, 2)``.
     """
     found = [
-        gallery.search(model.embed_images(part))[0][:, 0]
+        gallery.search(model.embed_images(part)).points[:, 0]
         for part in images.split(BATCH)
     ]
     return torch.cat(found)

@@ -25,7 +25,7 @@ from torchgeo_concepts.evaluate.linear_heads import (
     scale_of,
 )
 from torchgeo_concepts.evaluate.probes import ridge_probe
-from torchgeo_concepts.explain.faithfulness import check_rows
+from torchgeo_concepts.explain._scores import check_rows
 from torchgeo_concepts.geo.splits import Folds, Rows, block_folds, block_numbers
 
 COUNTS = (1, 3, 10, 30, 100)
@@ -63,7 +63,7 @@ def remove_and_retrain(
     Raises:
         ValueError: If the numbers of rows differ.
     """
-    check_rows(z, y, points)
+    check_rows(scores=z, values=y, points=points)
     z, y = z.double(), y.double()
     lines = []
     folds_of = {seed: block_folds(points, seed=seed) for seed in seeds}
@@ -151,7 +151,7 @@ def rank_by_halves(
     Raises:
         ValueError: If the numbers of rows differ.
     """
-    check_rows(z, y, points)
+    check_rows(scores=z, values=y, points=points)
     z, y = z.double(), y.double()
     found: dict[int, list[tuple[float, float, float]]] = {}
     correlations = []
@@ -204,7 +204,7 @@ def ranking_stability(
     Raises:
         ValueError: If the numbers of rows differ, or *num_samples* is less than 2.
     """
-    check_rows(z, y, points)
+    check_rows(scores=z, values=y, points=points)
     if num_samples < 2:
         raise ValueError(f'num_samples must be at least 2, not {num_samples}.')
     z, y = z.double(), y.double()

@@ -6,9 +6,10 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from ...embed.points import embed_points
@@ -23,10 +24,6 @@ from ...plot.bars import draw_bars, draw_grid, signed
 from ...plot.maps import draw_map
 from ...utils.files import atomic_path
 from .report import CREDITS, SHOWN, QuickstartReport, TargetScores
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
 
 # The maps leave out Antarctica, which has no cities.
 AREA = (-180.0, -60.0, 180.0, 84.0)
@@ -84,8 +81,6 @@ def draw_report(
         report: The report.
         marks: Name, longitude and latitude of each place to mark on the map.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=SIZE, dpi=DPI)
     figure.set_layout_engine('constrained', w_pad=0.1, h_pad=0.08)
     parts = figure.subfigures(3, 1, height_ratios=(3.6, 3.4, 4.6), squeeze=False)
@@ -103,7 +98,7 @@ def draw_report(
 
 
 def _draw_maps(
-    figure: 'SubFigure', path: Path, marks: Sequence[tuple[str, float, float]]
+    figure: SubFigure, path: Path, marks: Sequence[tuple[str, float, float]]
 ) -> None:
     panels = figure.subplots(1, 2)
     for number, axes in enumerate(panels, start=1):
@@ -121,7 +116,7 @@ def _draw_maps(
         )
 
 
-def _draw_scores(axes: 'Axes', target: TargetScores) -> None:
+def _draw_scores(axes: Axes, target: TargetScores) -> None:
     names = [score.features for score in target.scores]
     colours = [COLOURS.get(name.split(',')[0], OTHER_COLOUR) for name in names]
     lengths = [max(0.0, score.r2) for score in target.scores]
@@ -138,7 +133,7 @@ def _draw_scores(axes: 'Axes', target: TargetScores) -> None:
     draw_grid(axes)
 
 
-def _draw_explanations(figure: 'SubFigure', report: QuickstartReport) -> None:
+def _draw_explanations(figure: SubFigure, report: QuickstartReport) -> None:
     cities = report.explained.cities
     shown = [city.explanation.added(SHOWN) for city in cities]
     limit = max((abs(value) for rows in shown for _, value in rows), default=1.0)
