@@ -56,8 +56,9 @@ class TestPoints:
         assert found.titles[1] == 'similarity of (45.00, 24.00) to (10.00, 24.00)'
 
     def test_one_pair_has_names_that_hold_there(self, earth: ConceptEarth) -> None:
-        names = {'name': 'Arabia', 'other_name': 'Sahara'}
-        explanation = explain(earth, ARABIA, other=SAHARA, **names)  # type: ignore[arg-type]
+        explanation = explain(
+            earth, ARABIA, other=SAHARA, name='Arabia', other_name='Sahara'
+        )
         assert explanation.title == 'similarity of Arabia to Sahara'
         assert explanation.unnamed_share == 0
         assert explanation.total == pytest.approx(explanation.score, abs=1e-12)
@@ -142,9 +143,10 @@ class TestImages:
 
 class TestErrors:
     def test_what_to_compare_with(self, earth: ConceptEarth) -> None:
-        for options in ({}, {'others': PLACES, 'images': torch.rand(3, 3, 4, 4)}):
+        both: dict[str, Any] = {'others': PLACES, 'images': torch.rand(3, 3, 4, 4)}
+        for options in ({}, both):
             with pytest.raises(ValueError, match='Pass either others= or images='):
-                contributions(earth, PLACES, **options)  # type: ignore[arg-type]
+                contributions(earth, PLACES, **options)
         with pytest.raises(ValueError, match='Expected 3 points or images .* got 2'):
             contributions(earth, PLACES, others=PLACES[:2])
         with pytest.raises(ValueError, match='compares points with points'):

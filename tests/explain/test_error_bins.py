@@ -63,9 +63,11 @@ def test_bad_options(options: Any, message: str) -> None:
 
 
 def test_bad_rows() -> None:
-    with pytest.raises(ValueError, match='Row 1, counted from 0, has the error -1'):
+    with pytest.raises(ValueError, match='errors of at least 0'):
         activation_by_error(ACTIVATIONS, torch.tensor([1.0, -1, 0, 0, 0]), top=2)
-    with pytest.raises(ValueError, match='N at least 1'):
+    with pytest.raises(ValueError, match='Row 1 of the errors, counted from 0, is not'):
+        activation_by_error(ACTIVATIONS, torch.tensor([1, np.nan, 0, 0, 0]), top=2)
+    with pytest.raises(ValueError, match='at least one row'):
         activation_by_error(ACTIVATIONS[:0], ERRORS[:0], top=2)
-    with pytest.raises(ValueError, match=r'got \(5, 4\) and \(4,\)'):
+    with pytest.raises(ValueError, match='got 5 activations, 4 errors'):
         activation_by_error(ACTIVATIONS, ERRORS[:4], top=2)

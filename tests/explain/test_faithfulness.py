@@ -105,7 +105,7 @@ def test_a_panel_for_each_change() -> None:
     ]
     figure = plot_concept_curves(curves)
     first, second = figure.axes
-    assert [line.get_ydata()[0] for line in first.lines] == [1, 0]  # type: ignore[index]
+    assert [np.asarray(line.get_ydata())[0] for line in first.lines] == [1, 0]
     assert [line.get_label() for line in second.lines] == [
         'at random: area 0.50 (0.30 to 0.70)'
     ]

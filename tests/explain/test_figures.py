@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.explain import Contrast, Explanation
@@ -20,7 +21,7 @@ def explanation(values: tuple[float, ...], **parts: Any) -> Explanation:
 
 def lengths(figure: Figure) -> list[list[float]]:
     return [
-        [float(bar.get_width()) for bar in axes.patches]  # type: ignore[attr-defined]
+        [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
         for axes in figure.axes
     ]
 

@@ -231,7 +231,7 @@ class TestErrors:
         for options, message in bad:
             with pytest.raises(ValueError, match=message):
                 compare_groups(scores, mask, **options)
-        known = {'points': points, 'bank': bank}
+        known: dict[str, Any] = {'points': points, 'bank': bank}
         groups: list[tuple[Any, Any, str]] = [
             ('France', None, 'France has none of the 4 points'),
             ('Japan', None, 'all others has none of the 4 points'),
@@ -240,4 +240,4 @@ class TestErrors:
         ]
         for a, b, message in groups:
             with pytest.raises(ValueError, match=message):
-                compare_groups(scores, a, b, **known)  # type: ignore[arg-type]
+                compare_groups(scores, a, b, **known)

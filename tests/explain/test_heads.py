@@ -63,8 +63,8 @@ def encoder() -> ConceptEarth:
     return model.eval()
 
 
-def pipeline(encoder: Any, kind: str, *steps: Any, y: Any = WARM) -> Any:
-    located = LocationFeatures(encoder, features=kind)  # type: ignore[arg-type]
+def pipeline(encoder: Any, kind: Any, *steps: Any, y: Any = WARM) -> Any:
+    located = LocationFeatures(encoder, features=kind)
     return make_pipeline(located, *steps).fit(POINTS, y)
 
 
@@ -382,6 +382,8 @@ class TestTasks:
 class Plain(nn.Module):
     """An encoder of one's own, whose concepts have no names."""
 
+    bank: Any
+
     def forward(self, points: Tensor) -> Tensor:
         return coordinate_features(points)[:, :3]
 
@@ -443,19 +445,21 @@ class TestErrors:
             concept_head(Ridge())
 
     def test_width(self, encoder: ConceptEarth) -> None:
-        for width, kind, has in ((4, 'z', 5), (5, 'xz', 13)):
+        kinds: Any = (4, 'z', 5), (5, 'xz', 13)
+        for width, kind, has in kinds:
             fit = LinearFit(torch.ones(1, width), torch.zeros(1), (1.0,))
             with pytest.raises(
                 ValueError, match=f'takes {width} features, but .* has {has}'
             ):
-                concept_head(fit, encoder=encoder, features=kind)  # type: ignore[arg-type]
+                concept_head(fit, encoder=encoder, features=kind)
         fit = LinearFit(torch.ones(1, 5), torch.zeros(1), (1.0,))
         with pytest.raises(ValueError, match='mean has 3 and std has 5'):
             concept_head(fit, encoder=encoder, mean=torch.zeros(3))
         with pytest.raises(ValueError, match='does not name its encoder'):
             concept_head(fit)
+        unknown: Any = 'y'
         with pytest.raises(ValueError, match="takes features 'y'"):
-            concept_head(fit, encoder=encoder, features='y')  # type: ignore[arg-type]
+            concept_head(fit, encoder=encoder, features=unknown)
 
     @pytest.mark.parametrize(
         ('network', 'message'),
@@ -478,9 +482,9 @@ class TestErrors:
         with pytest.raises(ValueError, match='Plain has no concept scores'):
             ScoreSource(Plain(), 'z')
         own = Plain()
-        own.bank = ConceptBank(Concept(name, name, 'a') for name in ('sun', 'rain'))  # type: ignore[assignment]
+        own.bank = ConceptBank(Concept(name, name, 'a') for name in ('sun', 'rain'))
         model = pipeline(own, 'z', Ridge())
         assert explain(model, (10.0, 24.0))['sun'] != 0
-        own.bank = encoder.bank  # type: ignore[assignment]
+        own.bank = encoder.bank
         with pytest.raises(ValueError, match='has 2 concept scores, but 5 concepts'):
             explain(model, (10.0, 24.0))

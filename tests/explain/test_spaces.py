@@ -33,7 +33,8 @@ class TestComponents:
         values[3] = torch.nan
         figure = plot_components(embedding, values, 'height', 'm')
         axes, bar = figure.axes
-        assert [len(c.get_offsets()) for c in axes.collections] == [1, 59]  # type: ignore[arg-type]
+        sizes = [np.shape(dots.get_offsets())[0] for dots in axes.collections]
+        assert sizes == [1, 59]
         assert bar.get_ylabel() == 'height [m]'
         assert axes.get_xlabel().startswith('principal component 1 (')
         plt.close(figure)

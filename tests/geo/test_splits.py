@@ -28,7 +28,7 @@ from torchgeo_concepts.geo.splits import (
     with_buffer,
 )
 from torchgeo_concepts.layers.region_split import region_split
-from torchgeo_concepts.plot.splits import plot_split
+from torchgeo_concepts.plot.point_maps import plot_split
 
 PARTS = ('train', 'val', 'test')
 

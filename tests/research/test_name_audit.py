@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,10 +174,10 @@ class TestErrors:
         ('name', 'number', 'least'), [('points', 499, 500), ('num_samples', 19, 20)]
     )
     def test_numbers(self, name: str, number: int, least: int, tmp_path: Path) -> None:
-        options = {name: number}
+        options: Any = {name: number}
         message = f'{name} must be at least {least}, not {number}'
         with pytest.raises(ValueError, match=message):
-            audit(tmp_path, **options)  # type: ignore[arg-type]
+            audit(tmp_path, **options)
 
     @pytest.mark.parametrize(
         'names', [('geoclip_location', 'MP16'), ('concept_earth', 'DISTILLED')]

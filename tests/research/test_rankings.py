@@ -1,6 +1,8 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+from typing import Any
+
 import pytest
 import torch
 from faithfulness import rankings
@@ -52,11 +54,11 @@ class TestRemoveAndRetrain:
         removed: list[list[int]] = []
         score = rankings._r2_without
 
-        def watched(*arguments: object) -> float:
+        def watched(*arguments: Any) -> float:
             columns = arguments[-1]
             assert isinstance(columns, list)
             removed.append([int(own[0]) for own in columns if len(own) == 1])
-            return score(*arguments)  # type: ignore[arg-type]
+            return score(*arguments)
 
         monkeypatch.setattr(rankings, '_r2_without', watched)
         remove_and_retrain(z, y, points, counts=(1,), seeds=(0,))

@@ -2,6 +2,7 @@
 # Licensed under the MIT License.
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torchgeo_concepts.models import (
     GeoCLIPLocation,
     geoclip_gallery,
 )
-from torchgeo_concepts.retrieval.gallery import Gallery
+from torchgeo_concepts.retrieval.gallery import Gallery, Space
 
 
 @pytest.fixture
@@ -54,12 +55,12 @@ class TestSearch:
         small_encoder: GeoCLIPLocation,
         bank: ConceptBank,
         points: Tensor,
-        space: str,
+        space: Space,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         basis = ConceptBasis.random(bank, 6)
         encoder = ConceptGeoCLIP(small_encoder, basis)
-        gallery = Gallery.build(encoder, points, space=space, dtype='float32')  # type: ignore[arg-type]
+        gallery = Gallery.build(encoder, points, space=space, dtype='float32')
         # Some candidates are left out, so rows of the gallery are not ranks.
         gallery = gallery.without(points[::3])
         kept = torch.ones(300, dtype=torch.bool)
@@ -159,8 +160,9 @@ class TestBuild:
     ) -> None:
         with pytest.raises(ValueError, match='no projections onto concepts'):
             Gallery.build(small_encoder, points, space='z')
+        unknown: Any = 'y'
         with pytest.raises(ValueError, match='space must be one of'):
-            Gallery.build(small_encoder, points, space='y')  # type: ignore[arg-type]
+            Gallery.build(small_encoder, points, space=unknown)
         with pytest.raises(ValueError, match='at least one point'):
             Gallery.build(small_encoder, [])
 

@@ -2,6 +2,7 @@
 # Licensed under the MIT License.
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,10 +82,10 @@ class TestBuild:
 class TestPredict:
     @pytest.mark.parametrize('space', ['x', 'z'])
     def test_the_same_as_a_full_comparison(
-        self, model: ImageLocationModel, points: Tensor, files: list[Path], space: str
+        self, model: ImageLocationModel, points: Tensor, files: list[Path], space: Align
     ) -> None:
         locator = Geolocator.build(
-            model, points, space=space, preprocess=shrink, scale=20  # type: ignore[arg-type]
+            model, points, space=space, preprocess=shrink, scale=20
         )  # fmt: skip
         found = locator.predict(files, top_k=3, batch_size=2)
         images = torch.stack(
@@ -222,8 +223,9 @@ class TestExplain:
         self, model: ImageLocationModel, points: Tensor, files: list[Path]
     ) -> None:
         locator = Geolocator.build(model, points, preprocess=shrink)
+        images: Any = files
         with pytest.raises(ValueError, match='Expected one image to explain, got 3'):
-            explain_location(locator, files)  # type: ignore[arg-type]
+            explain_location(locator, images)
         with pytest.raises(ValueError, match='needs two explanations, got 1'):
             explain_location(locator, files[0], points=points[:1])
         embedded = Geolocator.build(model, points, space='x', preprocess=shrink)

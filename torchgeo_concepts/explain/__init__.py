@@ -13,8 +13,7 @@ from .flows import concept_flows, plot_concept_flows
 from .groups import compare_groups
 from .head_reading import concept_head
 from .heads import ConceptHead
-from .interventions import intervene
-from .reranking import rerank
+from .interventions import intervene, rerank
 from .smallest_change import smallest_change
 from .spaces import plot_clusters, plot_components, plot_modality_gap
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -30,22 +29,14 @@ class CurvePoint:
     Attributes:
         penalty: The penalty, relative to the smallest one that removes all features.
         used: Number of features with a weight, the mean over the folds.
-        scores: Score on each fold.
+        mean: Mean score over the folds.
+        error: Standard error of the mean score.
     """
 
     penalty: float
     used: float
-    scores: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean score over the folds."""
-        return float(np.mean(self.scores))
-
-    @property
-    def error(self) -> float:
-        """Standard error of the mean score."""
-        return float(np.std(self.scores, ddof=1) / np.sqrt(len(self.scores)))
+    mean: float
+    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,22 +115,11 @@ class Bottleneck:
 
     def curve_frame(self) -> pd.DataFrame:
         """Return the held-out scores of both kinds of models, a row for each penalty."""
-        return pd.DataFrame(
-            [
-                {
-                    'features': name,
-                    'penalty': point.penalty,
-                    'used': point.used,
-                    self.metric: point.mean,
-                    'standard error': point.error,
-                }
-                for name, points in (
-                    ('concepts', self.curve),
-                    ('black box', self.black_box),
-                )
-                for point in points
-            ]
-        )
+        curves = {'concepts': self.curve, 'black box': self.black_box}
+        frames = {name: pd.DataFrame(list(points)) for name, points in curves.items()}
+        frame = pd.concat(frames, names=['features', None]).reset_index(level=0)
+        names = {'mean': self.metric, 'error': 'standard error'}
+        return frame.reset_index(drop=True).rename(columns=names)
 
     def __str__(self) -> str:
         """Return the held-out scores and the largest weights."""

@@ -67,7 +67,10 @@ def concept_bottleneck(
             if the target is constant, in all or in a fold; or if the points lie in fewer
             blocks than folds.
     """
-    y = _check_inputs(z, target, points, bank, x, classes)
+    check_scores(z, bank)
+    check_rows(scores=z, targets=target, points=points, embeddings=x)
+    check_finite(x, 'embeddings')
+    y = _check_target(target, classes)
     folds = block_folds(points, degrees=block_degrees)
     _check_folds(folds, y, classes is not None)
     num_classes = 0 if classes is None else len(classes)
@@ -97,18 +100,8 @@ def concept_bottleneck(
     )
 
 
-def _check_inputs(
-    z: Tensor,
-    target: Tensor,
-    points: Tensor,
-    bank: ConceptBank,
-    x: Tensor,
-    classes: Sequence[str] | None,
-) -> Tensor:
-    """Validate all inputs, and return the target in float64 or as class numbers."""
-    check_scores(z, bank)
-    check_rows(scores=z, targets=target, points=points, embeddings=x)
-    check_finite(x, 'embeddings')
+def _check_target(target: Tensor, classes: Sequence[str] | None) -> Tensor:
+    """Validate the target, and return it in float64 or as class numbers."""
     y = target.double()
     is_missing = ~y.isfinite()
     if classes is not None:
@@ -144,23 +137,23 @@ def _score_path(
     features: Tensor, y: Tensor, folds: Folds, num_classes: int
 ) -> tuple[CurvePoint, ...]:
     """Score models of all penalties on held-out folds."""
-    used, scores = np.empty((2, len(PENALTIES), len(folds)))
+    used, scores = np.empty((2, len(folds), len(PENALTIES)))
     for number, (train, fold) in enumerate(fold_splits(len(y), folds)):
         mean, std = scale_of(features[train])
         scaled = (features - mean) / std
         path = _fit_path(scaled[train], y[train], num_classes)
         for place, (weight, bias) in enumerate(path):
             output = scaled[fold] @ weight.T + bias
-            used[place, number] = (weight != 0).any(dim=0).sum()
-            scores[place, number] = (
-                accuracy_score(y[fold], output.argmax(dim=1))
-                if num_classes
-                else r2_score(y[fold], output[:, 0])
-            )
-    return tuple(
-        CurvePoint(penalty, float(row.mean()), tuple(score.tolist()))
-        for penalty, row, score in zip(PENALTIES, used, scores, strict=True)
-    )
+            used[number, place] = (weight != 0).any(dim=0).sum()
+            if num_classes:
+                score = accuracy_score(y[fold], output.argmax(dim=1))
+            else:
+                score = r2_score(y[fold], output[:, 0])
+            scores[number, place] = score
+    error = scores.std(axis=0, ddof=1) / np.sqrt(len(folds))
+    columns = used.mean(axis=0), scores.mean(axis=0), error
+    rows = zip(PENALTIES, *(column.tolist() for column in columns), strict=True)
+    return tuple(CurvePoint(*row) for row in rows)
 
 
 def _fit_path(x: Tensor, y: Tensor, num_classes: int) -> list[Fitted]:

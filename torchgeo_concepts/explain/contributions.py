@@ -120,27 +120,42 @@ def contributions(
         unused = {'others': others, 'images': images, 'space': space}
         _check_unused('a prediction', **unused, other_names=other_names)
         head = concept_head(model)
-        return _explain_predictions(head, tensor, target, against, titles)
-    _check_unused('a similarity', target=target, against=against)
-    if images is not None and others is None:
-        compared, known = images, [f'image {n}' for n in range(len(images))]
-    elif others is not None and images is None:
-        compared = as_points(others)
-        known, compared = _coordinates(compared), compared.float()
+        inputs = head.source.inputs(tensor)
+        predicted = head.predict(inputs)
+        chosen, what, unit = _choose(head, predicted, target, against)
+        titles = [f'{name} at {at}' for name, at in zip(what, titles, strict=True)]
+        bank, base_name = head.source.bank, head.base_name
+        parts = head.attribute(inputs, chosen)
+        score = (predicted * chosen).sum(dim=1)
+        base = (head.predict(head.reference[None]) * chosen).sum(dim=1)
+        gap = score - base - parts.sum(dim=1)
+        if isinstance(head, LinearHead):
+            gap = torch.zeros_like(gap)
     else:
-        raise ValueError(
-            f'Pass either others= or images= to explain similarities of the '
-            f'{type(model).__name__}. To explain predictions, pass a fitted pipeline, a '
-            'trained task, or the result of concept_head().'
-        )
-    bank, parts = _compare(model, tensor.float(), compared, images is None, space)
-    compared_names = _check_names(other_names, known)
-    if len(compared_names) == 1:
-        compared_names = compared_names * len(titles)
-    pairs = zip(titles, compared_names, strict=True)
-    pair_titles = [f'similarity of {one} to {other}' for one, other in pairs]
-    zeros = torch.zeros(len(parts), dtype=torch.float64)
-    return _collect(bank, parts, parts.sum(dim=1), zeros, zeros, '', pair_titles, '')
+        _check_unused('a similarity', target=target, against=against)
+        compared, known = _compared(model, others, images)
+        are_points = images is None
+        bank, parts = _compare(model, tensor.float(), compared, are_points, space)
+        to = _check_names(other_names, known)
+        to = to * len(titles) if len(to) == 1 else to
+        pairs = zip(titles, to, strict=True)
+        titles = [f'similarity of {one} to {other}' for one, other in pairs]
+        score, base_name, unit = parts.sum(dim=1), '', ''
+        base = gap = torch.zeros_like(score)
+    unnamed, values = parts.tensor_split([-len(bank)], dim=1)
+    return Contributions(
+        bank,
+        values,
+        score,
+        base.expand(len(score)),
+        unnamed.sum(dim=1),
+        unnamed.abs().sum(dim=1),
+        gap,
+        unnamed.shape[1],
+        base_name,
+        tuple(titles),
+        unit,
+    )
 
 
 def explain_location(
@@ -181,6 +196,22 @@ def explain_location(
 
 
 # Similarities ---------------------------------------------------------------------------
+
+
+def _compared(
+    model: Any, others: PointsLike | None, images: Tensor | None
+) -> tuple[Tensor, list[str]]:
+    """Return the points or images to compare with, and their default names."""
+    if images is not None and others is None:
+        return images, [f'image {n}' for n in range(len(images))]
+    if others is not None and images is None:
+        points = as_points(others)
+        return points.float(), _coordinates(points)
+    raise ValueError(
+        f'Pass either others= or images= to explain similarities of the '
+        f'{type(model).__name__}. To explain predictions, pass a fitted pipeline, a '
+        'trained task, or the result of concept_head().'
+    )
 
 
 def _compare(
@@ -228,28 +259,6 @@ def _compare(
 # Predictions ----------------------------------------------------------------------------
 
 
-def _explain_predictions(
-    head: ConceptHead,
-    points: Tensor,
-    target: str | None,
-    against: str | None,
-    titles: Sequence[str],
-) -> Contributions:
-    inputs = head.source.inputs(points)
-    predicted = head.predict(inputs)
-    chosen, what, unit = _choose(head, predicted, target, against)
-    parts = head.attribute(inputs, chosen)
-    score = (predicted * chosen).sum(dim=1)
-    base = (head.predict(head.reference[None]) * chosen).sum(dim=1).expand(len(score))
-    is_exact = isinstance(head, LinearHead)
-    gap = torch.zeros_like(score) if is_exact else score - base - parts.sum(dim=1)
-    pairs = zip(what, titles, strict=True)
-    names = [f'{output} at {title}' for output, title in pairs]
-    return _collect(
-        head.source.bank, parts, score, base, gap, head.base_name, names, unit
-    )
-
-
 def _choose(
     head: ConceptHead, predicted: Tensor, target: str | None, against: str | None
 ) -> tuple[Tensor, list[str], str]:
@@ -282,33 +291,6 @@ def _choose(
 
 
 # Names and arguments --------------------------------------------------------------------
-
-
-def _collect(
-    bank: ConceptBank,
-    parts: Tensor,
-    score: Tensor,
-    base: Tensor,
-    gap: Tensor,
-    base_name: str,
-    titles: Sequence[str],
-    unit: str,
-) -> Contributions:
-    """Collect contributions; the last columns of *parts* are those of the concepts."""
-    unnamed, values = parts.tensor_split([-len(bank)], dim=1)
-    return Contributions(
-        bank,
-        values,
-        score,
-        base,
-        unnamed.sum(dim=1),
-        unnamed.abs().sum(dim=1),
-        gap,
-        unnamed.shape[1],
-        base_name,
-        tuple(titles),
-        unit,
-    )
 
 
 def _coordinates(points: Tensor) -> list[str]:

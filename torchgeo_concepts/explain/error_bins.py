@@ -18,7 +18,7 @@ from ..evaluate.agreement import Floats
 from ..evaluate.bootstrap import CONFIDENCE, BlockBootstrap, intervals
 from ..geo.splits import Rows, block_numbers
 from ..plot.bars import LESS, draw_grid
-from ._scores import check_rows
+from ._scores import check_finite, check_rows
 
 # The usual thresholds of geolocation: street, city, region, country and continent.
 ERROR_EDGES_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
@@ -127,7 +127,18 @@ def activation_by_error(
         ValueError: If the numbers of rows differ, an error is negative or not finite,
             *edges* do not ascend, or there are fewer concepts than *top*.
     """
-    _check(activations, errors, edges, top)
+    check_rows(activations=activations, errors=errors)
+    check_finite(activations, 'activations')
+    check_finite(errors[:, None], 'errors')
+    if not len(errors) or errors.min() < 0:
+        raise ValueError('Expected at least one row, and errors of at least 0.')
+    if not edges or any(a >= b for a, b in itertools.pairwise(edges)):
+        raise ValueError(f'edges must ascend, not {tuple(edges)}.')
+    if not 1 <= top <= activations.shape[1]:
+        raise ValueError(
+            f'top must be from 1 to the number of concepts, {activations.shape[1]}, '
+            f'not {top}.'
+        )
     if points is not None:
         check_rows(activations=activations, points=points)
     strongest = activations.double().topk(top, dim=1).values.detach().cpu().numpy()
@@ -156,27 +167,3 @@ def _interval(values: Floats, blocks: Rows, rng: np.random.Generator) -> Floats:
 
     bootstrap = BlockBootstrap(blocks, NUM_SAMPLES, rng)
     return intervals(bootstrap.resample(median, np.ones(len(blocks)))[1:])
-
-
-def _check(
-    activations: Tensor, errors: Tensor, edges: Sequence[float], top: int
-) -> None:
-    if activations.ndim != 2 or errors.shape != (len(activations),) or not len(errors):
-        raise ValueError(
-            'Expected activations of shape (N, k) and errors of shape (N,), N at least 1, '
-            f'got {tuple(activations.shape)} and {tuple(errors.shape)}.'
-        )
-    bad = ~(errors.isfinite() & (errors >= 0) & activations.isfinite().all(dim=1))
-    if bad.any():
-        row = int(bad.nonzero()[0])
-        raise ValueError(
-            f'Row {row}, counted from 0, has the error {errors[row].item():g} or an '
-            'activation that is not finite. Errors must be finite and at least 0.'
-        )
-    if not edges or any(a >= b for a, b in itertools.pairwise(edges)):
-        raise ValueError(f'edges must ascend, not {tuple(edges)}.')
-    if not 1 <= top <= activations.shape[1]:
-        raise ValueError(
-            f'top must be from 1 to the number of concepts, {activations.shape[1]}, '
-            f'not {top}.'
-        )

@@ -163,15 +163,6 @@ class Explanation:
             shown = shown[:number]
         return shown + self._rest(len(shown))
 
-    def rows(self, number: int = SHOWN) -> NamedValues:
-        """Return names and values of all parts, the base first.
-
-        Args:
-            number: Number of concepts with a row of their own.
-        """
-        name = self.base_name
-        return ([(name, self.base)] if name else []) + self.added(number)
-
     def bar_rows(self, number: int = SHOWN) -> tuple[NamedValues, NamedValues]:
         """Return names and values of the bars of a figure.
 
@@ -204,16 +195,15 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return the largest parts as a table."""
-        rows = self.rows()
-        form = number_format([value for _, value in rows] + [self.score])
+        rows = self.added()
+        form = number_format([*(value for _, value in rows), self.base, self.score])
         # A long title has a line of its own.
         is_long = len(self.title) > NAME
         lines = [self.title] if is_long else []
         lines.append(f'{"" if is_long else self.title:<{NAME}}{self.unit:>{NUMBER}}')
-        for place, (name, value) in enumerate(rows):
-            is_base = place == 0 and bool(self.base_name)
-            text = f'{value:{form}}' if is_base else f'{value:+{form}}'
-            lines.append(_line(name, text))
+        if self.base_name:
+            lines.append(_line(self.base_name, f'{self.base:{form}}'))
+        lines += [_line(name, f'{value:+{form}}') for name, value in rows]
         lines.append(_line('= score', f'{self.score:{form}}'))
         if self.unnamed_count and not math.isnan(self.unnamed_share):
             lines.append(_line('share without a name', f'{self.unnamed_share:.0%}'))

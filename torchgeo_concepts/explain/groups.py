@@ -23,7 +23,7 @@ from ..geo.points import check_points
 from ..geo.splits import block_numbers
 from ..layers.region_split import Region, in_region
 from ..models.protocols import ConceptEncoder, GroundedEncoder, check_encoder
-from ..plot.bars import LESS, MORE, draw_grid
+from ..plot.bars import LESS, MORE, draw_named_bars
 from ..retrieval.candidates import land_lattice
 from ..utils.names import check_choice
 from ._scores import check_rows, check_scores, in_batches
@@ -39,11 +39,8 @@ MOST_POINTS = 2000
 # With fewer blocks, intervals may be too narrow.
 FEW_BLOCKS = 10
 
-# Maximum length of the name of a group, and width of the column of concepts.
-MAX_SHOWN, NAME = 40, 46
-
-# Number of concepts in the text.
-SHOWN = 10
+# Maximum length of the name of a group, and number of concepts in the text.
+MAX_SHOWN, SHOWN = 40, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +116,10 @@ class GroupComparison:
             f'{letter}, {name}: {points:,} points in {blocks:,} blocks'
             for letter, name, points, blocks in groups
         ]
-        header = f"Cliff's delta of {self.kind}"
-        lines.append(f'{header:<{NAME}}{"effect":>8}  interval')
-        for row in self.to_frame().head(SHOWN).itertuples():
-            ends = f'[{row.lower:+.2f}, {row.upper:+.2f}]'
-            lines.append(f'  {row.concept:<{NAME - 2}}{row.effect:>+8.2f}  {ends}')
+        lines.append(f"Cliff's delta of {self.kind}, and its interval")
+        columns = ['concept', 'effect', 'lower', 'upper']
+        frame = self.to_frame()[columns].head(SHOWN)
+        lines.append(frame.to_string(index=False, float_format='{:+.2f}'.format))
         return '\n'.join([*lines, self.remark])
 
     def plot(self, number: int = 8) -> Figure:
@@ -143,15 +139,13 @@ class GroupComparison:
             figsize=(8, 1.6 + 0.3 * len(shown)), layout='constrained'
         )
         colours = [MORE if value > 0 else LESS for value in effect]
-        axes.barh(range(len(shown)), effect, color=colours)
+        draw_named_bars(axes, shown['concept'].tolist(), effect.tolist(), colours)
         # An interval of percentiles may not include the effect itself.
         reach = (shown[['lower', 'upper']].to_numpy().T - effect) * [[-1], [1]]
         axes.errorbar(
             effect, range(len(shown)), xerr=reach.clip(min=0), fmt='none', ecolor='0.1',
             capsize=3,
         )  # fmt: skip
-        axes.set_yticks(range(len(shown)), shown['concept'])
-        axes.invert_yaxis()
         axes.axvline(0, color='0.3', linewidth=0.8)
         axes.set_xlim(-1.05, 1.05)
         axes.set_xlabel(
@@ -162,7 +156,6 @@ class GroupComparison:
         if min(self.num_blocks) == 1:
             remark = 'no intervals, one block only'
         axes.set_title(f'{self.names[0]} and {self.names[1]}: {remark}')
-        draw_grid(axes)
         return figure
 
 

@@ -23,8 +23,8 @@ from ._scores import check_bank, check_scores
 # Number of bisection steps, enough for float32.
 HALVINGS = 24
 
-# Width of the column of names, and further columns of a table.
-NAME, MOVED = 44, ('before', 'after', 'cost')
+# Columns of a table.
+MOVED = ('concept', 'before', 'after', 'cost')
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class SmallestChange:
         """Return a row for each move, in order."""
         rows = []
         for step in self.steps:
-            row = {name: getattr(step, name) for name in ('concept', *MOVED)}
+            row = {name: getattr(step, name) for name in MOVED}
             row[self.outcome_name] = step.outcome
             if step.values is not None:
                 row['value before'], row['value after'] = step.values
                 row['unit'] = step.unit or 'probability'
             rows.append(row)
-        columns = ['concept', *MOVED, self.outcome_name]
-        return pd.DataFrame(rows, columns=None if rows else columns)
+        columns = None if rows else [*MOVED, self.outcome_name]
+        return pd.DataFrame(rows, columns=columns)
 
     @property
     def _verdict(self) -> str:
@@ -98,16 +98,9 @@ class SmallestChange:
 
     def __str__(self) -> str:
         """Return goal, steps and cost in words."""
-        lines = [
-            self._verdict,
-            f'{"":<{NAME}}{"from":>9}{"to":>9}{"cost":>7}  {self.outcome_name}',
-            f'{"  before":<{NAME + 25}}  {_short(self.start)}',
-        ]
-        lines += [
-            f'  {step.concept:<{NAME - 2}}{step.before:>9.2f}{step.after:>9.2f}'
-            f'{step.cost:>7.2f}  {_short(step.outcome)}{_in_units(step)}'
-            for step in self.steps
-        ]
+        lines = [self._verdict, f'{self.outcome_name} before: {_short(self.start)}']
+        if self.steps:
+            lines.append(self.to_frame().to_string(index=False, float_format=_short))
         lines.append(
             f'{len(self.steps)} of {self.allowed} concepts, moved by {self.cost:.2f} '
             'standard deviations in all'
@@ -163,14 +156,6 @@ class SmallestChange:
 def _short(value: float) -> str:
     # A lead that was just reached is slightly above 0.
     return f'{round(value, 4):.4g}'
-
-
-def _in_units(step: ConceptStep) -> str:
-    if step.values is None:
-        return ''
-    before, after = (f'{value:,.3g}' for value in step.values)
-    unit = {'': ' probability', '1': ''}.get(step.unit, f' {step.unit}')
-    return f'  ({before} -> {after}{unit})'
 
 
 def smallest_change(

@@ -4,6 +4,6 @@
 """Figures that several folders draw: maps of rasters and points, and bars."""
 
 from .maps import plot_map, save_figure
-from .splits import plot_split
+from .point_maps import plot_split
 
 __all__ = ('plot_map', 'plot_split', 'save_figure')

@@ -44,7 +44,8 @@ def draw_bars(
     if has_sum:
         colours[-1] = SUM
         axes.axhline(len(rows) - 1.5, color='0.3', linewidth=0.8)
-    axes.barh(range(len(rows)), values, color=colours)
+    names = [textwrap.fill(name, name_width) for name, _ in rows]
+    draw_named_bars(axes, names, values, colours)
     form = form or number_format(values, DIGITS)
     for place, value in enumerate(values):
         side: Any = 'right' if value < 0 else 'left'
@@ -56,13 +57,26 @@ def draw_bars(
             va='center',
             ha=side,
         )
-    names = [textwrap.fill(name, name_width) for name, _ in rows]
-    axes.set_yticks(range(len(rows)), names)
-    axes.invert_yaxis()
     axes.axvline(0, color='0.3', linewidth=0.8)
     axes.set_xlim(*_limits(values))
     axes.locator_params(axis='x', nbins=5)
     axes.set_xlabel(label)
+
+
+def draw_named_bars(
+    axes: Axes, names: Sequence[str], values: Sequence[float], colours: Sequence[str]
+) -> None:
+    """Draw horizontal bars from top to bottom, with their names on the left.
+
+    Args:
+        axes: Axes of a figure.
+        names: Name of each bar.
+        values: Length of each bar.
+        colours: Colour of each bar.
+    """
+    axes.barh(range(len(names)), values, color=colours)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
     draw_grid(axes)
 
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import Resampling
@@ -191,13 +191,13 @@ def _prepare(panel: Axes, grid: RasterGrid) -> None:
         in_km = unit == 'metre' and max(east - west, north - south) > 20_000
         panel.set_xlabel(f'easting [{"km" if in_km else unit}]')
         panel.set_ylabel(f'northing [{"km" if in_km else unit}]')
-        labels = [_kilometres if in_km else _number] * 2
+        labels: Any = [_kilometres if in_km else '{x:,.10g}'] * 2
     else:
         panel.set_xlabel('longitude')
         panel.set_ylabel('latitude')
         labels = [_longitude, _latitude]
-    panel.xaxis.set_major_formatter(FuncFormatter(labels[0]))
-    panel.yaxis.set_major_formatter(FuncFormatter(labels[1]))
+    panel.xaxis.set_major_formatter(labels[0])
+    panel.yaxis.set_major_formatter(labels[1])
     if not grid.crs.is_projected:
         _set_degrees(panel)
 
@@ -213,12 +213,8 @@ def _set_degrees(panel: Axes) -> None:
         axis.set_major_locator(MaxNLocator(bins, steps=steps))
 
 
-def _number(value: float, _: object = None) -> str:
-    return f'{value:,.10g}'
-
-
 def _kilometres(value: float, _: object = None) -> str:
-    return _number(value / 1000)
+    return f'{value / 1000:,.10g}'
 
 
 def _longitude(value: float, _: object = None) -> str:

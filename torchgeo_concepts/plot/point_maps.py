@@ -1,8 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps with a coastline, to draw points on."""
+"""Maps of points, with a coastline."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..geo.splits import Split
 from ..layers import get_layer
 
 # Margin around the points as a share of their extent, and its minimum in degrees.
@@ -84,3 +86,30 @@ def draw_points(axes: Axes, points: NDArray[Any], **style: Any) -> PathCollectio
 def point_size(number: int) -> float:
     """Return the area of a dot in points² at which *number* dots stay distinct."""
     return float(np.clip(20_000 / max(number, 1), 0.5, 20))
+
+
+def plot_split(points: Tensor, split: Split) -> Figure:
+    """Draw the parts of a split on a map, each in a colour.
+
+    Args:
+        points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+        split: The split.
+
+    Returns:
+        The figure. Points outside all parts are grey.
+    """
+    figure, axes = point_map(points)
+    lonlat = points.detach().cpu().numpy()
+    parts = {part.name: getattr(split, part.name) for part in fields(split)}
+    used = np.concatenate(list(parts.values()))
+    left_out = np.setdiff1d(np.arange(len(points)), used)
+    for (name, rows), colour in zip(
+        {'left out': left_out, **parts}.items(),
+        ('0.75', 'tab:blue', 'tab:orange', 'tab:red'),
+        strict=True,
+    ):
+        if len(rows):
+            label, size = f'{name} ({len(rows):,})', point_size(len(points))
+            draw_points(axes, lonlat[rows], s=size, color=colour, label=label)
+    figure.legend(markerscale=2, loc='outside lower center', ncols=4)
+    return figure

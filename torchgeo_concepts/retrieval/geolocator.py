@@ -37,7 +37,7 @@ def clip_preprocess(image: Tensor) -> Tensor:
     return prepared
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Geolocator:
     """Finds the locations where images were taken.
 

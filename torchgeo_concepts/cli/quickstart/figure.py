@@ -20,7 +20,7 @@ from ...layers import get_layer
 from ...maps.bands import ConceptScores
 from ...maps.encoder_maps import map_values
 from ...models.concept_earth import ConceptEarth
-from ...plot.bars import draw_bars, draw_grid, signed
+from ...plot.bars import draw_bars, draw_named_bars, signed
 from ...plot.maps import draw_map
 from ...utils.files import atomic_path
 from .report import CREDITS, SHOWN, QuickstartReport, TargetScores
@@ -120,17 +120,14 @@ def _draw_scores(axes: Axes, target: TargetScores) -> None:
     names = [score.features for score in target.scores]
     colours = [COLOURS.get(name.split(',')[0], OTHER_COLOUR) for name in names]
     lengths = [max(0.0, score.r2) for score in target.scores]
-    axes.barh(range(len(names)), lengths, color=colours)
+    draw_named_bars(axes, names, lengths, colours)
     for place, score in enumerate(target.scores):
         text = f'{score.r2:.3f}, error {score.error:.2f} {target.unit}'
         axes.text(lengths[place] + 0.01, place, text, va='center')
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
     axes.set_xlim(0, 1.5)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xlabel(f'R²\n{textwrap.fill(target.remark, REMARK_WIDTH)}', fontsize=9)
     axes.set_title(target.target)
-    draw_grid(axes)
 
 
 def _draw_explanations(figure: SubFigure, report: QuickstartReport) -> None:

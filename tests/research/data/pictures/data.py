@@ -7,6 +7,7 @@ import io
 import runpy
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from pictures import PackagedPicture
 from pictures.packaged import PACKAGED_PICTURES
@@ -37,9 +38,9 @@ def create(root: Path) -> tuple[PackagedPicture, ...]:
     return PACKAGED_PICTURES
 
 
-def _tar(files: dict[str, bytes], mode: str) -> bytes:
+def _tar(files: dict[str, bytes], mode: Any) -> bytes:
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=stream, mode=mode) as tar:
         for name, content in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
