@@ -150,7 +150,7 @@ class Gallery:
         if not len(tensor):
             raise ValueError('A gallery needs at least one point.')
         shape = len(tensor), _encode(encoder, tensor[:1], space).shape[1]
-        info = {
+        info: dict[str, Any] = {
             'space': space,
             'area_km2': area_km2,
             'unit': space == 'x' or _is_unit(encoder),
