@@ -3,7 +3,7 @@
 
 """Contributions of concepts to similarities and to predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -231,7 +231,7 @@ def _compare(
                 "name. Use space='z' for similarities by concepts, which may rank "
                 'differently.'
             )
-        project = partial(model.embed_points, space=space)
+        project: Callable[[Tensor], Tensor] = partial(model.embed_points, space=space)
         other = project if are_points else partial(model.embed_images, space=space)
     else:
         encoder = check_encoder(model, ConceptEncoder)

@@ -310,7 +310,7 @@ class Contrast:
         explanations: The two explanations.
     """
 
-    explanations: tuple[Explanation, Explanation]
+    explanations: tuple[Explanation, ...]
 
     def __post_init__(self) -> None:
         """Check that the explanations can be compared.
