@@ -179,26 +179,6 @@ class Estimate:
         return f'{self.value:.3f} ({self.low:.3f} to {self.high:.3f})'
 
 
-def check_bootstrap(confidence: float, num_samples: int) -> None:
-    """Validate the settings of a confidence interval.
-
-    Args:
-        confidence: Share of the resamples inside the interval.
-        num_samples: Number of resamples.
-
-    Raises:
-        ValueError: If *confidence* is not between 0 and 1, or there are too few
-            resamples for it.
-    """
-    if not 0 < confidence < 1:
-        raise ValueError(f'confidence must be between 0 and 1, got {confidence}.')
-    if num_samples * (1 - confidence) / 2 < 1:
-        raise ValueError(
-            f'{num_samples} resamples are too few for a {confidence:.0%} confidence '
-            'interval. Increase num_samples.'
-        )
-
-
 def interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the confidence interval of resampled values.
 
