@@ -47,17 +47,13 @@ class Reranked:
     def __str__(self) -> str:
         """Return the first candidates before and after."""
         lines = [f'With {_described(self.values)}, the first candidates are']
-        pairs = zip(
-            self.before.points[:, 0].tolist(),
-            self.after.points[:, 0].tolist(),
-            self.moved_km.tolist(),
-            self.rank_of_first.tolist(),
-            strict=True,
-        )
-        for query, (old, new, km, rank) in enumerate(pairs):
+        old, new = (some.points[:, 0].tolist() for some in (self.before, self.after))
+        numbers = self.moved_km.tolist(), self.rank_of_first.tolist()
+        pairs = zip(old, new, *numbers, strict=True)
+        for query, (was, now, km, rank) in enumerate(pairs):
             lines.append(
-                f'  query {query}: ({old[0]:.2f}, {old[1]:.2f}) -> ({new[0]:.2f}, '
-                f'{new[1]:.2f}), {km:,.0f} km away; the old one has rank {rank:,}'
+                f'  query {query}: ({was[0]:.2f}, {was[1]:.2f}) -> ({now[0]:.2f}, '
+                f'{now[1]:.2f}), {km:,.0f} km away; the old one has rank {rank:,}'
             )
         return '\n'.join(lines)
 
