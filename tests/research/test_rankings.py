@@ -110,5 +110,5 @@ class TestRankingStability:
 
 def test_rows_that_differ(data: Data) -> None:
     z, y, points = data
-    with pytest.raises(ValueError, match='got 600, 599 and 600'):
+    with pytest.raises(ValueError, match='got 600 scores, 599 values, 600 points'):
         rank_by_halves(z, y[1:], points)
