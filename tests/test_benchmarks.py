@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchgeo_concepts.layers import get_layer
-from torchgeo_concepts.layers.koppen import ZONES
+from torchgeo_concepts.layers.climate import ZONES
 from torchgeo_concepts.models import ConceptEarth, concept_earth
 
 

@@ -12,7 +12,6 @@ from torchgeo.models import get_model_weights
 from torchgeo_concepts.cli import main as concepts_main
 from torchgeo_concepts.concepts import ConceptBank
 from torchgeo_concepts.concepts.building import build_bank
-from torchgeo_concepts.concepts.page import bank_page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
@@ -91,6 +90,8 @@ def test_banks_combine_as_the_documentation_says(tmp_path: Path) -> None:
 
 
 def test_page_of_the_bank_is_that_of_the_bank() -> None:
+    from reference_pages import bank_page
+
     text = (ROOT / 'docs' / 'bank.md').read_text()
     assert text.endswith(bank_page(ConceptBank.default()))
 

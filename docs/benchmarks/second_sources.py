@@ -18,12 +18,11 @@ from torch import Tensor
 from torchgeo_concepts.datasets import CityClimate
 from torchgeo_concepts.geo.sphere import KM_PER_DEGREE, arc_km, unit_vectors
 from torchgeo_concepts.layers import LAYERS, Layer, get_layer
+from torchgeo_concepts.layers.climate import MONTHS, ZONES
 from torchgeo_concepts.layers.geometry import FormulaLayer
 from torchgeo_concepts.layers.grounding import read_groundings
-from torchgeo_concepts.layers.koppen import ZONES
 from torchgeo_concepts.layers.regions import sample_area
 from torchgeo_concepts.layers.rules import Grounding
-from torchgeo_concepts.layers.weather import MONTHS
 from torchgeo_concepts.utils.distributions import required_file
 
 type Numbers = NDArray[np.float64]

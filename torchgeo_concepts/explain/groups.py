@@ -21,7 +21,7 @@ from ..concepts.bank import ConceptBank
 from ..evaluate.bootstrap import CONFIDENCE, intervals
 from ..geo.points import check_points
 from ..geo.splits import block_numbers
-from ..layers.region_split import Region, in_region
+from ..layers.regions import Region, in_region
 from ..models.protocols import ConceptEncoder, GroundedEncoder, check_encoder
 from ..plot.bars import LESS, MORE, draw_named_bars
 from ..retrieval.candidates import land_lattice

@@ -8,9 +8,8 @@
 """
 
 from .base import GROUPS, Layer, RasterLayer
-from .files import FileLayer
+from .files import FileLayer, PolygonLayer
 from .grounding import Groundings, load_groundings
-from .polygon_files import PolygonLayer
 from .registry import LAYERS, get_layer
 
 __all__ = (

@@ -6,32 +6,24 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..concepts.concept import ConceptKind
 from ..geo.points import PointsLike, as_points
 from ..io.cache import cached_array
 from ..utils.distributions import installed_file, required_file
 from ..utils.names import check_known, slug
 from .grid import Floats, Registration, bilinear, nearest
 
-LayerKind = Literal['class', 'quantity']
-
 # Groups of layers, each of which can be excluded as a whole.
-GROUPS = (
-    'climate',
-    'terrain',
-    'land-cover',
-    'people',
-    'water',
-    'imagery',
-    'geometry',
-    'own',
-)
+_GROUPS = 'climate terrain land-cover people water imagery geometry own'
+GROUPS = tuple(_GROUPS.split())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +132,7 @@ class Layer(ABC):
         self.name = name
         self.title = title or name.replace('-', ' ')
         self.group = group
-        self.kind: LayerKind = 'quantity' if classes is None else 'class'
+        self.kind: ConceptKind = 'quantity' if classes is None else 'class'
         self.unit = unit
         self.resolution_km = resolution_km
         self.classes = classes
@@ -272,8 +264,8 @@ class RasterLayer(Layer):
             make: Computes the grid of shape ``(H, W)``, north and west first. It is
                 called when the layer is first read.
             registration: ``'cell'`` if each value covers the area of a pixel, ``'node'``
-                if values stand where meridians and parallels cross, with both poles, and
-                with the dateline once.
+                if values of a quantity stand where meridians and parallels cross, with
+                both poles, and with the dateline once.
             decode: Converts the stored values, after interpolation.
             stored_as: Name of the file of the grid, if layers share one. By default,
                 *name*.
@@ -313,6 +305,22 @@ class RasterLayer(Layer):
 
     def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
         """Compute the values at valid coordinates."""
-        read = nearest if self.kind == 'class' else bilinear
-        values = read(self.grid, lon, lat, self.registration)
+        if self.kind == 'class':
+            values = nearest(self.grid, lon, lat)
+        else:
+            values = bilinear(self.grid, lon, lat, self.registration)
         return values if self._decode is None else self._decode(values)
+
+
+def raster(
+    make: Callable[[], NDArray[Any]], title: str, unit: str = '', **info: Any
+) -> Callable[[str], Layer]:
+    """Return a builder of a raster layer, which takes the name of the layer.
+
+    Args:
+        make: Computes the grid.
+        title: Name for people.
+        unit: Unit of a quantity, empty for a layer of classes.
+        **info: Further arguments of :class:`RasterLayer`.
+    """
+    return partial(RasterLayer, make=make, title=title, unit=unit, **info)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..geo.sphere import KM_PER_DEGREE, arc_km, query_workers, unit_vectors
 from ..io.cache import cached_array
-from .base import Layer, RasterLayer, Source
+from .base import Layer, RasterLayer, Source, raster
 from .grid import Floats, bilinear, cell_centres, pixel_of
 from .rasters import REINSTALL
 
@@ -45,10 +47,14 @@ class LandMask(Layer):
     Lakes and the Caspian Sea are land.
     """
 
-    def __init__(self) -> None:
-        """Initialize a new LandMask instance."""
+    def __init__(self, name: str = 'land') -> None:
+        """Initialize a new LandMask instance.
+
+        Args:
+            name: Identifier of lower-case words joined by hyphens.
+        """
         super().__init__(
-            'land',
+            name,
             title='land or sea',
             group='water',
             resolution_km=0.9,
@@ -105,25 +111,6 @@ def _packed_mask() -> NDArray[np.uint8]:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path} cannot be read: {error}. {REINSTALL}') from error
     return packed
-
-
-_layer = partial(RasterLayer, group='water', resolution_km=5.6, source=GLOBE)
-
-
-def distance_to_coast() -> Layer:
-    """Return the layer of the distance to the shore of the sea, on land and at sea."""
-    return _inland_distance('distance-to-coast', 'distance to the coast', decode=np.abs)
-
-
-def inland_distance() -> Layer:
-    """Return the layer of the distance to the shore of the sea, negative at sea."""
-    return _inland_distance('inland-distance', 'distance inland, negative at sea')
-
-
-def _inland_distance(name: str, title: str, **info: Any) -> Layer:
-    stored_as = 'inland-distance'
-    make = _signed_distance
-    return _layer(name, make, stored_as=stored_as, title=title, unit='km', **info)
 
 
 def _coast(bits: NDArray[np.uint8]) -> tuple[Floats, Floats]:
@@ -189,17 +176,19 @@ class LandmassLayer(RasterLayer):
     join land. Values are not interpolated.
     """
 
-    def __init__(self) -> None:
-        """Initialize a new LandmassLayer instance."""
-        title, unit = 'area of the island or continent', 'km²'
-        info: Any = {'title': title, 'unit': unit, **_layer.keywords}
-        super().__init__('landmass-area', _areas, **info)
-        self._land = LandMask()
+    def __init__(self, name: str) -> None:
+        """Initialize a new LandmassLayer instance.
+
+        Args:
+            name: Identifier of lower-case words joined by hyphens.
+        """
+        info = {'title': 'area of the island or continent', 'unit': 'km²'}
+        super().__init__(name, _areas, **info, **_layer.keywords)
 
     def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
         """Compute the values at valid coordinates."""
         row, column = pixel_of(lon, lat, self.grid.shape)
-        return np.where(self._land.values(lon, lat) == 1, self.grid[row, column], 0)
+        return np.where(LandMask().values(lon, lat) == 1, self.grid[row, column], 0)
 
 
 def _areas() -> NDArray[np.float32]:
@@ -226,13 +215,22 @@ def _areas() -> NDArray[np.float32]:
 def _joined(land: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
     """Label connected cells, also across the dateline and around the poles."""
     labels, count = ndimage.label(land)
-    parent = np.arange(count + 1)
-    pairs = [(labels[:, 0], labels[:, -1])]
-    pairs += [(labels[row, :-1], labels[row, 1:]) for row in (0, -1)]
-    pairs += [(labels[row], np.roll(labels[row], CELL_COLUMNS // 2)) for row in (0, -1)]
-    for first, second in pairs:
-        both = (first > 0) & (second > 0)
-        for a, b in np.unique(np.stack((first[both], second[both]), 1), axis=0):
-            low, high = sorted((parent[a], parent[b]))
-            parent[parent == high] = low
-    return parent[labels].astype(np.int32), count
+    sides = [(labels[:, 0], labels[:, -1])]
+    sides += [(row, np.roll(row, CELL_COLUMNS // 2)) for row in (labels[0], labels[-1])]
+    edges = np.concatenate([np.stack(side) for side in sides], axis=1)
+    edges = edges[:, (edges > 0).all(axis=0)]
+    graph = coo_array((np.ones(edges.shape[1]), edges), (count + 1, count + 1))
+    number, group = connected_components(graph, directed=False)
+    return group[labels].astype(np.int32), number
+
+
+_layer = partial(raster, group='water', resolution_km=5.6, source=GLOBE)
+_distance = partial(_layer, _signed_distance, unit='km', stored_as='inland-distance')
+
+LAYERS = {
+    'land': LandMask,
+    # To the shore of the sea, on land and at sea.
+    'distance-to-coast': _distance('distance to the coast', decode=np.abs),
+    'inland-distance': _distance('distance inland, negative at sea'),
+    'landmass-area': LandmassLayer,
+}

@@ -115,3 +115,6 @@ def formula(name: str) -> Layer:
     return FormulaLayer(
         name, compute, title=title, group='geometry', unit=unit, source=source
     )
+
+
+LAYERS = dict.fromkeys(FORMULAS, formula)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Look-ups in grids that span the Earth in steps of longitude and latitude.
+"""Look-ups and sums in grids that span the Earth in steps of longitude and latitude.
 
 Rows run from north to south, columns from 180° W to the east. In a grid of cells, each
 value covers a pixel, whose north and west edges belong to it. In a grid of nodes, the
@@ -9,11 +9,14 @@ first row is the North Pole, the last row the South Pole, and the first column 1
 180° E has no column of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..geo.sphere import KM_PER_DEGREE
 
 type Floats = NDArray[np.float64]
 type Registration = Literal['cell', 'node']
@@ -59,27 +62,18 @@ def pixel_of(
     return np.minimum(row, rows - 1), column % columns
 
 
-def nearest(
-    grid: NDArray[Any], lon: Floats, lat: Floats, registration: Registration = 'cell'
-) -> NDArray[np.float32]:
-    """Read the pixel that contains each point, or the node nearest to it.
+def nearest(grid: NDArray[Any], lon: Floats, lat: Floats) -> NDArray[np.float32]:
+    """Read the pixel that contains each point.
 
     Args:
         grid: Values of shape ``(H, W)``.
         lon: Longitudes of shape ``(N,)`` in [-180, 180].
         lat: Latitudes of shape ``(N,)``.
-        registration: ``'cell'`` or ``'node'``.
 
     Returns:
         Values of shape ``(N,)``.
     """
-    if registration == 'cell':
-        row, column = pixel_of(lon, lat, grid.shape)
-    else:
-        rows, columns = grid.shape
-        row = np.rint((90.0 - lat) * ((rows - 1) / 180.0)).astype(np.int64)
-        column = np.rint((lon + 180.0) * (columns / 360.0)).astype(np.int64) % columns
-    return grid[row, column].astype(np.float32)
+    return grid[pixel_of(lon, lat, grid.shape)].astype(np.float32)
 
 
 def bilinear(
@@ -151,3 +145,48 @@ def interpolate(
     # Rounding can move a sum of weights away from exactly one half.
     enough = known >= 0.5 - EDGE
     return np.where(enough, total / np.where(enough, known, 1.0), np.nan)
+
+
+def disc_rows(
+    shape: tuple[int, int], radius_km: float
+) -> Iterator[tuple[int, int, int]]:
+    """Yield the cells within a distance of a cell, for each row of a grid.
+
+    Args:
+        shape: Number of rows and columns of a grid that spans the Earth.
+        radius_km: The distance.
+
+    Yields:
+        The row of the cell; a row near it; and the number of columns of the near row
+        within the distance, centred on the column of the cell. Rows beyond a pole are
+        left out.
+    """
+    rows, columns = shape
+    cell_km = 180 / rows * KM_PER_DEGREE
+    lat = np.deg2rad(cell_centres(rows, columns)[1])
+    reach = int(radius_km / cell_km)
+    for offset in range(-reach, reach + 1):
+        half = np.sqrt(radius_km**2 - (offset * cell_km) ** 2)
+        widths = half / (cell_km * np.cos(lat))
+        widths = np.minimum(widths.astype(np.int64), columns // 2 - 1)
+        for row in range(max(0, -offset), min(rows, rows - offset)):
+            yield row, row + offset, 2 * int(widths[row]) + 1
+
+
+def disc_mean(grid: NDArray[Any], radius_km: float) -> Floats:
+    """Compute the mean of the cells within a distance of each cell.
+
+    Args:
+        grid: Values of shape ``(H, W)`` that span the Earth.
+        radius_km: The distance.
+
+    Returns:
+        Means of the same shape.
+    """
+    rows, columns = grid.shape
+    total, number = np.zeros((rows, columns)), np.zeros((rows, 1))
+    for row, near, size in disc_rows((rows, columns), radius_km):
+        values = grid[near].astype(np.float64)
+        total[row] += size * ndimage.uniform_filter1d(values, size, mode='wrap')
+        number[row] += size
+    return total / number

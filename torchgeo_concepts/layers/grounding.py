@@ -23,8 +23,7 @@ from ..geo.sphere import golden_fractions
 from ..io.csv_files import read_csv_rows
 from ..utils.names import slug
 from .base import Layer, check_groups, check_layer_name, coordinates
-from .files import FileLayer
-from .polygon_files import PolygonLayer
+from .files import FileLayer, PolygonLayer
 from .registry import LAYERS, get_layer
 from .rules import Condition, Grounding, Labels, Layers
 
@@ -207,7 +206,6 @@ def load_groundings(
     exclude_groups: Collection[str] = (),
     *,
     probes: int = PROBES,
-    added: bool = True,
 ) -> Groundings:
     """Ground the concepts of a bank, and the concepts that layers add.
 
@@ -222,7 +220,6 @@ def load_groundings(
         exclude_groups: Groups of layers to exclude, some of
             :data:`~torchgeo_concepts.layers.GROUPS`.
         probes: Number of points, spread evenly over the Earth, on which labels must vary.
-        added: Add concepts that the bank does not have.
 
     Returns:
         The concepts and their rules.
@@ -237,9 +234,8 @@ def load_groundings(
         x.name: x for x in (get_layer(x) if isinstance(x, str) else x for x in used)
     }
     concepts = list(ConceptBank.default() if bank is None else bank)
-    if added:
-        known = {concept.id for concept in concepts}
-        concepts += [concept for concept in added_concepts() if concept.id not in known]
+    known = {concept.id for concept in concepts}
+    concepts += [concept for concept in added_concepts() if concept.id not in known]
     published = {name: get_layer(name) for name in LAYERS}
     groundings = {g.concept: g for g in read_groundings(published | chosen)}
     own = [layer for name, layer in chosen.items() if name not in LAYERS]

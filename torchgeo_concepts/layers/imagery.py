@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Layer, RasterLayer, Source
+from .base import Source, raster
 from .rasters import read_raster
 
 BLUE_MARBLE = Source(
@@ -30,27 +30,8 @@ SHADED_RELIEF = Source(
 )
 
 
-_layer = partial(RasterLayer, group='imagery', unit='1')
-
-
-def blue_marble(what: str) -> Layer:
-    """Return a layer of the colour of the Earth from space.
-
-    Args:
-        what: ``'brightness'``, the mean of red, green and blue in [0, 1];
-            ``'greenness'``, green minus the mean of red and blue; or ``'redness'``, red
-            minus blue.
-    """
-    return _layer(
-        f'blue-marble-{what}',
-        partial(_blue_marble, what),
-        title=f'{what} from space (Blue Marble)',
-        resolution_km=7.4,
-        source=BLUE_MARBLE,
-    )
-
-
 def _blue_marble(what: str) -> NDArray[Any]:
+    """Return the mean of the colours, or how green or how red the Earth is."""
     image = read_raster(BLUE_MARBLE.paths()[0], (3, 2700, 5400)).astype(np.float32)
     red, green, blue = image / 255
     if what == 'brightness':
@@ -61,17 +42,27 @@ def _blue_marble(what: str) -> NDArray[Any]:
     return half
 
 
-def shaded_relief() -> Layer:
-    """Return the layer of the brightness of a shaded relief in natural colours."""
-    return _layer(
-        'shaded-relief',
-        _shaded_relief,
-        title='brightness of a shaded relief in natural colours',
-        resolution_km=3.7,
-        source=SHADED_RELIEF,
-    )
-
-
 def _shaded_relief() -> NDArray[Any]:
     image = read_raster(SHADED_RELIEF.paths()[0], (3, 5400, 10800))
     return (image.sum(axis=0, dtype=np.float32) / 765).astype(np.float16)
+
+
+_layer = partial(raster, group='imagery', unit='1')
+
+LAYERS = {
+    **{
+        f'blue-marble-{what}': _layer(
+            partial(_blue_marble, what),
+            f'{what} from space (Blue Marble)',
+            resolution_km=7.4,
+            source=BLUE_MARBLE,
+        )
+        for what in ('brightness', 'greenness', 'redness')
+    },
+    'shaded-relief': _layer(
+        _shaded_relief,
+        'brightness of a shaded relief in natural colours',
+        resolution_km=3.7,
+        source=SHADED_RELIEF,
+    ),
+}

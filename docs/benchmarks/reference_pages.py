@@ -1,18 +1,23 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Page of the documentation: all layers, their terms, and the concepts they ground."""
+"""Write the tables of the pages about layers and about the curated bank.
 
-from collections import defaultdict
+Run as ``python docs/benchmarks/reference_pages.py layers``, or with ``bank``. It prints
+the Markdown that ends ``docs/layers.md`` or ``docs/bank.md``.
+"""
+
+import argparse
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..concepts.bank import ConceptBank
-from ..utils.markdown import markdown_table
-from .base import Layer, Source
-from .grounding import added_concepts, read_groundings
-from .registry import LAYERS, get_layer
-from .rules import Grounding
+from torchgeo_concepts.concepts import REGIONS, ConceptBank
+from torchgeo_concepts.layers import LAYERS, Layer, get_layer
+from torchgeo_concepts.layers.base import Source
+from torchgeo_concepts.layers.grounding import added_concepts, read_groundings
+from torchgeo_concepts.layers.rules import Grounding
+from torchgeo_concepts.utils.markdown import markdown_table
 
 
 def layers_page() -> str:
@@ -91,3 +96,60 @@ def _concept_table(
         'what to know',
     )
     return markdown_table(columns, rows)
+
+
+def bank_page(bank: ConceptBank) -> str:
+    """Write a bank as a Markdown page, with a section for each category.
+
+    Args:
+        bank: The bank.
+
+    Returns:
+        The page.
+    """
+    quantities = len(bank.subset(kind='quantity'))
+    layers = sum(bool(concept.layer) for concept in bank)
+    page = (
+        f'{len(bank)} concepts in {len(bank.categories)} categories; {quantities} are '
+        f'quantities; {layers} name a kind of map that could show where they are '
+        f'present.\n\n{_counts(bank)}'
+    )
+    for category, number in bank.categories.items():
+        table = _category_table(bank.subset(category=category))
+        page += f'\n## {category.capitalize()} ({number})\n\n{table}'
+    return page
+
+
+def _counts(bank: ConceptBank) -> str:
+    regions = Counter(region for concept in bank for region in concept.regions)
+    rows = [(region, f'{regions[region]}') for region in REGIONS if regions[region]]
+    everywhere = sum(not concept.regions for concept in bank)
+    rows.append(('no region in particular', f'{everywhere}'))
+    return markdown_table(('points to', 'concepts'), rows, right=['concepts'])
+
+
+def _category_table(concepts: ConceptBank) -> str:
+    rows = (
+        (
+            f'{concept.name} ({concept.unit})' if concept.unit else concept.name,
+            concept.definition,
+            ', '.join(concept.aliases),
+            ', '.join(concept.regions),
+            concept.source,
+        )
+        for concept in concepts
+    )
+    columns = ('concept', 'definition', 'also called', 'points to', 'source')
+    return markdown_table(columns, rows)
+
+
+def main() -> None:
+    """Print a page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('page', choices=('layers', 'bank'))
+    is_bank = parser.parse_args().page == 'bank'
+    print(bank_page(ConceptBank.default()) if is_bank else layers_page(), end='')
+
+
+if __name__ == '__main__':
+    main()
