@@ -7,26 +7,21 @@ import fnmatch
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import pandas as pd
+import yaml
 
+from ..io.csv_files import read_csv_rows, read_text
 from ..utils.files import atomic_path
 from ..utils.markdown import markdown_table
 from ..utils.names import check_known, near_matches, normalise
-from .bank_files import (
-    concepts_to_csv,
-    concepts_to_frame,
-    concepts_to_yaml,
-    is_yaml,
-    read_concepts,
-)
-from .concept import CATEGORIES, REGIONS, Concept, ConceptKind
+from .concept import CATEGORIES, FIELDS, REGIONS, SEVERAL, Concept, ConceptKind
 
 # Maximum number of problems in an error message.
 MAX_PROBLEMS = 20
@@ -100,7 +95,7 @@ class ConceptBank:
             ValueError: If the file is not a table of concepts, or a concept is not valid.
                 The message names the rows, counted from 0, and the fields.
         """
-        concepts = read_concepts(Path(path))
+        concepts = _read_concepts(Path(path))
         _validate(concepts, categories, f'{path} is')
         return cls._unchecked(concepts)
 
@@ -110,7 +105,7 @@ class ConceptBank:
         Args:
             path: The file.
         """
-        text = self.to_yaml() if is_yaml(Path(path)) else self.to_csv()
+        text = self.to_yaml() if _is_yaml(Path(path)) else self.to_csv()
         with atomic_path(Path(path)) as temporary:
             temporary.write_text(text, encoding='utf-8')
 
@@ -136,15 +131,27 @@ class ConceptBank:
 
     def to_csv(self) -> str:
         """Return the bank as CSV."""
-        return concepts_to_csv(self)
+        frame = self.to_frame()
+        for name in SEVERAL:
+            frame[name] = frame[name].map(' | '.join)
+        return frame.to_csv(index=False, lineterminator='\n')
 
     def to_yaml(self) -> str:
         """Return the bank as YAML, without empty fields."""
-        return concepts_to_yaml(self)
+        rows = [
+            {
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in asdict(concept).items()
+                if value
+            }
+            for concept in self
+        ]
+        text: str = yaml.safe_dump(rows, allow_unicode=True, sort_keys=False)
+        return text
 
     def to_frame(self) -> pd.DataFrame:
         """Return the bank as a table with a row for each concept."""
-        return concepts_to_frame(self)
+        return pd.DataFrame([asdict(concept) for concept in self], columns=FIELDS)
 
     def to_markdown(self) -> str:
         """Return names, categories and definitions as a Markdown table."""
@@ -204,7 +211,6 @@ class ConceptBank:
         self,
         *,
         category: str | Collection[str] | None = None,
-        ids: Iterable[str] | None = None,
         glob: str | None = None,
         kind: ConceptKind | None = None,
         region: str | None = None,
@@ -213,7 +219,6 @@ class ConceptBank:
 
         Args:
             category: One or more categories.
-            ids: Identifiers, names or aliases.
             glob: Pattern for identifiers, such as ``'*-forest'``.
             kind: ``'class'`` or ``'quantity'``.
             region: Region in which the concepts occur.
@@ -222,10 +227,9 @@ class ConceptBank:
             The selected concepts.
 
         Raises:
-            ValueError: If a category, concept or region does not exist; the message
-                lists near matches.
+            ValueError: If a category or region does not exist; the message lists near
+                matches.
         """
-        chosen = None if ids is None else {self.index(name) for name in ids}
         wanted = {category} if isinstance(category, str) else category
         for name in wanted or ():
             check_known('No category', name, self.categories)
@@ -233,9 +237,8 @@ class ConceptBank:
             check_known('No region', region, REGIONS)
         return self._unchecked(
             concept
-            for position, concept in enumerate(self)
-            if (chosen is None or position in chosen)
-            and (wanted is None or concept.category in wanted)
+            for concept in self
+            if (wanted is None or concept.category in wanted)
             and (glob is None or fnmatch.fnmatchcase(concept.id, glob))
             and (kind is None or concept.kind == kind)
             and (region is None or region in concept.regions)
@@ -301,10 +304,6 @@ class ConceptBank:
         frame = self.to_frame()[['id', 'name', 'category', 'kind']]
         return frame.to_string(index=False)
 
-    def _repr_html_(self) -> str:
-        html: str = self.to_frame().to_html(index=False)
-        return html
-
 
 def _validate(
     concepts: tuple[Concept, ...], categories: Collection[str] | None, subject: str
@@ -334,3 +333,44 @@ def _validate(
     if len(problems) > MAX_PROBLEMS:
         lines.append(f'  and {len(problems) - MAX_PROBLEMS:,} more')
     raise ValueError('\n'.join(lines))
+
+
+def _is_yaml(path: Path) -> bool:
+    """Return True for a YAML file and False for a CSV file, by the suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in ('.csv', '.yaml', '.yml'):
+        raise ValueError(f'{path} must end in .csv, .yaml or .yml.')
+    return suffix != '.csv'
+
+
+def _read_concepts(path: Path) -> tuple[Concept, ...]:
+    """Read the concepts of a CSV or YAML file, without validation."""
+    rows: Iterable[dict[str, Any]]
+    if _is_yaml(path):
+        rows = _yaml_rows(path)
+    else:
+        columns, rows = read_csv_rows(path)
+        _check_fields(path, columns)
+    return tuple(Concept.from_mapping(row) for row in rows)
+
+
+def _yaml_rows(path: Path) -> list[dict[str, Any]]:
+    loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    try:
+        rows = yaml.load(read_text(path), Loader=loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is not valid YAML: {error}') from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f'{path} must be a list of mappings, one for each concept.')
+    for row in rows:
+        # Concept.problems reports concepts without a name or category.
+        _check_fields(path, [*map(str, row), 'name', 'category'])
+    return rows
+
+
+def _check_fields(path: Path, names: Sequence[str]) -> None:
+    for name in ('name', 'category'):
+        if name not in names:
+            raise ValueError(f'{path} has no column {name!r}; it has {list(names)}.')
+    for name in names:
+        check_known(f'{path}: unknown field', name, FIELDS)

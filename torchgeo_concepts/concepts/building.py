@@ -3,6 +3,7 @@
 
 """Building of a bank from maps, tables and the answers of a language model."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,11 +13,23 @@ from ..io.csv_files import read_csv_rows
 from ..io.pages import write_lines, write_rows
 from ..utils.names import check_known, near_matches, normalise
 from .bank import ConceptBank
-from .concept import CATEGORIES, Concept
+from .concept import CATEGORIES, FIELDS, Concept
 from .duplicates import Duplicate, near_duplicates, same_names
 from .enrichment import apply_answers, enrichment_prompt, read_answers
-from .seeds import map_seeds, read_seeds
 from .text import OpenCLIPText, TextEncoder, encode_text
+
+# Columns of plain tables, and of exports from Wikidata and WorldKG.
+COLUMNS = {
+    'name': ('name', 'itemLabel', 'classLabel', 'label', 'title'),
+    'definition': ('definition', 'itemDescription', 'description', 'comment'),
+    'aliases': ('aliases', 'itemAltLabel', 'altLabel'),
+    'source': ('source', 'item', 'class', 'uri', 'qid'),
+}
+
+# How the sources of the concepts of each map begin.
+MAPS = {'igbp': 'IGBP ', 'koppen-geiger': 'Köppen-Geiger '}
+
+_WIKIDATA_ID = re.compile(r'Q\d+')
 
 # Decisions that a person makes; each build replaces all other rows of the review file.
 DECISIONS = ('keep', 'drop', 'merge')
@@ -213,14 +226,46 @@ def _ground(
     category: str | None,
     drops: list[Drop],
 ) -> list[Concept]:
-    concepts = [concept for name in seeds for concept in map_seeds(name)]
+    curated = ConceptBank.default()
+    concepts = [c for name in seeds for c in curated if c.source.startswith(MAPS[name])]
     for path in tables:
-        for row, concept in enumerate(read_seeds(path, category)):
+        for row, concept in enumerate(_read_seeds(path, category)):
             if concept.name:
                 concepts.append(replace(concept, source=concept.source or path.name))
             else:
                 drops.append(Drop('ground', f'{path.name}, row {row}', '', 'no name'))
     return concepts
+
+
+def _read_seeds(path: Path, category: str | None = None) -> list[Concept]:
+    """Read seeds from a bank, a table of names, or an export of Wikidata or WorldKG."""
+    names, rows = read_csv_rows(path)
+    columns = {
+        field: next((name for name in known if name in names), None)
+        for field, known in COLUMNS.items()
+    }
+    if columns['name'] is None:
+        raise ValueError(
+            f'{path} has no column of names ({", ".join(COLUMNS["name"])}); '
+            f'it has {names}.'
+        )
+    return [_seed(row, columns, category) for row in rows]
+
+
+def _seed(
+    row: dict[str, str], columns: dict[str, str | None], category: str | None
+) -> Concept:
+    values = {field: row[field] for field in FIELDS if field in row}
+    values |= {field: row[column] for field, column in columns.items() if column}
+    if columns['aliases'] not in (None, 'aliases'):
+        # Query services separate labels with commas.
+        values['aliases'] = values['aliases'].replace(',', '|')
+    if _WIKIDATA_ID.fullmatch(values['name']):
+        # The query service returns the identifier of an item that has no label.
+        values['name'] = ''
+    if not values.get('category', '').strip():
+        values['category'] = category or ''
+    return Concept.from_mapping(values)
 
 
 def _enrich(

@@ -46,10 +46,6 @@ Answer with JSON lines alone: one object on each line, no text around them.
 """
 
 
-class AnswerError(ValueError):
-    """Error of a line of answers that is not valid."""
-
-
 def enrichment_prompt(concepts: Iterable[Concept], topic: str, count: int) -> str:
     """Write a prompt that asks a language model to extend a bank.
 
@@ -95,7 +91,7 @@ def read_answers(path: Path) -> tuple[list[Concept], list[tuple[int, str]]]:
             continue
         try:
             concepts.append(_read_answer(line))
-        except AnswerError as error:
+        except ValueError as error:
             faults.append((number, str(error)))
     return concepts, faults
 
@@ -106,22 +102,22 @@ def _read_answer(line: bytes) -> Concept:
         # JSON can contain surrogates, which cannot be written to a file.
         json.dumps(answer, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise AnswerError(f'not valid JSON: {error}') from error
+        raise ValueError(f'not valid JSON: {error}') from error
     if not isinstance(answer, dict):
-        raise AnswerError(f'not a JSON object but {type(answer).__name__}')
+        raise ValueError(f'not a JSON object but {type(answer).__name__}')
     for field, value in answer.items():
         if field not in FIELDS:
-            raise AnswerError(f'unknown field {field!r}. {near_matches(field, FIELDS)}')
+            raise ValueError(f'unknown field {field!r}. {near_matches(field, FIELDS)}')
         is_list = isinstance(value, list) and all(isinstance(v, str) for v in value)
         if not (isinstance(value, str | None) or (is_list and field in SEVERAL)):
             kind = 'a text or a list of texts' if field in SEVERAL else 'a text'
-            raise AnswerError(f'field {field!r} must be {kind}')
+            raise ValueError(f'field {field!r} must be {kind}')
     if not answer.get('name'):
-        raise AnswerError("the field 'name' is missing")
+        raise ValueError("the field 'name' is missing")
     concept = Concept.from_mapping({**answer, 'source': 'language model'})
     for field, problem in concept.problems(CATEGORIES):
         if answer.get(field):
-            raise AnswerError(f'field {field!r}: {problem}')
+            raise ValueError(f'field {field!r}: {problem}')
     return concept
 
 
