@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from torchgeo_concepts.io.tables import OpenedTable, open_frame, open_table
+from torchgeo_concepts.io.tables import OpenedTable, open_table
 
 LON = [2.3522, 151.2093, -77.0428]
 LAT = [48.8566, -33.8688, -12.0464]
@@ -50,27 +50,27 @@ def write_csv(path: Path, text: str) -> Path:
 
 class TestFrames:
     def test_columns(self, frame: pd.DataFrame) -> None:
-        table = open_frame(frame, batch_rows=2)
+        table = open_table(frame, batch_rows=2)
         np.testing.assert_allclose(points_of(table), np.column_stack((LON, LAT)))
         assert [len(batch.points) for batch in table] == [2, 1]
         assert next(iter(table)).rows.column('city').to_pylist() == ['Paris', 'Sydney']
 
     @pytest.mark.parametrize('crs', ['EPSG:4326', 'EPSG:3857'])
     def test_geometry(self, cities: gpd.GeoDataFrame, crs: str) -> None:
-        table = open_frame(cities.to_crs(crs).rename_geometry('place'))
+        table = open_table(cities.to_crs(crs).rename_geometry('place'))
         np.testing.assert_allclose(points_of(table), np.column_stack((LON, LAT)))
         assert shapely.get_x(cities.geometry.to_numpy())[0] == LON[0]
 
     def test_columns_of_geopandas_points(self, cities: gpd.GeoDataFrame) -> None:
         cities = cities.assign(e=[0.0, 1.0, 2.0], n=0.0)
-        table = open_frame(cities, lon='e', lat='n')
+        table = open_table(cities, lon='e', lat='n')
         assert points_of(table).tolist() == [[0, 0], [1, 0], [2, 0]]
 
     def test_errors(self, frame: pd.DataFrame, cities: gpd.GeoDataFrame) -> None:
         with pytest.raises(ValueError, match='The table: .*city'):
-            open_frame(frame.assign(city=np.array(['Paris', 3, {}], dtype=object)))
+            open_table(frame.assign(city=np.array(['Paris', 3, {}], dtype=object)))
         with pytest.raises(ValueError, match='have no CRS'):
-            open_frame(gpd.GeoDataFrame(geometry=gpd.points_from_xy(LON, LAT)))
+            open_table(gpd.GeoDataFrame(geometry=gpd.points_from_xy(LON, LAT)))
 
 
 class TestFormats:

@@ -13,6 +13,7 @@ import rasterio
 import torch
 from lightning.pytorch import Trainer
 from rasterio.enums import ColorInterp
+from rasterio.io import DatasetWriter
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -207,19 +208,19 @@ class TestFile:
     ) -> None:
         calls: list[int] = []
         writes: list[int] = []
-        write = geotiff.BandWriter.write
+        write = DatasetWriter.write
 
         def function(points: Tensor) -> Tensor:
             calls.append(len(points))
             return points
 
-        def count(self: Any, values: Any, window: Any) -> None:
+        def count(self: Any, values: Any, **options: Any) -> None:
             writes.append(values.size)
-            write(self, values, window)
+            write(self, values, **options)
 
         monkeypatch.setattr(geotiff, 'BLOCK', 16)
         monkeypatch.setattr(maps, 'BLOCK', 16)
-        monkeypatch.setattr(geotiff.BandWriter, 'write', count)
+        monkeypatch.setattr(DatasetWriter, 'write', count)
         for width in (20, 100, 200):
             grid = RasterGrid.over(width=width)
             map_values(function, out, grid, BANDS, batch_size=50)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Arrays that are made once a machine and mapped into memory after that."""
+"""Arrays that are computed once on each machine, and then mapped into memory."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..utils.files import atomic_path
 
-# Raise it whenever the arithmetic behind a cached array changes.
+# Increase it whenever the computation of a cached array changes.
 RECIPE = 1
 
 
@@ -23,7 +23,8 @@ def cache_folder() -> Path:
     """Return the folder of the cached arrays of layers.
 
     Returns:
-        Folder that ``TORCHGEO_CONCEPTS_CACHE`` names, else ``~/.cache/torchgeo-concepts/layers``.
+        Folder of the environment variable ``TORCHGEO_CONCEPTS_CACHE``. By default,
+        ``~/.cache/torchgeo-concepts/layers``.
     """
     folder = os.environ.get('TORCHGEO_CONCEPTS_CACHE')
     if folder:
@@ -32,15 +33,15 @@ def cache_folder() -> Path:
 
 
 def cached_array(name: str, key: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-    """Map an array into memory, and compute it first if no file has it.
+    """Map an array into memory. Compute it first if it is not in a file.
 
     Args:
         name: Name of the array, in words joined by hyphens.
-        key: Text that changes whenever the data do, such as version and size of their file.
+        key: Text that changes whenever the data change, such as their version.
         make: Function that computes the array.
 
     Returns:
-        The array, read-only. It is held in memory if the folder cannot be written.
+        The array, read-only. It stays in memory if the folder cannot be written.
     """
     digest = hashlib.sha256(f'{RECIPE} {key}'.encode())
     file = cache_folder() / f'{name}-{digest.hexdigest()[:12]}.npy'
@@ -69,5 +70,5 @@ def _mapped(file: Path) -> NDArray[Any] | None:
 
 @cache
 def _open_map(file: Path, _changed: int) -> NDArray[Any]:
-    """Map a file once, however many layers read it."""
+    """Map a file once, for all layers that read it."""
     return np.asarray(np.load(file, mmap_mode='r', allow_pickle=False))

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..geo.points import is_lonlat, look_swapped
-from ..utils.names import near_matches
-from .tables import OpenedTable, open_frame, open_table, parse_number
+from ..utils.names import check_known, near_matches
+from .tables import OpenedTable, open_table, parse_number
 
 Task = Literal['regression', 'classification']
 
@@ -33,7 +33,7 @@ class Columns:
             NaN in rows without a valid point.
         values: Arrow array of each column, by name.
         problems: Reason why a row has no valid point, by its number.
-        is_swapped: Whether longitudes and latitudes look swapped.
+        is_swapped: True if longitudes and latitudes look swapped.
     """
 
     source: str
@@ -74,11 +74,7 @@ def read_columns(
         FileNotFoundError: If there is no such file.
         ValueError: If the table cannot be read, has no rows or lacks a column.
     """
-    opened = (
-        open_frame(table, lon=lon, lat=lat, crs=crs)
-        if isinstance(table, pd.DataFrame)
-        else open_table(table, lon=lon, lat=lat, crs=crs, layer=layer)
-    )
+    opened = open_table(table, lon=lon, lat=lat, crs=crs, layer=layer)
     return collect_columns(opened, names)
 
 
@@ -97,11 +93,7 @@ def collect_columns(opened: OpenedTable, names: Sequence[str]) -> Columns:
     """
     source = str(opened.path)
     for name in names:
-        if name not in opened.schema.names:
-            raise ValueError(
-                f'{source} has no column {name!r}. '
-                f'{near_matches(name, opened.schema.names)}'
-            )
+        check_known(f'{source} has no column', name, opened.schema.names)
     points, problems, swapped = [np.empty((0, 2))], dict[int, str](), False
     parts: dict[str, list[Any]] = {name: [] for name in names}
     for batch in opened.batches(

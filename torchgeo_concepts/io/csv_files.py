@@ -1,24 +1,23 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""CSV files, read in batches of rows and typed by all of their values."""
+"""CSV files, read in batches of rows. All values determine the type of a column."""
 
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     import pyarrow.csv as pc_csv
 
-# Longest record of a CSV file in bytes.
+# Maximum number of bytes of a record of a CSV file.
 MAX_RECORD = 2**30
 
 # A column gets the first type that parses every value.
@@ -76,6 +75,10 @@ class CSVFile:
             names: list[str] = stream.schema.names
         check_unique(self.path, names)
         return names
+
+    def with_longer_blocks(self) -> 'CSVFile':
+        """Return the file, read in blocks that are eight times as long."""
+        return replace(self, block_size=min(8 * self.block_size, MAX_RECORD))
 
     def read(
         self, types: Mapping[str, pa.DataType], columns: Sequence[str]
@@ -159,31 +162,17 @@ class CSVFile:
                     f'{self.path}: row {row.number - 2} (counted from 0) has '
                     f'{row.actual_columns} cells, the header has {row.expected_columns}.'
                 ) from error
-            longest = min(_longest_record(self.path), MAX_RECORD)
-            if longest > self.block_size:
-                raise LongRecordError(self.path, longest) from error
+            if 'straddling object' in str(error):
+                raise LongRecordError(
+                    f'Cannot read {self.path}: a record has more than '
+                    f'{self.block_size:,} bytes. Shorten its cells, or close its '
+                    'quotation marks.'
+                ) from error
             raise ValueError(f'Cannot read {self.path}: {error}') from error
 
 
 class LongRecordError(ValueError):
-    """Record of a CSV file that is longer than a block.
-
-    Attributes:
-        num_bytes: Length of the longest record.
-    """
-
-    def __init__(self, path: Path, num_bytes: int) -> None:
-        """Initialize a new LongRecordError instance.
-
-        Args:
-            path: The file.
-            num_bytes: Length of the longest record.
-        """
-        super().__init__(
-            f'Cannot read {path}: a record has {num_bytes:,} bytes. Shorten its cells, '
-            'or close its quotation marks.'
-        )
-        self.num_bytes = num_bytes
+    """Error of a record of a CSV file that is longer than a block."""
 
 
 def check_unique(path: Path, names: Sequence[str]) -> None:
@@ -205,22 +194,6 @@ def _parses(column: pa.Array, kind: pa.DataType) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _longest_record(path: Path) -> int:
-    """Return the length of the longest record of a CSV file in bytes."""
-    longest = start = offset = num_quotes = 0
-    with pa.input_stream(path) as stream:
-        while chunk := stream.read(2**24):
-            letters = np.frombuffer(chunk, np.uint8)
-            quotes = num_quotes + np.cumsum(letters == ord('"'))
-            # Newlines between quotes are part of a cell.
-            ends = np.flatnonzero((letters == ord('\n')) & (quotes % 2 == 0))
-            bounds = np.concatenate(([start], offset + ends))
-            longest = max(longest, int(np.diff(bounds).max(initial=0)))
-            start, num_quotes = int(bounds[-1]), int(quotes[-1])
-            offset += len(letters)
-    return max(longest, offset - start)
 
 
 def check_utf8(path: Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Positions that cameras write into their photos."""
+"""Positions in the Exif data of photos."""
 
 import math
 import struct
@@ -10,18 +10,18 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-# What Pillow raises on Exif data that it cannot parse.
+# Errors that Pillow raises on Exif data that it cannot parse.
 EXIF_ERRORS = (SyntaxError, ValueError, KeyError, TypeError, OSError, struct.error)
 
 
 def read_exif_point(image: Image.Image) -> tuple[float, float] | None:
-    """Read where a photo was taken from its Exif data.
+    """Read the position of a photo from its Exif data.
 
     Args:
         image: An image that Pillow opened.
 
     Returns:
-        Longitude and latitude in degrees, None if the photo does not say.
+        Longitude and latitude in degrees, None if the photo has no position.
 
     Raises:
         ValueError: If the photo has a position that is incomplete or impossible.
@@ -45,7 +45,7 @@ def _degrees(
     signs: tuple[str, str],
     limit: int,
 ) -> float:
-    """Read one coordinate, whose hemisphere is a tag of its own."""
+    """Read one coordinate. A separate tag has its hemisphere."""
     if tag not in gps:
         raise ValueError(f'It has no {tag.name}.')
     positive, negative = signs
@@ -65,12 +65,12 @@ def _degrees(
 
 
 def _sum_of_parts(value: Any, name: str) -> float:
-    """Add up degrees, minutes and seconds; some cameras leave the latter out."""
+    """Add degrees, minutes and seconds; minutes and seconds may be missing."""
     try:
         many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
         parts = [float(part) for part in (value if many else [value])]
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise ValueError(f'Its {name} is {value!r}, no number.') from error
+        raise ValueError(f'Its {name} is {value!r}, not a number.') from error
     if not 1 <= len(parts) <= 3:
         raise ValueError(f'Its {name} has {len(parts)} parts, not 1 to 3.')
     if not all(map(math.isfinite, parts)):

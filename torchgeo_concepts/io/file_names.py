@@ -3,8 +3,7 @@
 
 """Find the files of many names, by listing each folder once.
 
-Names are Arrow strings: compact, and free of Python objects that data loader workers
-would copy.
+Names are Arrow strings, because data loader workers would copy Python strings.
 """
 
 import os
@@ -20,17 +19,17 @@ from .images import ENDING, is_image
 
 
 def concat_names(chunks: list[Any]) -> Any:
-    """Join arrays of names, of which there may be none."""
-    # Large strings, since five million long names pass two gigabytes.
+    """Join arrays of names; there may be no array."""
+    # Five million long names take more than two gigabytes.
     empty = pa.array([], pa.large_string())
     return pa.concat_arrays([empty, *(c.cast(pa.large_string()) for c in chunks)])
 
 
 def list_images(folder: Path) -> Any:
-    """List the images in a folder and below, sorted.
+    """List the images in a folder and its subfolders, sorted.
 
     Args:
-        folder: The folder. Hidden files and folders in it are left out.
+        folder: The folder. Hidden files and folders are left out.
 
     Returns:
         Arrow array of names relative to *folder*.
@@ -46,11 +45,11 @@ def list_images(folder: Path) -> Any:
 
 
 def existing(folder: Path, names: Any) -> NDArray[np.bool_]:
-    """Tell which files there are, without asking for each.
+    """Find the names of files that exist, without a system call for each file.
 
     Args:
         folder: Folder that names are relative to.
-        names: Arrow array of names, null for none.
+        names: Arrow array of names, null where missing.
 
     Returns:
         Boolean array of the same length.
@@ -89,7 +88,7 @@ def exact(folder: Path, names: Any) -> Any:
 
     Returns:
         Arrow array of names of files relative to *folder*, null where there is none.
-        So return the other functions.
+        The other functions return the same.
     """
     return pc.if_else(existing(folder, names), names, None)
 

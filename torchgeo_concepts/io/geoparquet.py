@@ -6,7 +6,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,22 +26,17 @@ from .tables import ColumnCoordinates, OpenedTable
 METADATA_KEY = b'torchgeo_concepts'
 
 
+@dataclass(frozen=True)
 class EmbeddingWriter:
-    """Writes the rows of a table, with a column of embeddings beside them."""
+    """Writer of the rows of a table and their embeddings; :meth:`open` creates it.
 
-    def __init__(
-        self, writer: pq.ParquetWriter, schema: pa.Schema, adds_geometry: bool
-    ) -> None:
-        """Initialize a new EmbeddingWriter instance; :meth:`open` does it for you.
+    Attributes:
+        writer: Writer of batches.
+        adds_geometry: True if the points become a geometry column.
+    """
 
-        Args:
-            writer: Writes the batches.
-            schema: Columns of the output, the embeddings last.
-            adds_geometry: Whether the points become a geometry column.
-        """
-        self._writer = writer
-        self._schema = schema
-        self._adds_geometry = adds_geometry
+    writer: pq.ParquetWriter
+    adds_geometry: bool
 
     @classmethod
     @contextmanager
@@ -51,14 +48,14 @@ class EmbeddingWriter:
         dtype: str,
         info: dict[str, Any],
     ) -> Iterator['EmbeddingWriter']:
-        """Open a file that appears when the block ends, and not if it fails.
+        """Open a file to write. It appears when the block ends without an error.
 
         Args:
             path: The file.
-            table: The table whose rows are written.
+            table: The table; its rows are written.
             column: Name of the column of embeddings.
-            dtype: Their type.
-            info: What made them, ``dim`` among it; kept in the metadata.
+            dtype: Type of the embeddings.
+            info: Metadata: the origin of the embeddings, and their ``dim``.
 
         Yields:
             The writer.
@@ -77,7 +74,7 @@ class EmbeddingWriter:
             pq.ParquetWriter(
                 temporary,
                 schema,
-                # Embeddings neither repeat nor compress: trying costs time alone.
+                # Embeddings do not compress, and trying takes time.
                 use_dictionary=others,
                 write_statistics=others,
                 compression={
@@ -86,7 +83,7 @@ class EmbeddingWriter:
                 },
             ) as writer,
         ):
-            yield cls(writer, schema, adds_geometry)
+            yield cls(writer, adds_geometry)
 
     def write(
         self, rows: pa.RecordBatch, points: NDArray[np.float64], embeddings: Tensor
@@ -99,19 +96,19 @@ class EmbeddingWriter:
             embeddings: Embeddings of shape ``(N, d)``.
         """
         columns = list(rows.columns)
-        if self._adds_geometry:
+        if self.adds_geometry:
             columns.append(point_geometry(points))
-        kind = self._schema.types[-1]
+        schema = self.writer.schema
+        kind = schema.types[-1]
         numbers = embeddings.numpy().astype(kind.value_type.to_pandas_dtype())
         columns.append(
             pa.FixedSizeListArray.from_arrays(pa.array(numbers.ravel()), kind.list_size)
         )
-        batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        self._writer.write_batch(batch)
+        self.writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
 def point_geometry(points: NDArray[np.floating[Any]]) -> pa.Array:
-    """Make a column of geometries.
+    """Convert points to a column of geometries.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -122,22 +119,22 @@ def point_geometry(points: NDArray[np.floating[Any]]) -> pa.Array:
     return pa.array(shapely.to_wkb(shapely.points(points)), pa.binary())
 
 
-def point_metadata(column: str = 'geometry') -> dict[str, Any]:
-    """Return metadata of the GeoParquet 1.1 specification for a column of points.
+def point_metadata(others: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Return metadata of GeoParquet 1.1 for a column ``geometry`` of points.
 
     Args:
-        column: Name of the column.
+        others: Metadata of other columns of geometries, by name.
 
     Returns:
         The metadata.
     """
-    return _metadata({}, column, WGS84, ['Point'])
+    return _metadata(others, 'geometry', WGS84, ['Point'])
 
 
 def _geo_metadata(table: OpenedTable) -> dict[str, Any]:
     if isinstance(table.coordinates, ColumnCoordinates):
-        return _metadata(table.geometries, 'geometry', WGS84, ['Point'])
-    # No types mean unknown ones: points may be flat or have heights.
+        return point_metadata(table.geometries)
+    # Without types, points may have heights or not.
     return _metadata(table.geometries, table.coordinates.column, table.crs, [])
 
 

@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 import rasterio
+import rasterio.io
 import rasterio.shutil
-from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window
 
 from ..geo.raster_grid import RasterGrid
 
@@ -32,10 +31,10 @@ CACHE_MB = 256
 
 @dataclass(frozen=True)
 class Band:
-    """What a band of a map holds.
+    """Description of a band of a map.
 
     Attributes:
-        name: What people call it.
+        name: Name for people.
         unit: Unit of a quantity, empty for anything else.
         kind: ``'quantity'`` in a unit; ``'probability'`` from 0 to 1; ``'score'``, a
             number without a unit; ``'class'``, a code of one of *classes*; or
@@ -51,56 +50,36 @@ class Band:
     id: str = ''
 
 
-class BandWriter:
-    """Writes windows of a map."""
-
-    def __init__(self, dataset: Any) -> None:
-        """Initialize a new BandWriter instance; :func:`open_geotiff` does it for you.
-
-        Args:
-            dataset: An open dataset of rasterio.
-        """
-        self._dataset = dataset
-
-    def write(self, values: NDArray[np.float32], window: Window) -> None:
-        """Write a window of all bands.
-
-        Args:
-            values: Values of shape ``(bands, height, width)``, NaN where there are none.
-            window: Where they belong.
-        """
-        self._dataset.write(values, window=window)
-
-
 @contextmanager
 def open_geotiff(
     path: Path, grid: RasterGrid, bands: Sequence[Band], tags: Mapping[str, str]
-) -> Iterator[BandWriter]:
-    """Open a file that appears when the block ends, and not if it fails.
+) -> Iterator[rasterio.io.DatasetWriter]:
+    """Open a file to write. It appears when the ``with`` block ends without an error.
 
-    A cloud-optimised file begins with what comes last, its overviews, so it is copied
-    from a temporary one, in the same folder, that is written block by block.
+    A cloud-optimised file begins with its overviews, which are computed last. So the
+    blocks are written to a temporary file in the same folder, which is then copied.
 
     Args:
         path: The file.
-        grid: Its pixels.
-        bands: What they hold.
-        tags: What made them; kept in the metadata.
+        grid: Grid of the pixels.
+        bands: The bands.
+        tags: Metadata, such as the origin of the map.
 
     Yields:
-        The writer.
+        The dataset; write its windows with values of shape ``(bands, height, width)``,
+        NaN where there are none.
     """
     path = path.resolve()
     is_class = any(band.kind == 'class' for band in bands)
     with (
-        # The cache would take a share of all memory.
+        # By default, the cache takes a share of all memory.
         rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
         TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as folder,
     ):
         blocks, whole = Path(folder, 'blocks.tif'), Path(folder, 'whole.tif')
         with rasterio.open(blocks, 'w', **_profile(grid, len(bands))) as dataset:
             _describe(dataset, bands, tags)
-            yield BandWriter(dataset)
+            yield dataset
         rasterio.shutil.copy(
             blocks,
             whole,
@@ -151,13 +130,13 @@ def _describe(dataset: Any, bands: Sequence[Band], tags: Mapping[str, str]) -> N
 
 
 def read_bands(dataset: Any) -> list[Band]:
-    """Read what the bands of a map hold.
+    """Read the descriptions of the bands of a map.
 
     Args:
         dataset: An open dataset of rasterio, of this package or not.
 
     Returns:
-        The bands; those of other files are quantities.
+        The bands. Bands of files that other programs wrote are quantities.
     """
     bands = []
     for number in dataset.indexes:

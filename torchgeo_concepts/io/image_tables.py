@@ -12,30 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..utils.names import near_matches
 from .columns import as_texts, collect_columns
 from .file_names import concat_names
-from .tables import open_frame, open_table
+from .tables import open_table
 
-IMAGE_COLUMNS = (
-    'image',
-    'images',
-    'image_file',
-    'image_id',
-    'image_name',
-    'image_path',
-    'img',
-    'img_file',
-    'img_id',
-    'img_path',
-    'file',
-    'file_name',
-    'file_path',
-    'filename',
-    'filepath',
-    'fn',
-    'path',
+_COLUMNS = (
+    'image images image_file image_id image_name image_path img img_file img_id '
+    'img_path file file_name file_path filename filepath fn path'
 )
+IMAGE_COLUMNS = _COLUMNS.split()
 
 # Columns are read as text, so many rows at a time cost little memory.
 BATCH_ROWS = 2**18
@@ -86,16 +71,11 @@ def read_image_table(
         FileNotFoundError: If there is no such file.
         ValueError: If the table cannot be read or lacks a column.
     """
-    opened = (
-        open_frame(table, lon=lon, lat=lat, batch_rows=BATCH_ROWS)
-        if isinstance(table, pd.DataFrame)
-        # Names of images stay text, and unused columns are not parsed.
-        else open_table(
-            table, lon=lon, lat=lat, batch_rows=BATCH_ROWS, infer_types=False
-        )
+    # Names of images stay text, and unused columns are not parsed.
+    opened = open_table(
+        table, lon=lon, lat=lat, batch_rows=BATCH_ROWS, infer_types=False
     )
-    names = opened.schema.names
-    column = _find_image_column(str(opened.path), names, image_column)
+    column = image_column or _image_column(str(opened.path), opened.schema.names)
     columns = collect_columns(opened, [column] if label is None else [column, label])
     images = concat_names(columns.values[column].chunks)
     nameless = np.flatnonzero(images.is_null().to_numpy(zero_copy_only=False))
@@ -108,14 +88,8 @@ def read_image_table(
     )
 
 
-def _find_image_column(source: str, columns: Sequence[str], given: str | None) -> str:
-    if given is not None:
-        if given not in columns:
-            raise ValueError(
-                f'{source} has no column {given!r}; its columns are {list(columns)}. '
-                f'{near_matches(given, columns)}'
-            )
-        return given
+def _image_column(source: str, columns: Sequence[str]) -> str:
+    """Find the column of names of images by its usual names."""
     usual = [name for name in columns if name.strip().lower() in IMAGE_COLUMNS]
     if len(usual) == 1:
         return usual[0]

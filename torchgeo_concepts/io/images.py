@@ -16,7 +16,7 @@ from torch import Tensor
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp')
 ENDING = r'\.(?i:jpe?g|png|tiff?|webp)$'
 
-# What Pillow raises on files that are cut short, damaged, or decompression bombs.
+# Errors that Pillow raises on truncated or damaged files and decompression bombs.
 IMAGE_ERRORS = (
     OSError,
     SyntaxError,
@@ -31,34 +31,34 @@ IMAGE_ERRORS = (
 
 
 class UnreadableImageError(OSError):
-    """An image file that cannot be read."""
+    """Error of an image file that cannot be read."""
 
 
 def is_image(name: str) -> bool:
-    """Tell by its name whether a file is an image, hidden files excluded.
+    """Return True if a name is that of an image file that is not hidden.
 
     Args:
         name: Name of a file, without folders.
 
     Returns:
-        True if it has the ending of an image format.
+        True if it has the suffix of an image format.
     """
     return name.lower().endswith(SUFFIXES) and not name.startswith('.')
 
 
 def read_image(source: Path | BytesIO, name: str) -> Tensor:
-    """Read an image the way it is meant to be seen.
+    """Read an image in its upright orientation.
 
     Args:
         source: The file.
-        name: What to call it in messages.
+        name: Name of the image in messages.
 
     Returns:
         Tensor of shape ``(3, H, W)``, RGB in 0..255, turned upright by its Exif data.
 
     Raises:
-        UnreadableImageError: If it is cut short, damaged, too large to be an honest
-            image by the limits of Pillow, or has other than 8 bits a channel.
+        UnreadableImageError: If the file is truncated or damaged, exceeds the size
+            limit of Pillow, or does not have 8 bits per channel.
     """
     try:
         with Image.open(source) as image:
@@ -70,17 +70,17 @@ def read_image(source: Path | BytesIO, name: str) -> Tensor:
 
 
 def to_tensor(image: Image.Image, name: str) -> Tensor:
-    """Turn an image upright and into a tensor.
+    """Convert an image to a tensor in its upright orientation.
 
     Args:
         image: The image.
-        name: What to call it in messages.
+        name: Name of the image in messages.
 
     Returns:
         Tensor of shape ``(3, H, W)``, RGB in 0..255.
 
     Raises:
-        UnreadableImageError: If it has other than 8 bits a channel.
+        UnreadableImageError: If it does not have 8 bits per channel.
     """
     if image.mode.startswith(('I', 'F')):
         raise UnreadableImageError(

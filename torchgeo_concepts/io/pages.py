@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Pages of measurements that commands write."""
+"""Pages and tables of measurements that commands write."""
 
 import csv
 import datetime
@@ -25,11 +25,11 @@ LINE = 120
 def command_line(
     program: str, function: Callable[..., object], arguments: Mapping[str, Any]
 ) -> str:
-    """Return the command that calls a function, without what is as by default.
+    """Return the command that calls a function, without options that have defaults.
 
     Args:
         program: Program and name of the command, such as ``torchgeo-concepts embed``.
-        function: What it calls.
+        function: The function that it calls.
         arguments: Arguments of the call by name.
     """
     words = program.split()
@@ -37,7 +37,7 @@ def command_line(
         value, option = arguments[argument], argument.replace('_', '-')
         many = isinstance(value, Sequence) and not isinstance(value, str)
         is_default = (tuple(value) if many else value) == parameter.default
-        # Bars change nothing that is written.
+        # Progress bars do not change the results.
         if is_default or argument == 'progress':
             continue
         if isinstance(value, bool):
@@ -48,16 +48,19 @@ def command_line(
 
 
 def wrapped(text: str) -> list[str]:
-    """Return the lines of a paragraph, and an empty one.
+    """Wrap a paragraph, and add an empty line.
 
     Args:
         text: The paragraph.
+
+    Returns:
+        Its lines.
     """
     return [*textwrap.wrap(text, LINE, break_on_hyphens=False), '']
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a file of lines, whole or not at all.
+    """Write a file of lines; it appears only when it is complete.
 
     Args:
         path: The file.
@@ -68,12 +71,13 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def write_section(path: Path, lines: Iterable[str]) -> None:
-    """Write a section of a page, and keep what other commands have written there.
+    """Write a section of a page, and keep its other sections.
 
     Args:
-        path: The page. It is made if there is none.
-        lines: Lines of the section, the first of which is a heading of the first level;
-            the section of that heading is replaced, or a new one is added at the end.
+        path: The page. It is created if it does not exist.
+        lines: Lines of the section. The first one is a heading of the first level. A
+            section with the same heading is replaced; otherwise, the section is added
+            at the end.
     """
     new = list(lines)
     old = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
@@ -91,7 +95,7 @@ def _trimmed(parts: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _headings(lines: Iterable[str]) -> Iterator[int]:
-    """Number the headings of the first level, which comments in code are not."""
+    """Yield the line numbers of headings of the first level, outside of code."""
     in_code = False
     for number, line in enumerate(lines):
         if line.startswith('```'):
@@ -101,31 +105,26 @@ def _headings(lines: Iterable[str]) -> Iterator[int]:
 
 
 def write_rows(path: Path, rows: Iterable[Any], kind: type[Any]) -> None:
-    """Write a CSV file with a line for each row, empty where there is no value.
+    """Write a CSV file with a line for each row; missing values are empty.
 
     Args:
         path: The file.
-        rows: Instances of a dataclass; their floats get six digits.
-        kind: The dataclass, whose fields are the columns.
+        rows: Instances of a dataclass. Floats are written with six digits.
+        kind: The dataclass. Its fields are the columns.
     """
     with (
         atomic_path(path) as temporary,
         temporary.open('w', encoding='utf-8', newline='') as stream,
     ):
-        names = [field.name for field in fields(kind)]
-        writer = csv.DictWriter(stream, names, lineterminator='\n')
-        writer.writeheader()
+        writer = csv.writer(stream, lineterminator='\n')
+        writer.writerow(field.name for field in fields(kind))
         for row in rows:
-            writer.writerow(
-                {
-                    name: f'{value:.6g}' if isinstance(value, float) else value
-                    for name, value in asdict(row).items()
-                }
-            )
+            values = asdict(row).values()
+            writer.writerow(f'{x:.6g}' if isinstance(x, float) else x for x in values)
 
 
 def today_with() -> str:
-    """Return the date, and what numbers that are measured now depend on."""
+    """Return the date, and the versions and processor that measurements depend on."""
     import torch
 
     return (
@@ -142,14 +141,14 @@ def report_head(
     setting: str,
     left_out: Sequence[str],
 ) -> Iterator[str]:
-    """Yield how a report begins: what follows from it, and how it was made.
+    """Yield the first lines of a report: conclusions, and how it was created.
 
     Args:
-        verdicts: What follows from it.
-        remark: When and with what it was made.
-        command: The command that made it.
-        setting: What it measured, in general.
-        left_out: What was left out, and why.
+        verdicts: Conclusions of the report.
+        remark: Date and versions.
+        command: Command that created the report.
+        setting: Description of the measurements.
+        left_out: A line for each omission that gives the reason.
     """
     for verdict in verdicts:
         yield from wrapped(f'**{verdict}**')
@@ -166,11 +165,7 @@ def report_head(
 
 
 def processor() -> str:
-    """Name the processor.
-
-    Returns:
-        Its name, with family and model where the system tells them.
-    """
+    """Return the name of the processor, with family and model if they are known."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
     except OSError:

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Columns of Parquet files and of vector files that GDAL reads."""
+"""Columns of Parquet files, of vector files that GDAL reads, and of data frames."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
@@ -19,9 +21,10 @@ from ..geo.points import WGS84
 
 @dataclass(frozen=True)
 class TableFile:
-    """Columns of a file.
+    """Columns of a file or a data frame.
 
     Attributes:
+        path: The file.
         schema: Names and types of the columns.
         read: Function that reads columns of all rows, in batches of any size.
         geometry: Name of the column of point geometries, if there is one.
@@ -29,6 +32,7 @@ class TableFile:
         geometries: GeoParquet metadata of all columns of geometries.
     """
 
+    path: Path
     schema: pa.Schema
     read: Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
     geometry: str | None = None
@@ -37,11 +41,9 @@ class TableFile:
 
     def without_geometry(self) -> 'TableFile':
         """Return the file without its column of point geometries."""
-        if self.geometry is None:
-            return self
-        schema = self.schema.remove(self.schema.get_field_index(self.geometry))
+        schema = pa.schema([f for f in self.schema if f.name != self.geometry])
         others = {k: v for k, v in self.geometries.items() if k != self.geometry}
-        return TableFile(schema, self.read, geometries=others)
+        return TableFile(self.path, schema, self.read, geometries=others)
 
 
 def open_parquet(path: Path, batch_rows: int) -> TableFile:
@@ -59,7 +61,7 @@ def open_parquet(path: Path, batch_rows: int) -> TableFile:
     text = (schema.metadata or {}).get(b'geo')
     schema = schema.remove_metadata()
     if text is None:
-        return TableFile(schema, read)
+        return TableFile(path, schema, read)
     try:
         geo = json.loads(text)
         geometries, primary = dict(geo['columns']), str(geo['primary_column'])
@@ -73,7 +75,7 @@ def open_parquet(path: Path, batch_rows: int) -> TableFile:
         column.pop('covering', None)
     # GeoParquet has longitude and latitude by default; null is an unknown CRS.
     crs = geometries[primary].get('crs', WGS84)
-    return TableFile(schema, read, primary, crs, geometries)
+    return TableFile(path, schema, read, primary, crs, geometries)
 
 
 def _read_parquet(
@@ -104,7 +106,7 @@ def open_vector(path: Path, layer: str | None, batch_rows: int) -> TableFile:
         schema, crs = _plain_schema(meta, reader.schema), meta['crs']
     geometry = 'geometry' if 'geometry' in schema.names else None
     read = partial(_read_vector, path, layer, batch_rows)
-    return TableFile(schema, read, geometry, crs)
+    return TableFile(path, schema, read, geometry, crs)
 
 
 def _plain_schema(meta: dict[str, Any], schema: pa.Schema) -> pa.Schema:
@@ -130,3 +132,28 @@ def _read_vector(
         for batch in reader:
             named = pa.RecordBatch.from_arrays(batch.columns, schema=schema)
             yield named.select(list(columns))
+
+
+def open_frame(frame: pd.DataFrame) -> TableFile:
+    """Open a data frame.
+
+    Args:
+        frame: A data frame with columns of coordinates, or geopandas points.
+
+    Raises:
+        ValueError: If a column holds values of several types.
+    """
+    path = Path(frame.attrs.get('source', 'The table'))
+    geometry = crs = None
+    if isinstance(frame, gpd.GeoDataFrame):
+        geometry, crs = str(frame.geometry.name), frame.crs
+        frame = frame.to_wkb()
+    try:
+        rows = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f'{path}: {error}') from error
+
+    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        yield from rows.select(list(columns)).to_batches()
+
+    return TableFile(path, rows.schema.remove_metadata(), read, geometry, crs)

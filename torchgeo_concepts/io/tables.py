@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -33,8 +32,8 @@ from ..geo.points import (
     valid_points,
     wrap_longitude,
 )
-from .csv_files import CSVFile, LongRecordError, check_unique
-from .table_files import TableFile, open_parquet, open_vector
+from .csv_files import MAX_RECORD, CSVFile, LongRecordError, check_unique
+from .table_files import TableFile, open_frame, open_parquet, open_vector
 
 COMPRESSIONS = ('.gz', '.bz2', '.lz4', '.zst')
 CSV_SUFFIXES = ('.csv', '.tsv', '.txt')
@@ -52,6 +51,9 @@ READ_ERRORS = (
 
 type Floats = NDArray[np.float64]
 type Problems = dict[int, str]
+
+# Names of the columns of coordinates, their CRS, and the number of rows in a batch.
+type Options = tuple[str | None, str | None, CRS | None, int]
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,6 @@ class ColumnCoordinates:
         x, y = (_numbers(rows.column(n), n, problems) for n in self.columns)
         return x, y, problems
 
-    def typed(self, rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-        """Return rows whose coordinates, read as text, have the types of a schema."""
-        for name in self.columns:
-            if rows.column(name).type != schema.field(name).type:
-                index = rows.schema.get_field_index(name)
-                numbers = _numbers(rows.column(name), name, {})
-                rows = rows.set_column(index, name, pa.array(numbers))
-        return rows
-
 
 @dataclass(frozen=True)
 class GeometryCoordinates:
@@ -133,10 +126,6 @@ class GeometryCoordinates:
         xy = np.full((len(geometries), 2), np.nan)
         xy[points] = shapely.get_coordinates(geometries[points])
         return xy[:, 0], xy[:, 1], problems
-
-    def typed(self, rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-        """Return the rows, whose types are those of the schema."""
-        return rows
 
 
 @dataclass(frozen=True)
@@ -208,12 +197,17 @@ class OpenedTable:
             problems.setdefault(row, reason)
         points[:, 0] = wrap_longitude(points[:, 0])
         points[list(problems)] = torch.nan
-        rows = self.coordinates.typed(rows, self.schema)
+        for name in self.coordinates.columns:
+            # Coordinates of a CSV file are text.
+            if rows.column(name).type != self.schema.field(name).type:
+                index = rows.schema.get_field_index(name)
+                numbers = pa.array(_numbers(rows.column(name), name, {}))
+                rows = rows.set_column(index, name, numbers)
         return PointBatch(first_row, rows, points.numpy(), problems)
 
 
 def open_table(
-    path: Path,
+    table: Path | pd.DataFrame,
     *,
     lon: str | None = None,
     lat: str | None = None,
@@ -225,12 +219,13 @@ def open_table(
     """Open a table of points.
 
     Args:
-        path: A CSV (also compressed), Parquet, GeoParquet, GeoPackage, GeoJSON,
-            Shapefile or FlatGeobuf file.
-        lon: Name of the column of longitudes, or of eastings in *crs*. By default, it
-            is found by its usual names.
+        table: A CSV (also compressed), Parquet, GeoParquet, GeoPackage, GeoJSON,
+            Shapefile or FlatGeobuf file; or a data frame with columns of coordinates or
+            with geopandas points.
+        lon: Name of the column of longitudes, or of eastings in *crs*. By default, the
+            geometry is read if there is one, and columns are found by their usual names.
         lat: Name of the column of latitudes, or of northings in *crs*.
-        crs: Coordinate reference system of the coordinates, if the file does not state
+        crs: Coordinate reference system of the coordinates, if the table does not state
             it. By default, columns are degrees of longitude and latitude in WGS84.
         layer: Layer of a file that has several.
         batch_rows: Maximum number of rows to read at a time.
@@ -242,111 +237,55 @@ def open_table(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is empty, its format is unknown, or its coordinates are
-            not found.
+        ValueError: If the file is empty, its format is unknown, its coordinates are not
+            found, or a column of a data frame holds values of several types.
     """
-    if not path.exists():
-        raise FileNotFoundError(f'No file {path}.')
-    if path.is_file() and path.stat().st_size == 0:
-        raise ValueError(f'{path} is empty.')
-    suffixes = [s.lower() for s in path.suffixes if s.lower() not in COMPRESSIONS]
+    options = lon, lat, None if crs is None else parse_crs(crs), batch_rows
+    if isinstance(table, pd.DataFrame):
+        return _find_points(open_frame(table), options)
+    if not table.exists():
+        raise FileNotFoundError(f'No file {table}.')
+    if table.is_file() and table.stat().st_size == 0:
+        raise ValueError(f'{table} is empty.')
+    suffixes = [s.lower() for s in table.suffixes if s.lower() not in COMPRESSIONS]
     suffix = suffixes[-1] if suffixes else ''
-    given_crs = None if crs is None else parse_crs(crs)
     try:
         if suffix in CSV_SUFFIXES:
-            csv = CSVFile.sniff(path, batch_rows)
-            options = lon, lat, given_crs, batch_rows, infer_types
-            try:
-                return _open_csv(csv, *options)
-            except LongRecordError as error:
-                larger = replace(csv, block_size=2 * error.num_bytes)
-                return _open_csv(larger, *options)
+            return _open_csv(CSVFile.sniff(table, batch_rows), infer_types, options)
         if suffix in PARQUET_SUFFIXES:
-            file = open_parquet(path, batch_rows)
+            file = open_parquet(table, batch_rows)
         elif suffix in VECTOR_SUFFIXES:
-            file = open_vector(path, layer, batch_rows)
+            file = open_vector(table, layer, batch_rows)
         else:
             known = ', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES + VECTOR_SUFFIXES)
-            raise ValueError(f'{path} has no known suffix; known are {known}.')
+            raise ValueError(f'{table} has no known suffix; known are {known}.')
     except READ_ERRORS as error:
-        raise ValueError(f'Cannot read {path}: {error}') from error
-    check_unique(path, file.schema.names)
-    return _find_points(path, file, lon, lat, given_crs, batch_rows)
+        raise ValueError(f'Cannot read {table}: {error}') from error
+    check_unique(table, file.schema.names)
+    return _find_points(file, options)
 
 
-def open_frame(
-    frame: pd.DataFrame,
-    *,
-    lon: str | None = None,
-    lat: str | None = None,
-    crs: str | None = None,
-    batch_rows: int = 16_384,
-) -> OpenedTable:
-    """Open a data frame as a table of points.
-
-    Args:
-        frame: A data frame with columns of coordinates, or geopandas points.
-        lon: Name of the column of longitudes, or of eastings in *crs*. By default, it
-            is found by its usual names; for geopandas points, the geometry is read.
-        lat: Name of the column of latitudes, or of northings in *crs*.
-        crs: Coordinate reference system of the coordinates. By default, columns are
-            degrees of longitude and latitude in WGS84.
-        batch_rows: Maximum number of rows to read at a time.
-
-    Returns:
-        The table.
-
-    Raises:
-        ValueError: If a column holds values of several types, or coordinates are not
-            found.
-    """
-    path = Path(frame.attrs.get('source', 'The table'))
-    geometry = own_crs = None
-    if isinstance(frame, gpd.GeoDataFrame):
-        geometry, own_crs = str(frame.geometry.name), frame.crs
-        frame = frame.to_wkb()
+def _open_csv(file: CSVFile, infer_types: bool, options: Options) -> OpenedTable:
     try:
-        rows = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f'{path}: {error}') from error
-
-    def read(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        yield from rows.select(list(columns)).to_batches()
-
-    file = TableFile(rows.schema.remove_metadata(), read, geometry, own_crs)
-    given_crs = None if crs is None else parse_crs(crs)
-    return _find_points(path, file, lon, lat, given_crs, batch_rows)
-
-
-def _open_csv(
-    file: CSVFile,
-    lon: str | None,
-    lat: str | None,
-    crs: CRS | None,
-    batch_rows: int,
-    infer_types: bool,
-) -> OpenedTable:
-    schema = pa.schema(dict.fromkeys(file.names(), pa.string()))
-    table = TableFile(schema, partial(file.read, {}))
-    opened = _find_points(file.path, table, lon, lat, crs, batch_rows)
-    if not infer_types:
-        return opened
+        schema = pa.schema(dict.fromkeys(file.names(), pa.string()))
+        text = TableFile(file.path, schema, partial(file.read, {}))
+        opened = _find_points(text, options)
+        if not infer_types:
+            return opened
+        types = file.infer_types(opened.coordinates.columns)
+    except LongRecordError:
+        if file.block_size >= MAX_RECORD:
+            raise
+        return _open_csv(file.with_longer_blocks(), infer_types, options)
     # Coordinates are read as text, so that each row reports what cannot be parsed.
-    types = file.infer_types(opened.coordinates.columns)
     floats = dict.fromkeys(opened.coordinates.columns, pa.float64())
     schema = pa.schema(types | floats)
     return replace(opened, schema=schema, read=partial(file.read, types))
 
 
-def _find_points(
-    path: Path,
-    file: TableFile,
-    lon: str | None,
-    lat: str | None,
-    crs: CRS | None,
-    batch_rows: int,
-) -> OpenedTable:
+def _find_points(file: TableFile, options: Options) -> OpenedTable:
     """Find the columns of coordinates, and their coordinate reference system."""
+    lon, lat, crs, batch_rows = options
     coordinates: ColumnCoordinates | GeometryCoordinates
     if lon is not None or lat is not None:
         file = file.without_geometry()
@@ -356,18 +295,20 @@ def _find_points(
         try:
             pair = find_coordinate_columns(names, lon, lat, projected=projected)
         except CoordinateColumnsError as error:
-            raise CoordinateColumnsError(f'{path}: {error.reason}') from error
+            raise CoordinateColumnsError(f'{file.path}: {error.reason}') from error
         coordinates = ColumnCoordinates(*pair)
         crs = crs or WGS84
     else:
         coordinates = GeometryCoordinates(file.geometry)
         encoding = file.geometries.get(file.geometry, {}).get('encoding', 'WKB')
         if encoding not in ('WKB', 'point'):
-            raise ValueError(f'{path} has {encoding} geometries; points are needed.')
+            raise ValueError(
+                f'{file.path} has {encoding} geometries; points are needed.'
+            )
         own_crs = parse_crs(file.crs) if file.crs else None
-        crs = one_crs(f'{path}: the geometries', own_crs, crs)
+        crs = one_crs(f'{file.path}: the geometries', own_crs, crs)
     return OpenedTable(
-        path, file.schema, coordinates, crs, file.read, batch_rows, file.geometries
+        file.path, file.schema, coordinates, crs, file.read, batch_rows, file.geometries
     )
 
 

@@ -1,20 +1,21 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Maps of encoders, of trained tasks and of any function of points."""
+"""Maps of encoders, of trained tasks and of any function of points, and an atlas."""
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..embed.points import Precision, embed_points
@@ -23,14 +24,16 @@ from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import BLOCK, Band, open_geotiff
 from ..layers import get_layer
 from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder, load_encoder
-from ..plot.maps import save_figure
+from ..plot.maps import plot_map, save_figure
 from ..utils.devices import Device
 from ..utils.files import check_writable
 from ..utils.hashing import hash_state
 from ..utils.names import with_unit
 from ..utils.version import VERSION
-from .bands import ConceptScores, PrincipalColours
-from .predictions import Predictions, load_predictions
+from .bands import ConceptScores, Predictions, PrincipalColours, load_predictions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 type PointFunction = Callable[[Tensor], Tensor | ArrayLike]
 
@@ -114,7 +117,7 @@ def map_values(
                     bar.update(len(batch))
                 values[chosen] = np.concatenate(parts)
             shape = len(bands), window.height, window.width
-            writer.write(values.T.reshape(shape), window)
+            writer.write(values.T.reshape(shape), window=window)
     return output
 
 
@@ -250,6 +253,49 @@ def map_encoder(
     return MapReport(
         output, figure, grid, tuple(mapped.bands), about, time.perf_counter() - start
     )
+
+
+def concept_atlas(
+    encoder: nn.Module,
+    concepts: Sequence[str],
+    bounds: Sequence[float] | None = None,
+    *,
+    width: int = 360,
+    calibrated: bool = True,
+    land_only: bool = False,
+) -> 'Figure':
+    """Draw maps of several concepts side by side.
+
+    Args:
+        encoder: An encoder with concept scores.
+        concepts: Names, ids or aliases of up to twelve concepts.
+        bounds: West, south, east and north of the area in degrees. By default, the Earth.
+        width: Number of pixel columns of each map.
+        calibrated: Draw probabilities, and quantities in their units, instead of
+            standardised scores.
+        land_only: Leave out the sea.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the encoder has no concept scores, a concept is unknown, the number
+            of concepts is not from one to twelve, or the bounds are invalid.
+    """
+    if not 1 <= len(concepts) <= 12:
+        raise ValueError(f'Expected one to twelve concepts, got {len(concepts)}.')
+    scores = ConceptScores(encoder, concepts, calibrated)
+    grid = RasterGrid.over(bounds, width=width)
+    with tempfile.TemporaryDirectory() as folder:
+        path = map_values(
+            partial(embed_points, scores, progress=False),
+            Path(folder) / 'atlas.tif',
+            grid,
+            scores.bands,
+            land_only=land_only,
+            progress=False,
+        )
+        return plot_map(path)
 
 
 @dataclass(frozen=True)
