@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import r2_score, roc_auc_score
 
+from torchgeo_concepts.evaluate.agreement import auc
 from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval, intervals
 from torchgeo_concepts.geo.splits import block_numbers
 
@@ -22,29 +23,28 @@ def draws() -> BlockBootstrap:
 
 
 def test_scores_of_each_draw_are_those_of_its_rows(draws: BlockBootstrap) -> None:
-    auc, r2 = draws.auc(SCORE, LABEL), draws.r2(SCORE, LABEL)
-    assert auc.shape == r2.shape == (6,)
+    area = draws.resample(auc(SCORE, LABEL), np.ones(300))
+    r2 = draws.r2(SCORE, LABEL)
+    assert area.shape == r2.shape == (6,)
     for number, counts in enumerate(draws.counts):
         rows = np.repeat(np.arange(300), counts.astype(int)[draws.block])
-        assert auc[number] == pytest.approx(roc_auc_score(LABEL[rows], SCORE[rows]))
+        assert area[number] == pytest.approx(roc_auc_score(LABEL[rows], SCORE[rows]))
         assert r2[number] == pytest.approx(r2_score(SCORE[rows], LABEL[rows]))
     assert (draws.counts[0] == 1).all()
-    assert len(np.unique(auc)) == 6
+    assert len(np.unique(area)) == 6
 
 
 def test_rows_that_are_unknown_do_not_count(draws: BlockBootstrap) -> None:
     label, known = LABEL.copy(), np.arange(300) % 3 > 0
     label[~known] = np.nan
-    assert draws.auc(SCORE, label)[0] == pytest.approx(
-        roc_auc_score(LABEL[known], SCORE[known])
-    )
     assert draws.r2(label, SCORE)[0] == pytest.approx(
         r2_score(LABEL[known], SCORE[known])
     )
 
 
 def test_what_does_not_vary_has_no_score(draws: BlockBootstrap) -> None:
-    assert np.isnan(draws.auc(SCORE, np.ones(300))).all()
+    area = auc(SCORE, np.ones(300))
+    assert np.isnan(draws.resample(area, np.ones(300))).all()
     assert np.isnan(draws.r2(np.full(300, 0.1), SCORE)).all()
 
 

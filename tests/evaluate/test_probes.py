@@ -79,7 +79,6 @@ class TestRidge:
         score = ridge_probe(x, y, folds)
         assert score.mean == pytest.approx(max(means), abs=1e-9)
         assert score.alpha == ALPHAS[int(np.argmax(means))]
-        assert score.std > 0
 
     def test_several_targets_at_once(self) -> None:
         generator = torch.Generator().manual_seed(1)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..geo.splits import Rows
+
 type Floats = NDArray[np.float64]
 
 
@@ -35,27 +37,11 @@ def _varies(x: Floats, weights: Floats) -> bool:
     return len(weighted) > 0 and bool(weighted.min() < weighted.max())
 
 
-class Ranked:
-    """Values sorted once, to rank them under many weightings."""
-
-    def __init__(self, x: Floats) -> None:
-        """Initialize a new Ranked instance.
-
-        Args:
-            x: Values of shape ``(N,)``.
-        """
-        groups, self.group = np.unique(x, return_inverse=True)
-        self.num_groups = len(groups)
-
-    def weight(self, weights: Floats) -> Floats:
-        """Return the weight of each group of equal values, in ascending order."""
-        return np.bincount(self.group, weights, self.num_groups)
-
-    def ranks(self, weights: Floats) -> Floats:
-        """Return the weight below each value plus half the weight of its group."""
-        weight = self.weight(weights)
-        ranks: Floats = (np.cumsum(weight) - weight / 2)[self.group]
-        return ranks
+def _ranks(group: Rows, weights: Floats) -> Floats:
+    """Return the weight below each value plus half the weight of equal values."""
+    weight = np.bincount(group, weights)
+    ranks: Floats = (np.cumsum(weight) - weight / 2)[group]
+    return ranks
 
 
 def spearman(x: Floats, y: Floats) -> Callable[[Floats], float]:
@@ -69,8 +55,9 @@ def spearman(x: Floats, y: Floats) -> Callable[[Floats], float]:
         A function of weights of shape ``(N,)`` that returns the correlation, NaN if
         a variable does not vary.
     """
-    ranked_x, ranked_y = Ranked(x), Ranked(y)
-    return lambda w: pearson(ranked_x.ranks(w), ranked_y.ranks(w), w)
+    # Values are sorted once, because ranks are needed under many weightings.
+    a, b = (np.unique(values, return_inverse=True)[1] for values in (x, y))
+    return lambda w: pearson(_ranks(a, w), _ranks(b, w), w)
 
 
 def auc(score: Floats, label: Floats) -> Callable[[Floats], float]:
@@ -84,10 +71,11 @@ def auc(score: Floats, label: Floats) -> Callable[[Floats], float]:
         A function of weights of shape ``(N,)`` that returns the area, NaN unless both
         labels have weight.
     """
-    ranked = Ranked(score)
+    group = np.unique(score, return_inverse=True)[1]
 
     def area(weights: Floats) -> float:
-        yes, no = ranked.weight(weights * label), ranked.weight(weights * (1 - label))
+        yes = np.bincount(group, weights * label)
+        no = np.bincount(group, weights * (1 - label))
         pairs = yes.sum() * no.sum()
         if not pairs > 0:
             return float('nan')

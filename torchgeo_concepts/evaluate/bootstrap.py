@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ..geo.splits import Rows, block_numbers
-from .agreement import Floats, auc
+from .agreement import Floats
 
 # Share of the resampled values inside a confidence interval.
 CONFIDENCE = 0.95
@@ -124,20 +124,6 @@ class BlockBootstrap:
             # The variance of equal values can differ from 0 by rounding.
             total[total <= 1e-12 * number * (centred**2).max()] = np.nan
             return np.asarray(1 - self.sums(error**2) / total)
-
-    def auc(self, score: Floats, label: Floats) -> Floats:
-        """Compute the area under the ROC curve of each resample.
-
-        Args:
-            score: Scores of shape ``(N,)``.
-            label: 1 for the class and 0 otherwise, of shape ``(N,)``, NaN where unknown.
-
-        Returns:
-            Areas of shape ``(1 + num_samples,)``, first that of the original sample;
-            NaN where the label does not vary.
-        """
-        area = auc(score, np.nan_to_num(label))
-        return self.resample(area, (~np.isnan(label)).astype(np.float64))
 
 
 @dataclass(frozen=True)

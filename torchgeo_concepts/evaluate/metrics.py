@@ -52,102 +52,42 @@ def geodesic_km(preds: Tensor, target: Tensor) -> Tensor:
     return torch.as_tensor(metres, device=target.device) / 1000
 
 
-def distance_accuracy(
-    preds: Tensor, target: Tensor, thresholds_km: Sequence[float] = THRESHOLDS_KM
-) -> Tensor:
-    """Compute the share of predictions within each distance.
+class _GeoMetric(Metric):
+    """Metric that adds up batches."""
 
-    Args:
-        preds: Predicted points of shape ``(N, 2)`` as ``(longitude, latitude)`` in
-            degrees.
-        target: True points of shape ``(N, 2)``.
-        thresholds_km: Distances in kilometres.
-
-    Returns:
-        Share of predictions, of shape ``(len(thresholds_km),)``; NaN without predictions.
-
-    Example:
-        >>> preds = torch.tensor([[2.35, 48.86], [2.35, 48.86]])
-        >>> target = torch.tensor([[2.35, 48.86], [-0.13, 51.51]])
-        >>> distance_accuracy(preds, target, (1, 750))
-        tensor([0.5000, 1.0000])
-    """
-    distances = geodesic_km(preds, target)
-    limits = distances.new_tensor(thresholds_km)
-    return (distances[:, None] <= limits).float().mean(dim=0)
+    is_differentiable = False
+    full_state_update = False
 
 
-def geo_score(preds: Tensor, target: Tensor) -> Tensor:
-    r"""Compute the mean GeoGuessr score of predictions.
+class _Shares(_GeoMetric):
+    """Shares of values within each of several limits."""
 
-    .. math::
-        \frac{1}{N} \sum_i 5000 \, \exp(-d_i / 1492.7\,\text{km})
+    higher_is_better = True
 
-    Args:
-        preds: Predicted points of shape ``(N, 2)`` as ``(longitude, latitude)`` in
-            degrees.
-        target: True points of shape ``(N, 2)``.
+    within: Tensor
+    total: Tensor
 
-    Returns:
-        The score, 5000 at best; NaN without predictions.
+    def __init__(
+        self, limits: Sequence[float], names: Sequence[str], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.limits, self.names = limits, names
+        count = torch.zeros(len(limits), dtype=torch.long)
+        self.add_state('within', count, dist_reduce_fx='sum')
+        self.add_state('total', torch.tensor(0), dist_reduce_fx='sum')
 
-    Example:
-        >>> points = torch.tensor([[2.35, 48.86]])
-        >>> geo_score(points, points)
-        tensor(5000.)
-    """
-    return _geo_scores(preds, target).mean().float()
+    def add(self, values: Tensor) -> None:
+        """Add values of shape ``(N,)``."""
+        limits = values.new_tensor(self.limits)
+        self.within += (values[:, None] <= limits).sum(dim=0).to(self.within.device)
+        self.total += len(values)
 
-
-def _geo_scores(preds: Tensor, target: Tensor) -> Tensor:
-    return 5000 * torch.exp(-geodesic_km(preds, target) / GEO_SCORE_SCALE_KM)
-
-
-def recall_versus_area(
-    searched_km2: Tensor, areas_km2: Sequence[float] = AREAS_KM2
-) -> Tensor:
-    """Compute the share of images found within a searched area.
-
-    If you use this metric in your research, please cite the following paper:
-
-    * https://doi.org/10.48550/arXiv.2407.13862
-
-    Args:
-        searched_km2: Area searched, best candidates first, until it contains the true
-            place, of shape ``(N,)``. With an equal-area gallery, this is the rank of
-            :meth:`~torchgeo_concepts.retrieval.gallery.Gallery.ranks` times the area of
-            a candidate.
-        areas_km2: Areas in square kilometres.
-
-    Returns:
-        Share of images, of shape ``(len(areas_km2),)``; NaN without images.
-
-    Example:
-        >>> recall_versus_area(torch.tensor([50.0, 5000.0]), (100, 10_000))
-        tensor([0.5000, 1.0000])
-    """
-    limits = torch.tensor(areas_km2, dtype=torch.float64, device=searched_km2.device)
-    return (searched_km2[:, None] <= limits).float().mean(dim=0)
+    def compute(self) -> dict[str, Tensor]:
+        """Return the shares by name; NaN without values."""
+        return dict(zip(self.names, self.within / self.total, strict=True))
 
 
-def concept_entropy(counts: Tensor) -> Tensor:
-    """Compute the evenness of top concepts, from 0 (always one) to 1 (all equally often).
-
-    Args:
-        counts: Number of times each concept has the largest projection, of shape ``(k,)``.
-
-    Returns:
-        Entropy of the shares divided by its maximum; NaN if all counts are 0.
-
-    Example:
-        >>> concept_entropy(torch.tensor([5, 5, 0, 0]))
-        tensor(0.5000)
-    """
-    entropy: Tensor = torch.special.entr(counts / counts.sum()).sum()
-    return entropy / math.log(max(len(counts), 2))
-
-
-class DistanceAccuracy(Metric):
+class DistanceAccuracy(_Shares):
     """Share of predictions within each of several distances.
 
     Example:
@@ -156,13 +96,6 @@ class DistanceAccuracy(Metric):
         >>> metric.compute()
         {'acc@25km': tensor(0.), 'acc@750km': tensor(1.)}
     """
-
-    higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-
-    within: Tensor
-    total: Tensor
 
     def __init__(
         self, thresholds_km: Sequence[float] = THRESHOLDS_KM, **kwargs: Any
@@ -173,11 +106,8 @@ class DistanceAccuracy(Metric):
             thresholds_km: Distances in kilometres.
             **kwargs: Additional keyword arguments of :class:`torchmetrics.Metric`.
         """
-        super().__init__(**kwargs)
-        self.thresholds_km = tuple(thresholds_km)
-        count = torch.zeros(len(self.thresholds_km), dtype=torch.long)
-        self.add_state('within', count, dist_reduce_fx='sum')
-        self.add_state('total', torch.tensor(0), dist_reduce_fx='sum')
+        names = [f'acc@{limit:g}km' for limit in thresholds_km]
+        super().__init__(thresholds_km, names, **kwargs)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add predictions.
@@ -187,18 +117,10 @@ class DistanceAccuracy(Metric):
                 degrees.
             target: True points of shape ``(N, 2)``.
         """
-        distances = geodesic_km(preds, target)
-        limits = distances.new_tensor(self.thresholds_km)
-        self.within += (distances[:, None] <= limits).sum(dim=0).to(self.within.device)
-        self.total += len(distances)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return the shares by name, such as ``acc@25km``."""
-        names = [f'acc@{limit:g}km' for limit in self.thresholds_km]
-        return dict(zip(names, self.within / self.total, strict=True))
+        self.add(geodesic_km(preds, target))
 
 
-class MedianDistance(Metric):
+class MedianDistance(_GeoMetric):
     """Median distance of predictions in kilometres.
 
     Example:
@@ -209,8 +131,6 @@ class MedianDistance(Metric):
     """
 
     higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
 
     distances: list[Tensor]
 
@@ -238,12 +158,16 @@ class MedianDistance(Metric):
 
         NaN without predictions.
         """
-        distances = _all(self.distances)
+        # The state is a tensor if processes have gathered it.
+        distances: Any = dim_zero_cat(self.distances) if len(self.distances) else []
         return distances.quantile(0.5) if len(distances) else torch.tensor(math.nan)
 
 
 class GeoScore(MeanMetric):
-    """Mean GeoGuessr score of predictions, 5000 at best, NaN without predictions.
+    r"""Mean GeoGuessr score of predictions, 5000 at best, NaN without predictions.
+
+    .. math::
+        \frac{1}{N} \sum_i 5000 \, \exp(-d_i / 1492.7\,\text{km})
 
     Example:
         >>> metric = GeoScore()
@@ -262,10 +186,11 @@ class GeoScore(MeanMetric):
                 degrees.
             target: True points of shape ``(N, 2)``.
         """
-        super().update(_geo_scores(preds, target))
+        distances = geodesic_km(preds, target)
+        super().update(5000 * torch.exp(-distances / GEO_SCORE_SCALE_KM))
 
 
-class RecallVersusArea(Metric):
+class RecallVersusArea(_Shares):
     """Share of images found within each of several searched areas.
 
     If you use this metric in your research, please cite the following paper:
@@ -279,12 +204,6 @@ class RecallVersusArea(Metric):
         {'recall@100km2': tensor(0.5000), 'recall@10000km2': tensor(1.)}
     """
 
-    higher_is_better = True
-    is_differentiable = False
-    full_state_update = False
-
-    searched: list[Tensor]
-
     def __init__(self, areas_km2: Sequence[float] = AREAS_KM2, **kwargs: Any) -> None:
         """Initialize a new RecallVersusArea instance.
 
@@ -292,37 +211,22 @@ class RecallVersusArea(Metric):
             areas_km2: Areas in square kilometres.
             **kwargs: Additional keyword arguments of :class:`torchmetrics.Metric`.
         """
-        super().__init__(**kwargs)
-        self.areas_km2 = tuple(areas_km2)
-        self.add_state('searched', [], dist_reduce_fx='cat')
+        names = [f'recall@{area:.10g}km2' for area in areas_km2]
+        super().__init__(areas_km2, names, **kwargs)
 
     def update(self, searched_km2: Tensor) -> None:
         """Add images.
 
         Args:
-            searched_km2: Area searched until it contains the true place, of shape
-                ``(N,)``.
+            searched_km2: Area searched, best candidates first, until it contains the
+                true place, of shape ``(N,)``. With an equal-area gallery, this is the
+                rank of :meth:`~torchgeo_concepts.retrieval.gallery.Gallery.ranks` times
+                the area of a candidate.
         """
-        self.searched.append(searched_km2.double())
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return the shares by name, such as ``recall@10000km2``."""
-        names = [f'recall@{area:.10g}km2' for area in self.areas_km2]
-        shares = recall_versus_area(_all(self.searched), self.areas_km2)
-        return dict(zip(names, shares, strict=True))
-
-    def curve(self) -> tuple[Tensor, Tensor]:
-        """Return the whole curve: areas in ascending order, and the recall at each."""
-        areas = _all(self.searched).sort().values
-        return areas, torch.arange(1, len(areas) + 1) / max(len(areas), 1)
+        self.add(searched_km2.double())
 
 
-def _all(state: list[Tensor] | Tensor) -> Tensor:
-    """Concatenate a state, which is a tensor if processes have gathered it."""
-    return dim_zero_cat(state) if len(state) else torch.empty(0)
-
-
-class ConceptEntropy(Metric):
+class ConceptEntropy(_GeoMetric):
     """Evenness of top concepts, from 0 (always one) to 1 (all equally often).
 
     A value that falls during training shows that few concepts take over.
@@ -333,9 +237,6 @@ class ConceptEntropy(Metric):
         >>> metric.compute()
         tensor(0.5000)
     """
-
-    is_differentiable = False
-    full_state_update = False
 
     counts: Tensor
 
@@ -360,5 +261,6 @@ class ConceptEntropy(Metric):
         self.counts += torch.bincount(first, minlength=len(self.counts))
 
     def compute(self) -> Tensor:
-        """Return the evenness; NaN without projections."""
-        return concept_entropy(self.counts)
+        """Return the entropy of the shares over its maximum; NaN without projections."""
+        entropy = torch.special.entr(self.counts / self.counts.sum()).sum()
+        return torch.div(entropy, math.log(max(len(self.counts), 2)))

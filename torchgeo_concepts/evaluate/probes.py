@@ -46,26 +46,18 @@ class ProbeScore:
         """Return the mean of the folds."""
         return float(np.mean(self.r2))
 
-    @property
-    def std(self) -> float:
-        """Return the standard deviation of the folds."""
-        return float(np.std(self.r2))
 
-
-def ridge_probe(
-    features: Tensor, target: Tensor, folds: Folds, alphas: NDArray[np.float64] = ALPHAS
-) -> ProbeScore:
+def ridge_probe(features: Tensor, target: Tensor, folds: Folds) -> ProbeScore:
     """Score a ridge regression of a target on features.
 
     Features are standardised on each training fold, and the intercept is not penalised.
-    The penalty is the one with the best mean score of the test folds themselves, so all
+    The penalty, one of :data:`ALPHAS`, has the best mean score of the test folds, so all
     scores are slightly too high, equally for all features.
 
     Args:
         features: Features of shape ``(N, d)``.
         target: Values of shape ``(N,)``.
         folds: Rows of each test fold; the other rows are trained on.
-        alphas: Penalties to choose from.
 
     Returns:
         The score.
@@ -74,15 +66,12 @@ def ridge_probe(
         ValueError: If the numbers of rows differ, a number is not finite, or a fold is
             empty or has only one value.
     """
-    [score] = ridge_probes(features, target[:, None], folds, alphas)
+    [score] = ridge_probes(features, target[:, None], folds)
     return score
 
 
 def ridge_probes(
-    features: Tensor,
-    targets: Tensor,
-    folds: Folds,
-    alphas: NDArray[np.float64] = ALPHAS,
+    features: Tensor, targets: Tensor, folds: Folds
 ) -> tuple[ProbeScore, ...]:
     """Score several targets as :func:`ridge_probe` does, in less time.
 
@@ -90,7 +79,6 @@ def ridge_probes(
         features: Features of shape ``(N, d)``.
         targets: Values of shape ``(N, t)``.
         folds: Rows of each test fold; the other rows are trained on.
-        alphas: Penalties to choose from, for each target separately.
 
     Returns:
         The score of each target.
@@ -106,17 +94,15 @@ def ridge_probes(
     if not (features.isfinite().all() and targets.isfinite().all()):
         raise ValueError('Features and targets must be finite.')
     x, y = features.double(), targets.double()
-    scores = np.stack([_fold_scores(x, y, fold, alphas) for fold in folds])
+    scores = np.stack([_fold_scores(x, y, fold) for fold in folds])
     best = scores.mean(axis=0).argmax(axis=0).tolist()
     return tuple(
-        ProbeScore(tuple(scores[:, place, column].tolist()), float(alphas[place]))
+        ProbeScore(tuple(scores[:, place, column].tolist()), float(ALPHAS[place]))
         for column, place in enumerate(best)
     )
 
 
-def _fold_scores(
-    x: Tensor, y: Tensor, fold: Rows, alphas: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _fold_scores(x: Tensor, y: Tensor, fold: Rows) -> NDArray[np.float64]:
     """Return R² of each penalty and target on one fold."""
     test = torch.zeros(len(x), dtype=torch.bool)
     test[torch.from_numpy(fold)] = True
@@ -129,35 +115,32 @@ def _fold_scores(
     mean, std = train_x.mean(dim=0), train_x.std(dim=0, correction=0)
     # The deviation of equal values can differ from 0 by rounding.
     std[train_x.amin(dim=0) == train_x.amax(dim=0)] = 1
-    weight, bias = ridge_path((train_x - mean) / std, y[~test], alphas)
+    weight, bias = ridge_path((train_x - mean) / std, y[~test])
     # All penalties and targets in one product.
     columns = weight.permute(1, 0, 2).reshape(x.shape[1], -1)
     predicted = ((x[test] - mean) / std) @ columns + bias.flatten()
-    repeated = truth.repeat(1, len(alphas))
+    repeated = truth.repeat(1, len(ALPHAS))
     r2: NDArray[np.float64] = r2_score(repeated, predicted, multioutput='raw_values')
-    return r2.reshape(len(alphas), -1)
+    return r2.reshape(len(ALPHAS), -1)
 
 
-def ridge_path(
-    x: Tensor, y: Tensor, alphas: NDArray[np.float64] = ALPHAS
-) -> tuple[Tensor, Tensor]:
-    """Fit ridge regressions of several penalties, in closed form.
+def ridge_path(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit ridge regressions of all penalties of :data:`ALPHAS`, in closed form.
 
     Args:
         x: Features of shape ``(N, d)`` in float64, on one scale.
         y: Values of shape ``(N, t)`` in float64.
-        alphas: Penalties of the squared weights; the intercept is not penalised.
 
     Returns:
-        Weights of shape ``(len(alphas), d, t)`` and intercepts of shape
-        ``(len(alphas), t)``.
+        Weights of shape ``(len(ALPHAS), d, t)`` and intercepts of shape
+        ``(len(ALPHAS), t)``. Intercepts are not penalised.
     """
     x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
     centred = x - x_mean
     # One decomposition serves all penalties.
     values, vectors = torch.linalg.eigh(centred.T @ centred)
     moment = vectors.T @ (centred.T @ (y - y_mean))
-    penalty = torch.from_numpy(alphas)[:, None]
+    penalty = torch.from_numpy(ALPHAS)[:, None]
     shrunk = moment / (values.clamp(min=0) + penalty)[:, :, None]
     weight = vectors @ shrunk
     return weight, y_mean - x_mean @ weight
@@ -179,11 +162,7 @@ class LinearFit:
 
 
 def fit_ridge(
-    x: Tensor,
-    y: Tensor,
-    val_x: Tensor | None = None,
-    val_y: Tensor | None = None,
-    alphas: NDArray[np.float64] = ALPHAS,
+    x: Tensor, y: Tensor, val_x: Tensor | None = None, val_y: Tensor | None = None
 ) -> LinearFit:
     """Fit ridge regressions and choose their penalties on validation rows.
 
@@ -193,7 +172,6 @@ def fit_ridge(
         val_x: Features of the validation rows.
         val_y: Their values. The penalty is 1 for a target that is missing in all of
             them.
-        alphas: Penalties to choose from.
 
     Returns:
         The model, with a penalty for each target.
@@ -213,12 +191,10 @@ def fit_ridge(
     patterns, group = known.unique(dim=1, return_inverse=True)
     for number, rows in enumerate(patterns.T):
         columns = (group == number).nonzero().flatten().tolist()
-        path, offsets = ridge_path(
-            x[rows].double(), y[rows][:, columns].double(), alphas
-        )
+        path, offsets = ridge_path(x[rows].double(), y[rows][:, columns].double())
         for place, column in enumerate(columns):
             own, own_bias = path[:, :, place], offsets[:, place]
-            best = int(np.abs(alphas - 1).argmin())
+            best = int(np.abs(ALPHAS - 1).argmin())
             if val_x is not None and val_y is not None:
                 tested = ~val_y[:, column].isnan()
                 if tested.any():
@@ -226,7 +202,7 @@ def fit_ridge(
                     error -= val_y[tested, column].double()[:, None]
                     best = int(error.square().mean(dim=0).argmin())
             weight[column], bias[column] = own[best], own_bias[best]
-            penalty[column] = float(alphas[best])
+            penalty[column] = float(ALPHAS[best])
     return LinearFit(weight, bias, tuple(penalty))
 
 

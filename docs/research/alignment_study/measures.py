@@ -12,7 +12,7 @@ from torch import Tensor
 from torchgeo_concepts.embed.points import embed_points
 from torchgeo_concepts.evaluate.benchmark.scores import make_folds
 from torchgeo_concepts.evaluate.benchmark.tasks import Table
-from torchgeo_concepts.evaluate.metrics import distance_accuracy, geodesic_km
+from torchgeo_concepts.evaluate.metrics import geodesic_km
 from torchgeo_concepts.evaluate.probes import ridge_probes
 from torchgeo_concepts.layers.grounding import Groundings
 from torchgeo_concepts.models import ImageLocationModel
@@ -135,10 +135,10 @@ def locate(model: ImageLocationModel, gallery: Gallery, images: Tensor) -> Tenso
 
 def _errors(patches: PatchSet, found: Tensor) -> dict[str, float]:
     distances = geodesic_km(found, patches.points)
-    shares = distance_accuracy(found, patches.points, KILOMETRES)
     metrics = {f'{patches.name}/median_km': float(distances.median())}
-    for kilometres, share in zip(KILOMETRES, shares.tolist(), strict=True):
-        metrics[f'{patches.name}/acc@{kilometres}km'] = share
+    for kilometres in KILOMETRES:
+        share = (distances <= kilometres).float().mean()
+        metrics[f'{patches.name}/acc@{kilometres}km'] = float(share)
     return metrics
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.agreement import Floats
+from torchgeo_concepts.evaluate.agreement import Floats, auc
 from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval
 from torchgeo_concepts.evaluate.linear_heads import fit_regression, scale_of
 from torchgeo_concepts.geo.splits import Rows
@@ -182,10 +182,12 @@ def _areas(
     """Return AUC at each threshold and resample, shape ``(steps, num_samples + 1)``."""
     # Between two correlations the niche stays the same.
     each, place = np.unique(outside, axis=0, return_inverse=True)
+    known = (~np.isnan(test_label)).astype(np.float64)
     areas = []
     for own in each:
         predicted = np.zeros(len(test))
         if own.any():
             predicted = fit(train[:, own], train_label)(test[:, own])
-        areas.append(bootstrap.auc(predicted, test_label))
+        area = auc(predicted, np.nan_to_num(test_label))
+        areas.append(bootstrap.resample(area, known))
     return np.asarray(areas)[place.reshape(-1)]

@@ -11,7 +11,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from torchgeo_concepts.evaluate.agreement import Floats
+from torchgeo_concepts.evaluate.agreement import Floats, auc
 from torchgeo_concepts.evaluate.benchmark.scores import make_folds, why_undefined
 from torchgeo_concepts.evaluate.benchmark.tasks import Table
 from torchgeo_concepts.evaluate.bootstrap import BlockBootstrap, interval
@@ -81,20 +81,22 @@ def score_names(data: AuditData, features: ConceptFeatures) -> dict[Measure, Flo
         Mean AUC of classes, and median R² of quantities, in each resample of blocks.
     """
     train, test = (features.values[part].double().numpy() for part in (TRAIN, TEST))
-    auc, r2 = [], []
+    areas, r2 = [], []
     for column, concept in enumerate(features.concepts):
         if not data.can_score[concept]:
             continue
         own, label = test[:, column], data.labels[TEST][:, concept]
         if data.is_class[concept]:
-            auc.append(data.bootstrap.auc(own, label))
+            known = (~np.isnan(label)).astype(np.float64)
+            area = auc(own, np.nan_to_num(label))
+            areas.append(data.bootstrap.resample(area, known))
         else:
             train_label = data.labels[TRAIN][:, concept]
             estimate = rising_line(train[:, column], train_label, own)
             r2.append(data.bootstrap.r2(label, estimate))
     scores = {}
-    if auc:
-        scores[AUC, ''] = np.nanmean(auc, axis=0)
+    if areas:
+        scores[AUC, ''] = np.nanmean(areas, axis=0)
     if r2:
         scores[R2, ''] = np.nanmedian(r2, axis=0)
     return scores

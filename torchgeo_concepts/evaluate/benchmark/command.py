@@ -19,9 +19,8 @@ from ...utils.devices import Device
 from ...utils.files import check_writable
 from ...utils.names import check_known
 from .encoders import RELEASED
-from .figure import write_figure
 from .inputs import Input, make_inputs
-from .report import BenchmarkRow, make_row, page_lines
+from .report import BenchmarkRow, make_row, page_lines, write_figure
 from .run import Job, compute_scores, make_jobs
 from .scores import ScoreFile, SplitName
 from .tasks import (

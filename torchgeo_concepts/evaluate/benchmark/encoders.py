@@ -103,6 +103,7 @@ def _from_names(name: str, is_file: bool) -> NamedEncoder:
             model, weights or str(next(iter(get_model_weights(model))))
         )
     encoder = load_encoder(found)
+    file: Path | None
     if isinstance(found.weights, Path):
         title, file, identity = found.weights.stem, found.weights, ''
     else:
@@ -110,7 +111,7 @@ def _from_names(name: str, is_file: bool) -> NamedEncoder:
         # Weights of ConceptEarth differ in what they were trained on.
         is_earth = isinstance(encoder, ConceptEarth)
         title = f'{model}:{found.weights.name}' if is_earth else name
-        file, identity = _weights_file(found.weights), f'{model} {found.weights} '  # type: ignore[assignment]
+        file, identity = _weights_file(found.weights), f'{model} {found.weights} '
     return NamedEncoder(
         title,
         identity + (sha256(file) if file else hash_state(encoder.state_dict())),

@@ -213,11 +213,11 @@ def _encoder_inputs(
     kinds: tuple[FeatureKind, ...] = ('x',)
     if isinstance(encoder, GroundedEncoder) and len(encoder.bank):
         kinds = ('x', 'z', 'xz')
-    features = {kind: partial(embed, encoder, kind) for kind in kinds}
+    features = {str(kind): partial(embed, encoder, kind) for kind in kinds}
     if isinstance(encoder, ConceptEarth):
         for dim in truncate_dims:
             truncated = copy.deepcopy(encoder).truncate(dim)
-            features[f'x of {dim}'] = partial(embed, truncated, 'x')  # type: ignore[index]
+            features[f'x of {dim}'] = partial(embed, truncated, 'x')
     return [
         Input(
             f'{named.name} {suffix}',

@@ -97,20 +97,6 @@ class Table:
         known: NDArray[np.bool_] = (~self.values[:, column].isnan()).numpy()
         return known
 
-    def sample(self, number: int, seed: int) -> 'Table':
-        """Draw rows at random.
-
-        Args:
-            number: Maximum number of rows.
-            seed: Seed of the draw.
-
-        Returns:
-            A table of these rows, in their original order.
-        """
-        rows = np.random.default_rng(seed).permutation(len(self.points))[:number]
-        rows = np.sort(rows)
-        return Table(self.name, self.points[rows], self.targets, self.values[rows])
-
     def digest(self, column: int) -> str:
         """Return a hash of the points that have a value, and of the values."""
         known = self.known(column)
