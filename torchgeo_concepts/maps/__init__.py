@@ -3,8 +3,7 @@
 
 """Rasters of concepts, embeddings and predictions, and their scores against truth."""
 
-from .atlas import concept_atlas
-from .encoder_maps import MapReport, map_encoder, map_values
+from .encoder_maps import MapReport, concept_atlas, map_encoder, map_values
 from .map_score import MapScore
 from .truth import score_map
 

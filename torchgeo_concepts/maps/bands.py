@@ -1,10 +1,12 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Modules that compute bands of a map: concept scores, and embeddings as colours."""
+"""Modules that compute bands of a map: concept scores, colours and predictions."""
 
 from collections.abc import Callable, Sequence
-from typing import Self
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..concepts.concept import Concept
-from ..embed.points import Precision, embed_points
+from ..embed.points import embed_points
 from ..geo.raster_grid import RasterGrid
 from ..io.geotiff import Band
 from ..models.protocols import GroundedEncoder, check_encoder
-from ..utils.devices import Device
+from ..tasks import LocationClassification, LocationRegression
+from ..utils.hashing import hash_state
+from ..utils.modes import evaluating
 
 # Number of points that principal components are fitted on, its minimum, and the seed.
 SAMPLE_SIZE, MIN_SAMPLE = 4096, 32
@@ -24,6 +28,9 @@ SAMPLE_SEED = 0
 
 # Percentiles of a component that map to 0 and 1.
 DARK, BRIGHT = 2.0, 98.0
+
+# Keys and names of the outputs of a regression besides the prediction.
+BOUNDS = {'lower': 'lower bound', 'upper': 'upper bound'}
 
 
 class ConceptScores(nn.Module):
@@ -125,10 +132,7 @@ class PrincipalColours(nn.Module):
         encoder: nn.Module,
         grid: RasterGrid,
         is_wanted: Callable[[NDArray[np.float64]], NDArray[np.bool_]] | None = None,
-        *,
-        device: Device = 'auto',
-        precision: Precision = 'float32',
-        batch_size: int = 8192,
+        **settings: Any,
     ) -> Self:
         """Fit components on points that are spread evenly over an area.
 
@@ -139,9 +143,7 @@ class PrincipalColours(nn.Module):
             grid: The grid over the area.
             is_wanted: Function that returns a mask of the points to use, such as those on
                 land.
-            device: Device to compute on.
-            precision: Type of the matrix products.
-            batch_size: Number of points to embed at a time.
+            **settings: Options of :func:`~torchgeo_concepts.embed.points.embed_points`.
 
         Returns:
             The colours.
@@ -155,14 +157,7 @@ class PrincipalColours(nn.Module):
                 f'Colours need {MIN_SAMPLE} points, but only {len(points)} points of the '
                 f'area {grid.area} are on the map. Use a larger area.'
             )
-        embedding = embed_points(
-            encoder,
-            points,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            progress=False,
-        )
+        embedding = embed_points(encoder, points, progress=False, **settings)
         return cls(encoder, embedding)
 
     @property
@@ -204,3 +199,94 @@ def _sample(
         if sum(map(len, parts)) >= SAMPLE_SIZE:
             break
     return torch.from_numpy(np.concatenate(parts)[:SAMPLE_SIZE])
+
+
+class Predictions(nn.Module):
+    """Predictions of a trained task as a function of points."""
+
+    def __init__(self, task: Any) -> None:
+        """Initialize a new Predictions instance.
+
+        Args:
+            task: A trained LocationRegression or LocationClassification.
+        """
+        super().__init__()
+        self.task = task
+        with torch.no_grad(), evaluating(task):
+            found = task.predict_step({'point': torch.zeros(1, 2)}, 0)
+        self.keys = [key for key in ('prediction', *BOUNDS) if key in found]
+
+    @property
+    def bands(self) -> list[Band]:
+        """Name, unit and kind of each output."""
+        if isinstance(self.task, LocationClassification):
+            return [Band('class', kind='class', classes=self.task.classes)]
+        return [
+            Band(f'{name}, {BOUNDS[key]}' if key in BOUNDS else name, unit)
+            for name, unit in zip(self.task.target_names, self.task.units, strict=True)
+            for key in self.keys
+        ]
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Forward pass.
+
+        Args:
+            points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
+
+        Returns:
+            Predictions of each target with the bounds of its interval, or class numbers,
+            of shape ``(N, bands)``.
+        """
+        found = self.task.predict_step({'point': points}, 0)
+        parts = [found[key].float() for key in self.keys]
+        return torch.stack(parts, dim=-1).reshape(len(points), -1)
+
+
+def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
+    """Load the trained task of a checkpoint.
+
+    Args:
+        path: A checkpoint of LocationRegression or LocationClassification.
+
+    Returns:
+        Its predictions, and their metadata for a map.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not such a checkpoint, or the task needs more than
+            points.
+    """
+    saved = _read_checkpoint(path)
+    location = saved.get('location')
+    if location is None:
+        raise ValueError(
+            f'{path} is not a checkpoint of LocationRegression or LocationClassification.'
+        )
+    needed = ', '.join(map(repr, location['extra_names']))
+    needed = f'the columns {needed}' if needed else ''
+    if saved['hyper_parameters']['image_model'] is not None:
+        needed = 'images'
+    if needed:
+        raise ValueError(
+            f'The model of {path} needs {needed} besides points, which a map does not '
+            'have.'
+        )
+    is_class = 'classes' in location['targets']
+    kind = LocationClassification if is_class else LocationRegression
+    task = kind.load_from_checkpoint(path, map_location='cpu', weights_only=True)
+    return Predictions(task), {
+        'task': kind.__name__,
+        'checkpoint': path.name,
+        'checkpoint_sha256': hash_state(saved['state_dict']),
+        'feature': 'predictions',
+    }
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f'No checkpoint {path}.')
+    try:
+        saved: Any = torch.load(path, map_location='cpu', weights_only=True)
+    except (EOFError, RuntimeError, UnpicklingError) as error:
+        raise ValueError(f'{path} cannot be read as a checkpoint.') from error
+    return saved if isinstance(saved, dict) else {}

@@ -22,7 +22,6 @@ from ..utils.names import with_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
 
 TITLES = {'pearson': 'Pearson', 'spearman': 'Spearman', 'auc': 'AUC'}
@@ -91,7 +90,7 @@ class MapScore:
 
     @property
     def is_class(self) -> bool:
-        """True if the truth is a class, with values 0 and 1."""
+        """Return True if the truth is a class, with values 0 and 1."""
         return 'auc' in self.by_point
 
     def to_frame(self) -> pd.DataFrame:
@@ -143,8 +142,8 @@ class MapScore:
         """
         from matplotlib import pyplot as plt
 
-        frame = self.values
-        lon = _unbroken(frame['lon'].to_numpy())
+        lon = _unbroken(self.values['lon'].to_numpy())
+        frame = self.values.assign(lon=lon)
         west, east = lon.min() - MARGIN, lon.max() + MARGIN
         south, north = frame['lat'].min() - MARGIN, frame['lat'].max() + MARGIN
         stretch = 1 / max(0.3, np.cos(np.deg2rad((south + north) / 2)))
@@ -156,19 +155,11 @@ class MapScore:
             height_ratios=(map_height, SCATTER_HEIGHT),
             layout='constrained',
         )
-        limits = _limits(self)
-        titles = {
-            'predicted': f'map: {self.name}',
-            'truth': f'truth: {self.truth_title}',
-        }
-        for column, title in titles.items():
+        titles = f'map: {self.name}', f'truth: {self.truth_title}'
+        for column, title in zip(('predicted', 'truth'), titles, strict=True):
             axes = panels[column]
-            axes.set_xlim(west, east)
-            axes.set_ylim(south, north)
-            axes.set_aspect(stretch)
-            bar = _draw_values(axes, lon, frame, column, limits[column], stretch)
-            bar.set_label(_label(self, column), fontsize=11)
-            _draw_outlines(axes, self)
+            axes.set(xlim=(west, east), ylim=(south, north), aspect=stretch)
+            _draw_values(axes, self, frame, column)
             axes.set_title(textwrap.fill(title, TITLE_WIDTH), fontsize=11)
         panels['truth'].set_ylabel('')
         _draw_scatter(panels['scatter'], self)
@@ -189,19 +180,14 @@ def _unbroken(lon: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(lon < start, lon + 360, lon)
 
 
-def _limits(score: MapScore) -> dict[str, tuple[float, float]]:
-    """Return the ends of the colour scales, equal for equal units."""
-    if score.is_class and score.units[0] == '':
-        return dict.fromkeys(('predicted', 'truth'), (0.0, 1.0))
-    limits = {}
-    for column in ('predicted', 'truth'):
-        low, high = np.percentile(score.values[column], CLIP)
-        limits[column] = (float(low), float(high)) if low < high else (low, low + 1)
-    if score.is_class:
-        limits['truth'] = (0.0, 1.0)
-    elif _same_scale(score):
-        limits['predicted'] = limits['truth']
-    return limits
+def _limits(score: MapScore, column: str) -> tuple[float, float]:
+    """Return the ends of the colour scale of map or truth, equal for equal units."""
+    if score.is_class and (column == 'truth' or score.units[0] == ''):
+        return 0.0, 1.0
+    if not score.is_class and _same_scale(score):
+        column = 'truth'
+    low, high = np.percentile(score.values[column], CLIP).tolist()
+    return (low, high) if low < high else (low, low + 1)
 
 
 def _same_scale(score: MapScore) -> bool:
@@ -229,27 +215,24 @@ def _mean_label(score: MapScore, column: str, of: str) -> str:
 
 
 def _draw_values(
-    axes: 'Axes',
-    lon: NDArray[np.float64],
-    frame: pd.DataFrame,
-    column: str,
-    limits: tuple[float, float],
-    stretch: float,
-) -> 'Colorbar':
+    axes: 'Axes', score: MapScore, frame: pd.DataFrame, column: str
+) -> None:
+    """Draw the values of map or truth, with the coastline and the regions."""
     draw_coast(axes)
     west, east = axes.get_xlim()
     # Dots touch each other; a map has half the width of the figure.
-    places = np.column_stack((lon, frame['lat'] * stretch))
+    places = np.column_stack((frame['lon'], frame['lat'] * axes.get_aspect()))
     apart = np.median(cKDTree(places).query(places, k=2)[0][:, 1])
     side = 1.4 * apart * 0.38 * WIDTH * 72 / (east - west)
+    low, high = _limits(score, column)
     drawn = axes.scatter(
-        lon,
+        frame['lon'],
         frame['lat'],
         c=frame[column],
         s=float(np.clip(side**2, 0.4, 40)),
-        cmap='cividis' if limits == (0.0, 1.0) else 'viridis',
-        vmin=limits[0],
-        vmax=limits[1],
+        cmap='cividis' if (low, high) == (0, 1) else 'viridis',
+        vmin=low,
+        vmax=high,
         marker='s',
         linewidths=0,
         rasterized=True,
@@ -257,7 +240,9 @@ def _draw_values(
     axes.set_xlabel('longitude [°]', fontsize=11)
     axes.set_ylabel('latitude [°]', fontsize=11)
     axes.locator_params(nbins=5)
-    return axes.figure.colorbar(drawn, ax=axes, orientation='horizontal', shrink=0.9)
+    bar = axes.figure.colorbar(drawn, ax=axes, orientation='horizontal', shrink=0.9)
+    bar.set_label(_label(score, column), fontsize=11)
+    _draw_outlines(axes, score)
 
 
 def _draw_outlines(axes: 'Axes', score: MapScore) -> None:

@@ -50,7 +50,7 @@ class MapValues:
 
     @property
     def is_class(self) -> bool:
-        """True if all known values are 0 or 1."""
+        """Return True if all known values are 0 or 1."""
         known = self.values[~np.isnan(self.values)]
         return bool(np.isin(known, (0, 1)).all())
 

@@ -15,7 +15,7 @@ from ..evaluate.agreement import Floats, auc, pearson, spearman
 from ..evaluate.autocorrelation import morans_i
 from ..evaluate.bootstrap import BlockBootstrap, Estimate
 from ..geo.points import PointsLike, as_points
-from ..geo.splits import Rows, block_numbers
+from ..geo.splits import block_numbers
 from ..layers.regions import Area, Regions, region_of, sample_area
 from .map_score import MORAN_POINTS, NEIGHBOURS, MapScore, weighted_means
 from .map_values import Map, MapValues, Truth, predicted_values, true_values
@@ -94,19 +94,14 @@ def score_map(
     true = true_values(truth, where, rule, found.concept_id)
     frame = _compared(where, weight, found, true, block_degrees)
     table, left_out = _by_region(frame, regions, min_points)
+    each = table.assign(weight=1.0, block=range(len(table)))
     settings = num_samples, confidence, seed
     return MapScore(
         name=found.name,
         truth=true.name,
         units=(found.unit, true.unit),
-        by_point=_estimates(
-            frame, frame['weight'], frame['block'], true.is_class, *settings
-        ),
-        by_region={}
-        if table.empty
-        else _estimates(
-            table, np.ones(len(table)), np.arange(len(table)), False, *settings
-        ),
+        by_point=_estimates(frame, true.is_class, *settings),
+        by_region={} if table.empty else _estimates(each, False, *settings),
         moran=_moran(frame, seed) if moran else {},
         values=frame,
         regions=table,
@@ -235,29 +230,22 @@ def _by_region(
 
 
 def _estimates(
-    table: pd.DataFrame,
-    weights: ArrayLike,
-    blocks: ArrayLike,
-    is_class: bool,
-    num_samples: int,
-    confidence: float,
-    seed: int,
+    table: pd.DataFrame, is_class: bool, num_samples: int, confidence: float, seed: int
 ) -> dict[str, Estimate]:
     """Estimate the agreement of map and truth from the same resampled blocks."""
-    y, x = (table[c].to_numpy(np.float64) for c in ('predicted', 'truth'))
+    columns = ['predicted', 'truth', 'weight']
+    y, x, weights = table[columns].to_numpy(np.float64).T
     statistics: dict[str, Callable[[Floats], float]] = {
         'pearson': lambda w: pearson(y, x, w),
         'spearman': spearman(y, x),
     }
     if is_class:
         statistics['auc'] = auc(y, x)
-    block: Rows = np.asarray(blocks)
+    block = table['block'].to_numpy()
     # A single block gives no interval, because all resamples are equal.
     bootstrap = BlockBootstrap(block, num_samples if block.any() else 0, seed)
     return {
-        name: Estimate.from_samples(
-            bootstrap.resample(statistic, np.asarray(weights)), confidence
-        )
+        name: Estimate.from_samples(bootstrap.resample(statistic, weights), confidence)
         for name, statistic in statistics.items()
     }
 
