@@ -1,7 +1,6 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import os
 import pickle
 from pathlib import Path
 
@@ -22,20 +21,12 @@ from torchgeo_concepts.layers.grounding import (
 from torchgeo_concepts.layers.rules import Condition, Grounding
 from torchgeo_concepts.utils import distributions as _distributions
 
+pytestmark = pytest.mark.usefixtures('cache')
+
 ROOT = Path(__file__).parents[2]
 
 # What can be read in a second or two.
 QUICK = ['koppen-geiger', 'igbp', 'elevation', 'temperature-mean', 'absolute-latitude']
-
-
-@pytest.fixture(autouse=True)
-def cache(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One folder for all tests, unless somebody offers theirs."""
-    if 'TORCHGEO_CONCEPTS_CACHE' not in os.environ:
-        folder = tmp_path_factory.getbasetemp() / 'layers'
-        monkeypatch.setenv('TORCHGEO_CONCEPTS_CACHE', str(folder))
 
 
 def constant(value: float, name: str = 'flat') -> RasterLayer:

@@ -1,7 +1,6 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -29,17 +28,9 @@ from torchgeo_concepts.layers.coast import LandMask
 from torchgeo_concepts.layers.grid import cell_centres, nearest
 from torchgeo_concepts.utils import distributions as _distributions
 
+pytestmark = pytest.mark.usefixtures('cache')
+
 Points = NDArray[np.float64]
-
-
-@pytest.fixture(autouse=True)
-def cache(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One folder for all tests, unless somebody offers theirs."""
-    if 'TORCHGEO_CONCEPTS_CACHE' not in os.environ:
-        folder = tmp_path_factory.getbasetemp() / 'layers'
-        monkeypatch.setenv('TORCHGEO_CONCEPTS_CACHE', str(folder))
 
 
 @pytest.fixture(scope='module')
