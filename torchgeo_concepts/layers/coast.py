@@ -182,7 +182,10 @@ class LandmassLayer(RasterLayer):
         Args:
             name: Identifier of lower-case words joined by hyphens.
         """
-        info = {'title': 'area of the island or continent', 'unit': 'km²'}
+        info: dict[str, Any] = {
+            'title': 'area of the island or continent',
+            'unit': 'km²',
+        }
         super().__init__(name, _areas, **info, **_layer.keywords)
 
     def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:

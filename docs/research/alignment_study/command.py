@@ -6,16 +6,17 @@
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sampled_tables import sample_rows
 from tqdm import tqdm
 
 from torchgeo_concepts.datasets.earth_imagery import earth_picture
 from torchgeo_concepts.datasets.grounded_points import BLOCK_DEGREES
-from torchgeo_concepts.evaluate.benchmark.tasks import DATASETS, Table, read_tables
+from torchgeo_concepts.evaluate.benchmark.tasks import DATASETS, read_tables
 from torchgeo_concepts.io.pages import (
     command_line,
     write_lines,
@@ -150,7 +151,7 @@ def study(
     found, left_out = read_tables(
         None if data is None else Path(data), DATASETS if data is None else ()
     )
-    tables = [_sample(table) for table in found]
+    tables = [sample_rows(table, ROWS, 0) for table in found]
     settings = Settings(
         Path(root), truth_digest(tables), steps, number, batch_size, patches, mislocated
     )
@@ -323,10 +324,3 @@ def _describe(settings: Settings, evaluation: Evaluation, arms: Iterable[Arm]) -
         'is ridge regression from embeddings by the protocol of the benchmark, R² in '
         f'blocks: {tables}.'
     )
-
-
-def _sample(table: Table) -> Table:
-    """Draw rows at random, and keep their order."""
-    rows = np.random.default_rng(0).permutation(len(table.points))[:ROWS]
-    rows = np.sort(rows)
-    return replace(table, points=table.points[rows], values=table.values[rows])

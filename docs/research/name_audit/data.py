@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from sampled_tables import sample_rows
 from torch import Tensor, nn
 
 from torchgeo_concepts.concepts.bank import ConceptBank
@@ -119,7 +120,7 @@ def make_audit_data(
     groundings = _find_groundings(bank)
     drawn = land_points(DRAWN * number, FRESH + seed)
     held_out = held_out_blocks(drawn)
-    tables = [table.sample(number, seed) for table in tables]
+    tables = [sample_rows(table, number, seed) for table in tables]
     points = {
         TRAIN: drawn[~held_out][:number],
         TEST: drawn[held_out],
