@@ -221,7 +221,7 @@ def _draw_values(
     draw_coast(axes)
     west, east = axes.get_xlim()
     # Dots touch each other; a map has half the width of the figure.
-    places = np.column_stack((frame['lon'], frame['lat'] * axes.get_aspect()))
+    places = np.column_stack((frame['lon'], frame['lat'] * float(axes.get_aspect())))
     apart = np.median(cKDTree(places).query(places, k=2)[0][:, 1])
     side = 1.4 * apart * 0.38 * WIDTH * 72 / (east - west)
     low, high = _limits(score, column)

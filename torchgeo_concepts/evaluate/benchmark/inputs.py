@@ -10,7 +10,7 @@ from functools import cache, partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchgeo.models import list_models
 from torchgeo.models.satclip import SphericalHarmonics
 
@@ -203,21 +203,16 @@ def _encoder_inputs(
     named: NamedEncoder, truncate_dims: Sequence[int], device: Device
 ) -> list[Input]:
     """Return an input for each kind of features of an encoder."""
-
-    def embed(encoder: nn.Module, kind: FeatureKind, points: Tensor) -> Tensor:
-        return embed_points(
-            encoder, points, features=kind, device=device, progress=False
-        )
-
+    embed = partial(embed_points, device=device, progress=False)
     encoder = named.encoder
     kinds: tuple[FeatureKind, ...] = ('x',)
     if isinstance(encoder, GroundedEncoder) and len(encoder.bank):
         kinds = ('x', 'z', 'xz')
-    features = {str(kind): partial(embed, encoder, kind) for kind in kinds}
+    features = {str(kind): partial(embed, encoder, features=kind) for kind in kinds}
     if isinstance(encoder, ConceptEarth):
         for dim in truncate_dims:
             truncated = copy.deepcopy(encoder).truncate(dim)
-            features[f'x of {dim}'] = partial(embed, truncated, 'x')
+            features[f'x of {dim}'] = partial(embed, truncated)
     return [
         Input(
             f'{named.name} {suffix}',

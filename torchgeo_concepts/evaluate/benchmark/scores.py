@@ -17,6 +17,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from torch import Tensor
 
 from ...geo.splits import Folds, block_folds, random_folds
+from ..linear_heads import fold_splits
 from ..probes import ridge_probes
 
 Predictor = Literal['ridge', 'nearest', 'weighted', 'boosting']
@@ -86,8 +87,7 @@ def score(
         return [list(probe.r2) for probe in ridge_probes(x, y, folds)]
     features, values = x.numpy(), y.numpy()
     scores = []
-    for fold in folds:
-        train = np.setdiff1d(np.arange(len(features)), fold)
+    for train, fold in fold_splits(len(features), folds):
         model: Any = MultiOutputRegressor(HistGradientBoostingRegressor(random_state=0))
         if predictor != 'boosting':
             number = 1 if predictor == 'nearest' else min(NEIGHBOURS, len(train))
