@@ -6,16 +6,13 @@
 from .bottleneck import Bottleneck
 from .bottleneck_fit import concept_bottleneck
 from .contributions import contributions, explain, explain_location
-from .error_bins import activation_by_error
 from .explanation import Contrast, Contributions, Explanation
 from .faithfulness import concept_curves, fit_head, plot_concept_curves
-from .flows import concept_flows, plot_concept_flows
 from .groups import compare_groups
 from .head_reading import concept_head
 from .heads import ConceptHead
 from .interventions import intervene, rerank
 from .smallest_change import smallest_change
-from .spaces import plot_clusters, plot_components, plot_modality_gap
 
 __all__ = (
     'Bottleneck',
@@ -23,22 +20,16 @@ __all__ = (
     'Contrast',
     'Contributions',
     'Explanation',
-    'activation_by_error',
     'compare_groups',
     'concept_bottleneck',
     'concept_curves',
-    'concept_flows',
     'concept_head',
     'contributions',
     'explain',
     'explain_location',
     'fit_head',
     'intervene',
-    'plot_clusters',
-    'plot_components',
     'plot_concept_curves',
-    'plot_concept_flows',
-    'plot_modality_gap',
     'rerank',
     'smallest_change',
 )

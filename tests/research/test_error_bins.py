@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from alignment_study.error_bins import activation_by_error
 from matplotlib import pyplot as plt
-
-from torchgeo_concepts.explain import activation_by_error
 
 ACTIVATIONS = torch.tensor(
     [[5.0, 1, 2, 3], [9.0, 0, 0, 8], [1.0, 1, 1, 1], [4.0, 6, 0, 0], [7.0, 7, 7, 0]]

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..evaluate.agreement import Floats
-from ..evaluate.bootstrap import CONFIDENCE, BlockBootstrap, intervals
-from ..geo.splits import Rows, block_numbers
-from ..plot.bars import LESS, draw_grid
-from ._scores import check_finite, check_rows
+from torchgeo_concepts.evaluate.agreement import Floats
+from torchgeo_concepts.evaluate.bootstrap import CONFIDENCE, BlockBootstrap, intervals
+from torchgeo_concepts.explain._scores import check_finite, check_rows
+from torchgeo_concepts.geo.splits import Rows, block_numbers
+from torchgeo_concepts.plot.bars import LESS, draw_grid
 
 # The usual thresholds of geolocation: street, city, region, country and continent.
 ERROR_EDGES_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
