@@ -234,7 +234,7 @@ class TestBlueMarbleDataModule:
         other = replace(EARTH_PICTURES['january'], md5='0' * 32)
         monkeypatch.setitem(EARTH_PICTURES, 'january', other)
         with pytest.raises(RuntimeError, match="not the picture 'january'"):
-            data(root, checksum=True).setup('fit')
+            data(root).setup('fit')
 
     def test_what_is_wrong_is_said(self, root: Path) -> None:
         with pytest.raises(

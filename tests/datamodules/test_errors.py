@@ -28,7 +28,7 @@ def point_table(root: Path) -> dict[str, Any]:
     (root / 'points.csv').write_text('lon,lat,height\n200,95,3\n0,0,1\n')
     return {
         'class_path': 'torchgeo_concepts.datasets.PointTable',
-        'init_args': {'paths': str(root / 'points.csv'), 'targets': 'height'},
+        'init_args': {'table': str(root / 'points.csv'), 'targets': 'height'},
     }
 
 

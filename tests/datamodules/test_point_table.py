@@ -274,7 +274,7 @@ data:
     dataset:
       class_path: torchgeo_concepts.datasets.PointTable
       init_args:
-        paths: {tmp_path / 'table.csv'}
+        table: {tmp_path / 'table.csv'}
         targets: [y, height]
         target_transform: {{y: standardise}}
         split_column: part
@@ -298,26 +298,25 @@ data:
     assert len(datamodule.test_dataset) == pytest.approx(40, abs=10)
 
 
-@pytest.mark.parametrize('paths', ['table.csv', '[table.csv, table.csv]'])
-def test_files_beside_the_configuration(
-    paths: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_file_beside_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path('table.csv').write_text('lon,lat,y\n1,2,3\n4,5,6\n')
-    Path('config.yaml').write_text(f"""
+    Path('config.yaml').write_text("""
 data:
   class_path: torchgeo_concepts.datamodules.PointTableDataModule
   init_args:
     dataset:
       class_path: torchgeo_concepts.datasets.PointTable
-      init_args: {{paths: {paths}, targets: y}}
+      init_args: {table: table.csv, targets: y}
 """)
     parser = ArgumentParser()
     parser.add_argument('--config', action='config')
     parser.add_subclass_arguments(LightningDataModule, 'data')
     config = parser.parse_args(['--config', 'config.yaml'])
     datamodule = parser.instantiate(config).data
-    assert len(datamodule.source) == 2 * (1 + paths.count(','))
+    assert len(datamodule.source) == 2
 
 
 BOX = 'POLYGON ((0 -60, 90 -60, 90 70, 0 70, 0 -60))'
@@ -337,7 +336,7 @@ data:
   init_args:
     dataset:
       class_path: torchgeo_concepts.datasets.PointTable
-      init_args: {{paths: table.csv, targets: y}}
+      init_args: {{table: table.csv, targets: y}}
     split: region
     region: {region}
 """)

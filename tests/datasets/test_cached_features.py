@@ -2,7 +2,7 @@
 # Licensed under the MIT License.
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import IterableDataset, Subset
+from torch.utils.data import Subset
 from torchgeo.datasets.utils import Sample
 
 from torchgeo_concepts.datasets import CachedFeatures, ImagePoints, cache_features
@@ -153,24 +153,6 @@ class TestPass:
         with pytest.raises(ValueError, match='No image could be read'):
             cache_features(dataset, tower, tmp_path / 'cache', on_error='skip')
 
-    def test_stream(
-        self, tower: ImageTower, backbone: Counting, tmp_path: Path
-    ) -> None:
-        class Stream(IterableDataset[Sample]):
-            def __iter__(self) -> Iterator[Sample]:
-                generator = torch.Generator().manual_seed(0)
-                for index in range(11):
-                    image = torch.rand(3, 8, 8, generator=generator)
-                    yield {'image': image, 'point': torch.tensor([index, 0.0])}
-
-        cached = cache_features(Stream(), tower, tmp_path / 'cache', part_size=4)
-        assert cached.points[:, 0].tolist() == list(range(11))
-        (tmp_path / 'cache' / '00002.json').unlink()
-        backbone.seen.clear()
-        again = cache_features(Stream(), tower, tmp_path / 'cache', part_size=4)
-        assert sum(backbone.seen) == 3
-        assert again.points.equal(cached.points)
-
     def test_workers(
         self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
     ) -> None:
@@ -273,32 +255,11 @@ class TestFolder:
         assert np.load(tmp_path / 'cache' / '00000.features.npy').dtype == np.float16
 
 
-class Numbers(IterableDataset[Sample]):
-    """A stream of images of one colour each."""
-
-    def __init__(self, shuffle: int = 0) -> None:
-        self.shuffle = shuffle
-
-    def __iter__(self) -> Iterator[Sample]:
-        for index in range(5):
-            image = torch.full((3, 8, 8), float(index))
-            yield {'image': image, 'point': torch.tensor([index, 0.0])}
-
-
 def identity(sample: Sample) -> Sample:
     return sample
 
 
 class TestRefused:
-    def test_streams_that_cannot_be_gone_on_with(
-        self, tower: ImageTower, tmp_path: Path
-    ) -> None:
-        with pytest.raises(ValueError, match='only one process'):
-            cache_features(Numbers(), tower, tmp_path / 'a', num_workers=2)
-        with pytest.raises(ValueError, match='has another order each time'):
-            cache_features(Numbers(shuffle=3), tower, tmp_path / 'b')
-        assert len(cache_features(Numbers(), tower, tmp_path / 'c', num_workers=1)) == 5
-
     def test_functions_without_a_name(
         self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
     ) -> None:

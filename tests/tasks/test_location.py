@@ -921,7 +921,7 @@ data:
     dataset:
       class_path: torchgeo_concepts.datasets.PointTable
       init_args:
-        paths: {folder / 'table.csv'}
+        table: {folder / 'table.csv'}
         targets: {target}
     split: random
     batch_size: 32

@@ -48,10 +48,10 @@ data:
   init_args:
     dataset:
       class_path: torchgeo_concepts.datasets.PointTable
-      init_args: {{paths: {folder}/table.csv, targets: [warm, wet]}}
+      init_args: {{table: {folder}/table.csv, targets: [warm, wet]}}
     predict:
       class_path: torchgeo_concepts.datasets.PointTable
-      init_args: {{paths: {folder}/new.csv}}
+      init_args: {{table: {folder}/new.csv}}
     fractions: [0.6, 0.2, 0.2]
     batch_size: 8
 trainer:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, Subset
+from torch.utils.data import Subset
 from torchgeo.datasets.utils import Sample
 
 from ..concepts.bank import ConceptBank
@@ -77,9 +77,7 @@ def _points_of(dataset: object) -> Tensor:
         return _points_of(dataset.dataset)[torch.as_tensor(dataset.indices)]
     points = getattr(dataset, 'points', None)
     if points is None:
-        hint = ' Cache its features first.' * isinstance(dataset, IterableDataset)
         raise ValueError(
             f'concepts=True needs points, which {type(dataset).__name__} does not have.'
-            f'{hint}'
         )
     return as_points(points)

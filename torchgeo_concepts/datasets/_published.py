@@ -65,6 +65,7 @@ class PublishedImages(ImagePoints):
     folders: ClassVar[tuple[str, ...]]
     archives: ClassVar[tuple[str, ...]] = ()
     urls: ClassVar[dict[str, str]] = {}
+    _on_error: ClassVar[OnError] = 'raise'
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class PublishedImages(ImagePoints):
         *,
         transforms: Callable[[Sample], Sample] | None = None,
         download: bool = False,
-        on_error: OnError = 'raise',
+        on_error: OnError | None = None,
     ) -> None:
         """Initialize a new dataset instance.
 
@@ -80,7 +81,9 @@ class PublishedImages(ImagePoints):
             root: Folder with the table and the folder or the archive of images.
             transforms: Function that takes a sample and returns a changed one.
             download: Download missing files that have a direct link into *root*.
-            on_error: As in :class:`ImagePoints`.
+            on_error: As in :class:`ImagePoints`. By default, ``'skip'`` for
+                :class:`MP16`, many of whose images are no longer available, and
+                ``'raise'`` for the others.
 
         Raises:
             DatasetNotFoundError: If the table or the images are neither found nor
@@ -91,13 +94,12 @@ class PublishedImages(ImagePoints):
         self.root = pathlib.Path(root)
         self.download = download
         table = self._find_table()
-        columns: dict[str, Any] = self._columns(table)
+        options: dict[str, Any] = {'table': table, **self._options(table)}
         super().__init__(
             self._find_images(),
-            table,
             transforms=transforms,
-            on_error=on_error,
-            **columns,
+            on_error=on_error or self._on_error,
+            **options,
         )
         self.root = pathlib.Path(root)
 
@@ -137,6 +139,6 @@ class PublishedImages(ImagePoints):
         temporary.rename(folder)
         return self._inner(folder)
 
-    def _columns(self, table: pathlib.Path) -> dict[str, str]:
-        """Return arguments for columns with unusual names."""
+    def _options(self, table: pathlib.Path) -> dict[str, Any]:
+        """Return arguments of :class:`ImagePoints` for an unusual table."""
         return {}

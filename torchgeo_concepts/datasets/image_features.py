@@ -4,9 +4,8 @@
 """Cache the features of a published image set or of a folder of photos."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +16,16 @@ from ..models.tower_loading import load_image_tower
 from ..utils.devices import Device, find_device
 from ..utils.names import check_choice
 from ..utils.open_clip_weights import GEOCLIP_MODEL
-from . import MP16, Im2GPS, Im2GPS3k, ImagePoints, YFCC4k, YFCC26k, cache_features
+from . import (
+    MP16,
+    CachedFeatures,
+    Im2GPS,
+    Im2GPS3k,
+    ImagePoints,
+    YFCC4k,
+    YFCC26k,
+    cache_features,
+)
 from ._samples import OnError
 
 ImageSet = Literal['MP16', 'Im2GPS', 'Im2GPS3k', 'YFCC4k', 'YFCC26k', 'ImagePoints']
@@ -25,35 +33,6 @@ ImageSet = Literal['MP16', 'Im2GPS', 'Im2GPS3k', 'YFCC4k', 'YFCC26k', 'ImagePoin
 _IMAGE_SETS: dict[str, Callable[..., ImagePoints]] = {
     cls.__name__: cls for cls in (MP16, Im2GPS, Im2GPS3k, YFCC4k, YFCC26k, ImagePoints)
 }
-
-
-@dataclass(frozen=True)
-class FeatureReport:
-    """Result of :func:`cache_image_features`.
-
-    Attributes:
-        output: Folder of the features.
-        num_images: Number of images that have features.
-        num_features: Number of features of each.
-        num_unreadable: Number of images that could not be read.
-        num_bytes: Size of the folder.
-    """
-
-    output: Path
-    num_images: int
-    num_features: int
-    num_unreadable: int
-    num_bytes: int
-
-    def __str__(self) -> str:
-        """Return the report in a line or two."""
-        text = (
-            f'{self.num_images:,} images, {self.num_features} features each in float16, '
-            f'{self.num_bytes / 1e6:.2f} MB: {self.output}'
-        )
-        if self.num_unreadable:
-            text += f'\n{self.num_unreadable:,} could not be read and were left out'
-        return text
 
 
 def cache_image_features(
@@ -72,7 +51,7 @@ def cache_image_features(
     device: Device = 'auto',
     download: bool = False,
     progress: bool | None = None,
-) -> FeatureReport:
+) -> CachedFeatures:
     """Compute the features of all images of a set once, with a frozen backbone.
 
     The centre of each image is cropped, and normalised with CLIP's mean and standard
@@ -101,7 +80,7 @@ def cache_image_features(
         progress: Show a progress bar. By default, on a terminal only.
 
     Returns:
-        Numbers of images and features.
+        The features.
 
     Raises:
         ValueError: If the dataset, backbone or device is unknown, if the backbone does
@@ -118,30 +97,22 @@ def cache_image_features(
         raise ValueError(f'fraction must be above 0 and at most 1, not {fraction}.')
     if tower.startswith('features/'):
         raise ValueError(f'{tower} has no backbone to compute features with.')
-    on_error = on_error or ('skip' if dataset == 'MP16' else 'raise')
     place = find_device(device)
-    options: dict[str, Any] = {} if dataset != 'ImagePoints' else {'table': table}
-    images = _IMAGE_SETS[dataset](root, on_error=on_error, **options)
-    images = _part(images, fraction, seed)
+    options = {'table': table, 'on_error': on_error}
+    given = {name: value for name, value in options.items() if value is not None}
+    images = _part(_IMAGE_SETS[dataset](root, **given), fraction, seed)
     images.transforms = CenterCrop(image_size)
     backbone = load_image_tower(tower, weights, download=download).to(place)
     _check_size(backbone, tower, image_size)
-    cached = cache_features(
+    return cache_features(
         images,
         backbone,
         output,
         prepare=Normalize(),
         batch_size=batch_size,
         num_workers=num_workers,
-        on_error=on_error,
+        on_error=images.on_error,
         progress=progress,
-    )
-    return FeatureReport(
-        cached.root,
-        len(cached),
-        cached.num_features,
-        int(cached.info['unreadable']),
-        sum(file.stat().st_size for file in cached.root.iterdir()),
     )
 
 

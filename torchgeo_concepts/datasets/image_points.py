@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,13 +21,20 @@ from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Path, Sample
 from tqdm import tqdm
 
-from ..io.columns import Columns, class_numbers, sorted_classes
+from ..io.columns import Columns
 from ..io.exif import read_exif_point
 from ..io.file_names import exact, list_images
 from ..io.image_tables import ImageTable, read_image_table
 from ..io.images import IMAGE_ERRORS, UnreadableImageError, read_image
 from ..utils.names import check_choice
-from ._samples import OnError, find_index, plot_image
+from ._samples import (
+    OnError,
+    Table,
+    find_index,
+    no_point_error,
+    plot_image,
+    read_classes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +74,7 @@ class ImagePoints(NonGeoDataset):
     def __init__(
         self,
         root: Path = 'data',
-        table: Path | None = None,
+        table: Table | None = None,
         *,
         image_column: str | None = None,
         lon: str | None = None,
@@ -82,8 +90,8 @@ class ImagePoints(NonGeoDataset):
         Args:
             root: Folder of the images, in any subfolders.
             table: Names of images relative to *root*, and their coordinates: a CSV,
-                Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or FlatGeobuf file.
-                Without it, all JPEG, PNG, TIFF and WebP files in *root* are used, with
+                Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or FlatGeobuf file,
+                or a data frame. Without it, all JPEG, PNG, TIFF and WebP files in *root* are used, with
                 the positions in their Exif data.
             image_column: Name of the column of file names. By default, it is found by
                 its usual names.
@@ -113,7 +121,6 @@ class ImagePoints(NonGeoDataset):
         self.on_error = on_error
         self.require_points = require_points
         self._unreadable: set[int] = set()
-        self._label_column = label
         if label is not None and table is None:
             raise ValueError('label needs a table. Pass table.')
         if not self.root.is_dir():
@@ -121,37 +128,16 @@ class ImagePoints(NonGeoDataset):
         if table is None:
             rows = self._read_exif()
         else:
-            rows = self._read_table(pathlib.Path(table), image_column, lon, lat)
-        self._read_labels(rows, classes)
-        self._keep(rows, self._match(self.folder, rows.names))
-
-    def _read_table(
-        self,
-        table: pathlib.Path,
-        image_column: str | None,
-        lon: str | None,
-        lat: str | None,
-    ) -> ImageTable:
-        return read_image_table(table, image_column, lon, lat, self._label_column)
-
-    def _read_labels(
-        self, rows: ImageTable, classes: Sequence[str | int] | None
-    ) -> None:
+            table = table if isinstance(table, pd.DataFrame) else pathlib.Path(table)
+            rows = read_image_table(table, image_column, lon, lat, label)
         self.classes: tuple[str, ...] = ()
         self.labels: Tensor | None = None
-        if rows.labels is None or self._label_column is None:
-            return
-        if not any(text is not None for text in rows.labels):
-            raise ValueError(
-                f'{rows.source}: the label {self._label_column!r} is missing in all rows.'
+        if rows.labels is not None and label is not None:
+            columns = Columns(rows.source, rows.points, {})
+            self.classes, self.labels = read_classes(
+                columns, label, rows.labels, classes
             )
-        self.classes = (
-            sorted_classes(rows.labels) if classes is None else tuple(map(str, classes))
-        )
-        where = Columns(rows.source, rows.points, {})
-        self.labels = torch.from_numpy(
-            class_numbers(where, self._label_column, rows.labels, self.classes)
-        )
+        self._keep(rows, self._match(self.folder, rows.names))
 
     def _read_exif(self) -> ImageTable:
         names = list_images(self.folder)
@@ -180,8 +166,9 @@ class ImagePoints(NonGeoDataset):
             valid[list(rows.problems)] = False
         kept, num_missing = valid & found, int((valid & ~found).sum())
         if self.on_error == 'raise':
-            if self.require_points:
-                _raise_problems(rows)
+            if self.require_points and rows.problems:
+                advice = " Leave such images out with on_error='skip'."
+                raise no_point_error(rows.source, rows.problems, advice)
             if num_missing:
                 first = rows.names.filter(~found)[:3].to_pylist()
                 raise FileNotFoundError(
@@ -266,11 +253,6 @@ class ImagePoints(NonGeoDataset):
                 warnings.warn(f'{error}. The next image takes its place.', stacklevel=3)
         return None
 
-    @property
-    def num_unreadable(self) -> int:
-        """Number of images replaced so far in this process."""
-        return len(self._unreadable)
-
     def without_unreadable(self, progress: bool | None = None) -> Self:
         """Leave out unreadable images, so that no replacement counts twice.
 
@@ -353,15 +335,3 @@ class ImagePoints(NonGeoDataset):
         label = f'{self.classes[number]} ' if number >= 0 else ''
         title = f'{label}({lon:.4f}, {lat:.4f})'
         return plot_image(sample['image'], title if show_titles else '', suptitle)
-
-
-def _raise_problems(rows: ImageTable) -> None:
-    if not rows.problems:
-        return
-    row, why = min(rows.problems.items())
-    num_more = len(rows.problems) - 1
-    more = f' {num_more} more have none.' if num_more else ''
-    raise ValueError(
-        f'{rows.source}: row {row}, counted from 0, has no point: {why}.{more} Leave '
-        "such images out with on_error='skip'."
-    )

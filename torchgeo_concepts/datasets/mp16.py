@@ -3,14 +3,10 @@
 
 """MP-16, the images that GeoCLIP was trained on."""
 
-import pathlib
-from collections.abc import Callable
 from typing import ClassVar
 
-from torchgeo.datasets.utils import Path, Sample
-
 from ..io.file_names import with_underscores
-from ._published import PublishedImages, find_file
+from ._published import PublishedImages
 from ._samples import OnError
 
 RELEASE = 'https://github.com/TIBHannover/GeoEstimation/releases/download/v1.0'
@@ -65,36 +61,4 @@ class MP16(PublishedImages):
     }
 
     _match = staticmethod(with_underscores)
-
-    def __init__(
-        self,
-        root: Path = 'data',
-        metadata: str | None = None,
-        *,
-        transforms: Callable[[Sample], Sample] | None = None,
-        download: bool = False,
-        on_error: OnError = 'skip',
-    ) -> None:
-        """Initialize a new MP16 instance.
-
-        Args:
-            root: Folder with the table and the folder of images.
-            metadata: Name of the table in *root*. By default, the first that exists of
-                ``mp16_places365.csv``, ``MP16_Pro_places365.csv`` and
-                ``MP16_Pro_filtered.csv``, the latter two also in ``metadata``.
-            transforms: Function that takes a sample and returns a changed one.
-            download: Download the table if it is missing. Images have no direct link.
-            on_error: As in :class:`ImagePoints`. By default, missing images are left
-                out, since many are no longer available.
-
-        Raises:
-            DatasetNotFoundError: If the table or the images are not found.
-        """
-        self._metadata = metadata
-        super().__init__(
-            root, transforms=transforms, download=download, on_error=on_error
-        )
-
-    def _find_table(self) -> pathlib.Path:
-        names = (self._metadata,) if self._metadata else self.metadata
-        return find_file(self, names, self.urls)
+    _on_error: ClassVar[OnError] = 'skip'

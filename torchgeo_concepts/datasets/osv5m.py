@@ -55,7 +55,7 @@ class OSV5M(PublishedImages):
         *,
         transforms: Callable[[Sample], Sample] | None = None,
         download: bool = False,
-        on_error: OnError = 'raise',
+        on_error: OnError | None = None,
     ) -> None:
         """Initialize a new OSV5M instance.
 
@@ -106,5 +106,5 @@ class OSV5M(PublishedImages):
             allow_patterns=[f'{self.split}.csv', f'images/{self.split}/*.zip'],
         )
 
-    def _columns(self, table: pathlib.Path) -> dict[str, str]:
+    def _options(self, table: pathlib.Path) -> dict[str, str]:
         return {'image_column': 'id'}

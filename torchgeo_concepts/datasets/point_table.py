@@ -4,7 +4,6 @@
 """Tables of points and targets."""
 
 import copy
-import os
 import pathlib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,39 +15,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchgeo.datasets import NonGeoDataset
-from torchgeo.datasets.utils import Path, Sample
+from torchgeo.datasets.utils import Sample
 
 from ..geo.points import SWAPPED_HINT
-from ..io.columns import (
-    Columns,
-    Task,
-    as_numbers,
-    as_texts,
-    class_numbers,
-    infer_task,
-    read_columns,
-    sorted_classes,
+from ..io.columns import Columns, Task, as_numbers, as_texts, infer_task, read_columns
+from ..utils.names import check_choice, check_known, with_unit
+from ._point_plot import plot_points
+from ._samples import (
+    OnError,
+    Table,
+    find_index,
+    missing_error,
+    no_point_error,
+    read_classes,
 )
-from ..utils.names import check_choice, check_known
-from ._samples import OnError, find_index
-from ._table_plot import plot_table
 from .target_transforms import TargetTransform, TargetTransformOption
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    type Table = Path | pd.DataFrame
-else:
-    # Configurations name files. If the type allowed an object, jsonargparse would read
-    # the file and use its content as the name.
-    Table = str
 
 
 class PointTable(NonGeoDataset):
     """Table of points, with one or more columns of targets.
 
     Samples have a ``'point'``, ``(longitude, latitude)`` in degrees, and a ``'row'``, the
-    row in the table, counted from 0 over all files. With *targets* they have a
+    row in the table, counted from 0. With *targets* they have a
     ``'label'``: in regression of shape ``(t,)`` for *t* targets, after
     *target_transform*, NaN if missing; in classification the index of the class, -1 if
     missing. With *extra* columns they have an ``'extra'`` of shape ``(e,)``.
@@ -65,7 +56,7 @@ class PointTable(NonGeoDataset):
 
     Attributes:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        rows: Rows in the table, of shape ``(N,)``, counted from 0 over all files.
+        rows: Rows in the table, of shape ``(N,)``, counted from 0.
         labels: Labels of shape ``(N, t)``, or of shape ``(N,)`` in classification.
         extra: Extra columns of shape ``(N, e)``, NaN where missing.
         task: ``'regression'``, ``'classification'``, or None without targets.
@@ -80,7 +71,7 @@ class PointTable(NonGeoDataset):
 
     def __init__(
         self,
-        paths: Table | Sequence[Table],
+        table: Table,
         targets: str | Sequence[str] = (),
         *,
         task: Task | None = None,
@@ -99,8 +90,8 @@ class PointTable(NonGeoDataset):
         """Initialize a new PointTable instance.
 
         Args:
-            paths: A CSV, Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or
-                FlatGeobuf file, a data frame, or several that have the same columns.
+            table: A CSV, Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or
+                FlatGeobuf file, or a data frame.
             targets: Names of the columns to predict. Empty for points to predict at.
             task: ``'regression'`` or ``'classification'``. By default, text and
                 booleans are classes, and all numbers, integers too, are quantities;
@@ -135,52 +126,47 @@ class PointTable(NonGeoDataset):
         self.extra_names = tuple(extra)
         self.missing = tuple(missing)
         self.classes: tuple[str, ...] = ()
-        _check_options(task, on_error, self.target_names, units)
+        if task is not None:
+            check_choice('task', task, Task)
+        check_choice('on_error', on_error, OnError)
+        for name in units or {}:
+            check_known('units has an unknown target', name, self.target_names)
         self.units = tuple((units or {}).get(name, '') for name in self.target_names)
         split_columns = () if split_column is None else (split_column,)
         names = dict.fromkeys((*self.target_names, *self.extra_names, *split_columns))
-        tables = [
-            read_columns(table, list(names), lon, lat, crs, layer)
-            for table in _tables(paths)
-        ]
-        self.task: Task | None = self._read_targets(tables, task, classes)
-        self.extra = torch.from_numpy(
-            np.concatenate([self._numbers(table, self.extra_names) for table in tables])
-        ).float()
+        table = table if isinstance(table, pd.DataFrame) else pathlib.Path(table)
+        columns = read_columns(table, list(names), lon, lat, crs, layer)
+        self.points = torch.from_numpy(columns.points).float()
+        self.rows = torch.arange(len(self.points))
+        self.task: Task | None = self._read_targets(columns, task, classes)
+        self.extra = self._read_numbers(columns, self.extra_names).float()
         self.split_names: NDArray[np.object_] | None = None
         if split_column is not None:
-            texts = [text for t in tables for text in as_texts(t, split_column)]
-            self.split_names = np.array(texts, dtype=object)
-        points = np.concatenate([table.points for table in tables])
-        self.points = torch.from_numpy(points).float()
-        self.rows = torch.arange(len(points))
+            self.split_names = np.array(as_texts(columns, split_column), dtype=object)
         if self.task == 'classification' and target_transform is not None:
             raise ValueError('Classes have no target_transform. Omit it.')
         self.target_transform = TargetTransform.from_option(
             () if self.task == 'classification' else self.target_names, target_transform
         )
-        self._keep_points(tables, on_error)
-        self._check_logarithms(tables)
-        self._apply(self.target_transform.fit(self.values))
+        if columns.problems:
+            self._leave_out(columns, on_error)
+        self._check_logarithms(columns)
+        self._fit(self.values)
 
     def _read_targets(
-        self,
-        tables: Sequence[Columns],
-        task: Task | None,
-        classes: Sequence[str | int] | None,
+        self, columns: Columns, task: Task | None, classes: Sequence[str | int] | None
     ) -> Task | None:
         """Read the targets, and return the task."""
         names = self.target_names
-        self._class_numbers = torch.empty(0, dtype=torch.long)
-        self.values = torch.empty(sum(len(t.points) for t in tables), 0).double()
+        self.values = self.labels = self._read_numbers(columns, ())
         if not names:
             return None
-        kinds = [task or infer_task(tables, name, self.missing) for name in names]
+        kinds = [task or infer_task([columns], name, self.missing) for name in names]
         if 'classification' not in kinds:
-            values = [self._numbers(table, names) for table in tables]
-            self.values = torch.from_numpy(np.concatenate(values))
+            self.values = self._read_numbers(columns, names)
             for name, column in zip(names, self.values.T, strict=True):
-                _raise_if_missing(name, bool(column.isnan().all()), len(column))
+                if column.isnan().all():
+                    raise missing_error(columns, name)
             return 'regression'
         if len(names) > 1:
             texts = [n for n, k in zip(names, kinds, strict=True) if k != 'regression']
@@ -188,75 +174,52 @@ class PointTable(NonGeoDataset):
                 f'Classification needs exactly one target, not {list(names)}. The values '
                 f'of {texts} are classes.'
             )
-        names_of_rows = [as_texts(t, names[0], self.missing) for t in tables]
-        known = [text for texts in names_of_rows for text in texts]
-        _raise_if_missing(
-            names[0], not any(text is not None for text in known), len(known)
-        )
-        self.classes = (
-            sorted_classes(known) if classes is None else tuple(map(str, classes))
-        )
-        numbers = [
-            class_numbers(table, names[0], texts, self.classes)
-            for table, texts in zip(tables, names_of_rows, strict=True)
-        ]
-        self._class_numbers = torch.from_numpy(np.concatenate(numbers))
+        known = as_texts(columns, names[0], self.missing)
+        self.classes, self.labels = read_classes(columns, names[0], known, classes)
         return 'classification'
 
-    def _numbers(self, table: Columns, names: Sequence[str]) -> NDArray[np.float64]:
-        if not names:
-            return np.empty((len(table.points), 0))
-        return np.stack([as_numbers(table, n, self.missing) for n in names], axis=1)
+    def _read_numbers(self, columns: Columns, names: Sequence[str]) -> Tensor:
+        numbers = np.empty((len(columns.points), len(names)))
+        for column, name in enumerate(names):
+            numbers[:, column] = as_numbers(columns, name, self.missing)
+        return torch.from_numpy(numbers)
 
-    def _keep_points(self, tables: Sequence[Columns], on_error: OnError) -> None:
-        num_bad = sum(len(table.problems) for table in tables)
-        if not num_bad:
-            return
-        table = next(table for table in tables if table.problems)
-        row, why = min(table.problems.items())
-        hint = f' {SWAPPED_HINT}' if table.is_swapped else ''
-        if on_error == 'raise' or num_bad == len(self.points):
-            more = f' {num_bad - 1} more have none.' if num_bad > 1 else ''
+    def _leave_out(self, columns: Columns, on_error: OnError) -> None:
+        """Leave out the rows without a point, or raise."""
+        number, num_bad = len(self.points), len(columns.problems)
+        hint = f' {SWAPPED_HINT}' if columns.is_swapped else ''
+        if on_error == 'raise' or num_bad == number:
             advice = " Leave such rows out with on_error='skip'."
-            raise ValueError(
-                f'{table.where(row)} has no point: {why}.{more}{hint}'
-                f'{advice if num_bad < len(self.points) else ""}'
-            )
+            hint += advice if num_bad < number else ''
+            raise no_point_error(columns.source, columns.problems, hint)
         warnings.warn(
-            f'{table.source}: left out {num_bad} of {len(self.points)} rows that have '
-            f'no point.{hint}',
+            f'{columns.source}: left out {num_bad} of {number} rows that have no point.'
+            f'{hint}',
             stacklevel=3,
         )
         self._take(torch.isfinite(self.points).all(dim=1))
 
-    def _check_logarithms(self, tables: Sequence[Columns]) -> None:
-        for name, is_log in zip(
-            self.target_transform.names, self.target_transform.is_log, strict=True
+    def _check_logarithms(self, columns: Columns) -> None:
+        transform = self.target_transform
+        for name, is_log, values in zip(
+            transform.names, transform.is_log, self.values.T, strict=True
         ):
-            for table in tables if is_log else ():
-                values = as_numbers(table, name, self.missing)
-                low = np.flatnonzero(values <= -1)
-                if len(low):
-                    row = int(low[0])
-                    raise ValueError(
-                        f'{table.where(row)} has {values[row]:g} in {name!r}, which has '
-                        'no log1p. Choose another target_transform, or add the value to '
-                        'missing= if it means missing.'
-                    )
+            low = (values <= -1).nonzero().flatten().tolist()
+            if is_log and low:
+                raise ValueError(
+                    f'{columns.where(int(self.rows[low[0]]))} has {values[low[0]]:g} in '
+                    f'{name!r}, which has no log1p. Choose another target_transform, or '
+                    'add the value to missing= if it means missing.'
+                )
 
-    def _apply(self, transform: TargetTransform) -> None:
-        self.target_transform = transform
-        if self.task == 'classification':
-            self.labels = self._class_numbers
-        else:
-            self.labels = transform(self.values).float()
+    def _fit(self, values: Tensor) -> None:
+        self.target_transform = self.target_transform.fit(values)
+        if self.task != 'classification':
+            self.labels = self.target_transform(self.values).float()
 
     def _take(self, rows: Tensor) -> None:
-        self.points, self.extra = self.points[rows], self.extra[rows]
-        self.rows = self.rows[rows]
-        self.values = self.values[rows]
-        if self.task == 'classification':
-            self._class_numbers = self._class_numbers[rows]
+        for name in ('points', 'rows', 'extra', 'values', 'labels'):
+            setattr(self, name, getattr(self, name)[rows])
         if self.split_names is not None:
             self.split_names = self.split_names[rows.numpy()]
 
@@ -301,7 +264,7 @@ class PointTable(NonGeoDataset):
             ValueError: If a target that is standardised is missing in all these rows.
         """
         chosen = copy.copy(self)
-        chosen._apply(self.target_transform.fit(self.values[_index(rows, len(self))]))
+        chosen._fit(self.values[torch.as_tensor(rows)])
         return chosen
 
     def select(self, rows: NDArray[Any] | Tensor | Sequence[int]) -> Self:
@@ -314,8 +277,7 @@ class PointTable(NonGeoDataset):
             The dataset of those rows, with the same classes and scale of labels.
         """
         chosen = copy.copy(self)
-        chosen._take(_index(rows, len(self)))
-        chosen._apply(self.target_transform)
+        chosen._take(torch.as_tensor(rows))
         return chosen
 
     def inverse_transform(self, labels: Tensor) -> Tensor:
@@ -365,7 +327,51 @@ class PointTable(NonGeoDataset):
         Raises:
             ValueError: If the target is unknown.
         """
-        return plot_table(self, sample, show_titles, suptitle, target)
+        if target is not None:
+            check_known('No target', target, self.target_names)
+        column = 0 if target is None else self.target_names.index(target)
+        values, label = self._colours(column)
+        title = label if sample is None else self._describe(sample)
+        figure = plot_points(
+            self.points,
+            values,
+            label,
+            self.classes,
+            title if show_titles else '',
+            suptitle,
+        )
+        if sample is not None:
+            lon, lat = sample['point'].tolist()
+            figure.axes[0].plot(lon, lat, '*', color='red', markersize=12)
+        return figure
+
+    def _colours(self, column: int) -> tuple[NDArray[np.float64] | None, str]:
+        """Return the values of a target in its units, and its name."""
+        if self.task is None:
+            return None, ''
+        name = self.target_names[column]
+        if self.task == 'classification':
+            numbers = self.labels.double()
+            return torch.where(numbers < 0, torch.nan, numbers).numpy(), name
+        values = self.values[:, column].numpy()
+        label = with_unit(name, self.units[column])
+        if self.target_transform.is_log[column]:
+            return np.log10(1 + values), f'log₁₀(1 + {label})'
+        return values, label
+
+    def _describe(self, sample: Sample) -> str:
+        lon, lat = sample['point'].tolist()
+        parts = [f'({lon:.4f}, {lat:.4f})']
+        if self.task == 'classification':
+            number = int(sample['label'])
+            parts.append(self.classes[number] if number >= 0 else 'unknown')
+        elif self.task == 'regression':
+            values = self.inverse_transform(sample['label']).tolist()
+            for name, value, unit in zip(
+                self.target_names, values, self.units, strict=True
+            ):
+                parts.append(f'{name} {value:.4g} {unit}'.rstrip())
+        return ', '.join(parts)
 
 
 def as_names(
@@ -390,42 +396,3 @@ def as_names(
     if len(set(chosen)) < len(chosen):
         raise ValueError(f'A {kind} is named twice: {list(chosen)}.')
     return chosen
-
-
-def _tables(paths: Table | Sequence[Table]) -> list[pathlib.Path | pd.DataFrame]:
-    is_one = isinstance(paths, str | os.PathLike | pd.DataFrame)
-    several: Sequence[Any] = [paths] if is_one else paths  # type: ignore[assignment]
-    if not len(several):
-        raise ValueError('paths is empty. Pass at least one table.')
-    return [t if isinstance(t, pd.DataFrame) else pathlib.Path(t) for t in several]
-
-
-def _check_options(
-    task: str | None,
-    on_error: str,
-    targets: Sequence[str],
-    units: Mapping[str, str] | None,
-) -> None:
-    if task is not None:
-        check_choice('task', task, Task)
-    check_choice('on_error', on_error, OnError)
-    for name in units or {}:
-        check_known('units has an unknown target', name, targets)
-
-
-def _raise_if_missing(name: str, is_missing: bool, number: int) -> None:
-    if is_missing:
-        raise ValueError(
-            f'The target {name!r} is missing in all {number} rows. Choose another.'
-        )
-
-
-def _index(rows: NDArray[Any] | Tensor | Sequence[int], number: int) -> Tensor:
-    index = torch.as_tensor(rows)
-    if index.dtype == torch.bool:
-        if index.shape != (number,):
-            raise ValueError(
-                f'A mask of rows must have shape ({number},), not {tuple(index.shape)}.'
-            )
-        return index.nonzero().flatten()
-    return index.long()

