@@ -182,7 +182,7 @@ class TestTargets:
         assert train.labels.std(correction=0) == pytest.approx(1, abs=1e-5)
         # All of Europe lies north of the mean.
         assert held_out(datamodule).labels.min() > 0
-        back = datamodule.inverse_transform(held_out(datamodule).labels)
+        back = datamodule.dataset.inverse_transform(held_out(datamodule).labels)
         latitude = held_out(datamodule).points[:, 1]
         torch.testing.assert_close(back[:, 0], latitude * 2 + 30, rtol=1e-4, atol=1e-3)
         assert dataset.labels.mean() == pytest.approx(0, abs=1e-5)

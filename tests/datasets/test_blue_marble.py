@@ -307,10 +307,10 @@ class TestBlueMarble:
         dataset = BlueMarble(points=torch.tensor([[10.0, 20.0]]), **options)
         sample = dataset[0]
         figure = dataset.plot(sample, suptitle='Patch')
-        assert figure.axes[0].get_title() == '(10.00, 20.00)'
+        assert figure.axes[0].get_title() == '(10.0000, 20.0000)'
         plt.close(figure)
         figure = dataset.plot({**sample, 'prediction': torch.tensor([1.0, 2])})
-        assert figure.axes[0].get_title().endswith('prediction: (1.00, 2.00)')
+        assert figure.axes[0].get_title().endswith('prediction: (1.0000, 2.0000)')
         plt.close(figure)
         figure = dataset.plot(sample, show_titles=False)
         assert not figure.axes[0].get_title()

@@ -233,18 +233,6 @@ class TestFolder:
         with pytest.raises(FileNotFoundError, match='has no cached features'):
             CachedFeatures(tmp_path)
 
-    def test_transforms(
-        self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
-    ) -> None:
-        cache_features(make(), tower, tmp_path / 'cache')
-
-        def double(sample: Sample) -> Sample:
-            return {**sample, 'image': 2 * sample['image']}
-
-        plain = CachedFeatures(tmp_path / 'cache')
-        doubled = CachedFeatures(tmp_path / 'cache', transforms=double)
-        assert doubled[3]['image'].equal(2 * plain[3]['image'])
-
     def test_says_what_it_was_made_of(
         self, make: Callable[..., ImagePoints], tower: ImageTower, tmp_path: Path
     ) -> None:

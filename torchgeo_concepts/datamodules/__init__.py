@@ -7,16 +7,12 @@ from .blue_marble import BlueMarbleDataModule
 from .grounded_points import GroundedPointsDataModule
 from .image_points import ImagePointsDataModule
 from .mp16 import MP16DataModule
-from .osv5m import OSV5MDataModule
 from .point_table import PointTableDataModule
-from .s2_100k import S2100kDataModule
 
 __all__ = (
     'BlueMarbleDataModule',
     'GroundedPointsDataModule',
     'ImagePointsDataModule',
     'MP16DataModule',
-    'OSV5MDataModule',
     'PointTableDataModule',
-    'S2100kDataModule',
 )

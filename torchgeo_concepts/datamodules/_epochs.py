@@ -3,11 +3,10 @@
 
 """Order of samples in each epoch, the same after training resumes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -15,6 +14,7 @@ from torch.utils.data import (
     DistributedSampler,
     IterableDataset,
     SequentialSampler,
+    default_collate,
 )
 from torchgeo.datamodules import NonGeoDataModule
 from torchgeo.datasets.utils import Sample
@@ -46,9 +46,27 @@ class EpochBatches(BatchSampler):
         cast(ResumingSampler, self.sampler).set_epoch(epoch)
 
 
-class ResumingDataModule(LightningDataModule):
+class StreamLoader(DataLoader[Sample]):
+    """Loader that sets the epoch of a stream, whose order may depend on it.
+
+    Workers start anew in each epoch, so the stream in them cannot count epochs.
+    """
+
+    epoch = 0
+
+    def __iter__(self) -> Any:
+        """Return the batches of the next epoch."""
+        set_epoch = getattr(self.dataset, 'set_epoch', None)
+        if set_epoch is not None:
+            set_epoch(self.epoch)
+        self.epoch += 1
+        return super().__iter__()
+
+
+class ResumingDataModule(NonGeoDataModule):
     """Data module whose training resumes with the epoch in which it was stopped."""
 
+    seed: int
     first_epoch = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,11 +89,11 @@ class ResumingDataModule(LightningDataModule):
 
     def _check_batch(self, number: int) -> None:
         """Validate that the training samples fill a batch of each process."""
-        processes, batch_size = self._num_processes, cast(Any, self).batch_size
-        if number < batch_size * processes:
+        processes = self._num_processes
+        if number < self.batch_size * processes:
             raise ValueError(
-                f'{number} training samples do not fill one batch of {batch_size} for '
-                f'each of {processes} processes. Lower batch_size.'
+                f'{number} training samples do not fill one batch of {self.batch_size} '
+                f'for each of {processes} processes. Lower batch_size.'
             )
 
     def _order(self, dataset: Dataset[Sample], seed: int) -> ResumingSampler:
@@ -93,11 +111,37 @@ class ResumingDataModule(LightningDataModule):
         sampler.first_epoch = self.first_epoch
         return sampler
 
+    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
+        dataset = getattr(self, f'{split}_dataset')
+        if dataset is None:
+            return []  # type: ignore[return-value]
+        train, batch_size = split == 'train', self.batch_size
+        loader, sampler = DataLoader[Sample], None
+        if isinstance(dataset, IterableDataset):
+            loader = StreamLoader
+        else:
+            sampler = self._order(dataset, self.seed) if train else None
+            # A dataset smaller than a batch would be dropped as an incomplete batch.
+            batch_size = min(batch_size, len(sampler or dataset))
+        loaded = loader(
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=self._collate_fn(split),
+            drop_last=train,
+            pin_memory=torch.cuda.is_available(),
+        )
+        if isinstance(loaded, StreamLoader):
+            loaded.epoch = self.first_epoch
+        return loaded
 
-class BatchedDataModule(ResumingDataModule, NonGeoDataModule):
+    def _collate_fn(self, split: str) -> Callable[[list[Sample]], Sample]:
+        return default_collate
+
+
+class BatchedDataModule(ResumingDataModule):
     """Data module of a dataset that returns a batch for a list of indices."""
-
-    seed: int
 
     def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
         dataset = self._valid_attribute(f'{split}_dataset')
@@ -114,38 +158,3 @@ class BatchedDataModule(ResumingDataModule, NonGeoDataModule):
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )
-
-
-class StreamEpochs(IterableDataset[Sample]):
-    """Stream whose order depends on the epoch.
-
-    Workers start anew in each epoch, so the stream in them cannot count epochs.
-    """
-
-    def __init__(self, stream: IterableDataset[Sample], epoch: int) -> None:
-        """Initialize a new StreamEpochs instance.
-
-        Args:
-            stream: The stream. Its ``set_epoch`` is called if it has one.
-            epoch: The first epoch.
-        """
-        self.stream = stream
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[Sample]:
-        """Return the samples of the epoch."""
-        set_epoch = getattr(self.stream, 'set_epoch', None)
-        if set_epoch is not None:
-            set_epoch(self.epoch)
-        return iter(self.stream)
-
-
-class StreamLoader(DataLoader[Sample]):
-    """Loader that counts the epochs of a stream."""
-
-    def __iter__(self) -> Any:
-        """Return the batches of the next epoch."""
-        epochs = cast(StreamEpochs, self.dataset)
-        batches = super().__iter__()
-        epochs.epoch += 1
-        return batches

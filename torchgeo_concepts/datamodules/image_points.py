@@ -4,23 +4,14 @@
 """Data module of images and points."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import (
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    Subset,
-    default_collate,
-)
-from torchgeo.datamodules import NonGeoDataModule
+from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
 from torchgeo.datasets import NonGeoDataset
 from torchgeo.datasets.utils import Sample
 
@@ -34,7 +25,7 @@ from ..models.image_transforms import (
     RandomCrop,
 )
 from ..utils.names import check_choice
-from ._epochs import ResumingDataModule, StreamEpochs, StreamLoader
+from ._epochs import ResumingDataModule
 from ._map_labels import MapLabels
 
 if TYPE_CHECKING:
@@ -49,16 +40,12 @@ ValidationSplit = Literal['random', 'blocks']
 BLOCK_DEGREES = 10
 
 
-class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
+class ImagePointsDataModule(ResumingDataModule):
     """Data module of any datasets of images and points, or of cached features.
 
     Images are normalised and cropped to one size, in training at random, otherwise in the
     centre. Cached features stay as they are.
     """
-
-    # Functions that open the datasets to train and to test on, and download them.
-    sources: Mapping[str, Callable[..., NonGeoDataset]] = MappingProxyType({})
-    download = False
 
     def __init__(
         self,
@@ -122,12 +109,6 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         self.map_labels: MapLabels | None = None
         self.aug: nn.Module = Normalize(mean, std, scale)
 
-    def prepare_data(self) -> None:
-        """Download the datasets if requested."""
-        if self.download:
-            for source in self.sources.values():
-                source(download=True)
-
     def setup(self, stage: str) -> None:
         """Set up datasets.
 
@@ -142,9 +123,6 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
                 points.
         """
         is_training = stage in ('fit', 'validate')
-        part = 'train' if is_training else 'test'
-        if part in self.sources:
-            setattr(self, f'{part}_source', self.sources[part]())
         if is_training:
             self.train_dataset, self.val_dataset = self._split()
         if stage == 'fit':
@@ -235,26 +213,9 @@ class ImagePointsDataModule(ResumingDataModule, NonGeoDataModule):
         changed.transforms = crop(self.image_size)
         return cast(Dataset[Sample], changed)
 
-    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
-        dataset = getattr(self, f'{split}_dataset')
-        if dataset is None:
-            return []  # type: ignore[return-value]
-        train = split == 'train'
-        loader, sampler = DataLoader[Sample], None
+    def _collate_fn(self, split: str) -> Callable[[list[Sample]], Sample]:
         labels = self.map_labels if split in ('train', 'val') else None
-        if train and isinstance(dataset, IterableDataset):
-            loader, dataset = StreamLoader, StreamEpochs(dataset, self.first_epoch)
-        elif train:
-            sampler = self._order(dataset, self.seed)
-        return loader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            collate_fn=partial(_collate, labels=labels),
-            drop_last=train,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return partial(_collate, labels=labels)
 
 
 def _collate(samples: list[Sample], labels: MapLabels | None) -> Sample:

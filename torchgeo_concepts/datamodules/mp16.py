@@ -54,8 +54,27 @@ class MP16DataModule(ImagePointsDataModule):
         """
         super().__init__(val_fraction=val_fraction, **kwargs)
         self.download = download
+        self._open_train = partial(MP16, root, on_error=on_error)
         test_class = _TEST_SETS[test_set]
-        self.sources = {
-            'train': partial(MP16, root, on_error=on_error),
-            'test': partial(test_class, test_root, on_error=test_on_error),
-        }
+        self._open_test = partial(test_class, test_root, on_error=test_on_error)
+
+    def prepare_data(self) -> None:
+        """Download the datasets if requested."""
+        if self.download:
+            self._open_train(download=True)
+            self._open_test(download=True)
+
+    def setup(self, stage: str) -> None:
+        """Set up datasets.
+
+        Args:
+            stage: Either 'fit', 'validate', 'test', or 'predict'.
+
+        Raises:
+            DatasetNotFoundError: If a dataset is not found.
+        """
+        if stage in ('fit', 'validate'):
+            self.train_source = self._open_train()
+        else:
+            self.test_source = self._open_test()
+        super().setup(stage)

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from torchgeo.datamodules import NonGeoDataModule
-from torchgeo.datasets.utils import Sample
+from torch import nn
 
 from ..datasets.point_table import PointTable
 from ..geo.splits import (
@@ -35,7 +31,7 @@ from ._epochs import ResumingDataModule
 SplitMethod = Literal['random', 'blocks', 'region', 'column']
 
 
-class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
+class PointTableDataModule(ResumingDataModule):
     """Data module of a table of points, with several ways to split it.
 
     Targets are standardised with mean and standard deviation of the training rows.
@@ -107,7 +103,7 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
         self.dataset = dataset
         self.split_method = split
         self.fractions = fractions
-        self.block_degrees, self.block_km = block_degrees, block_km
+        self.block_side = (block_degrees, block_km)
         self.region = region
         self.folds, self.fold = folds, fold
         self.buffer_km = buffer_km
@@ -136,33 +132,29 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
             raise ValueError(
                 f'{processes} processes need as many training points, got {number}.'
             )
-        datasets = {
-            'fit': self.train_dataset,
-            'validate': self.val_dataset,
-            'test': self.test_dataset,
-            'predict': self.predict_dataset,
-        }
-        if datasets[stage] is None:
+        part = {'fit': 'train', 'validate': 'val'}.get(stage, stage)
+        if getattr(self, f'{part}_dataset') is None:
             raise ValueError(
                 f'The split leaves no points for {stage}. Change fractions.'
             )
 
     def _split(self) -> Split:
         points, seed, buffer_km = self.source.points, self.seed, self.buffer_km
-        degrees, km = self.block_degrees, self.block_km
         share = self.fractions[1] / (self.fractions[0] + self.fractions[1])
         if self.folds is not None:
             folds = (
                 random_folds(len(points), self.folds, seed)
                 if self.split_method == 'random'
-                else block_folds(points, self.folds, seed, degrees, km)
+                else block_folds(points, self.folds, seed, *self.block_side)
             )
             return fold_splits(points, folds, share, seed, buffer_km)[self.fold]
         if self.split_method == 'random':
             split = random_split(len(points), self.fractions, seed)
             return with_buffer(points, split, buffer_km)
         if self.split_method == 'blocks':
-            return block_split(points, self.fractions, seed, degrees, km, buffer_km)
+            return block_split(
+                points, self.fractions, seed, *self.block_side, buffer_km
+            )
         if self.split_method == 'region' and self.region is not None:
             return region_split(points, self.region, share, seed, buffer_km)
         names = cast(NDArray[np.object_], self.source.split_names)
@@ -170,31 +162,3 @@ class PointTableDataModule(ResumingDataModule, NonGeoDataModule):
 
     def _part(self, rows: Rows) -> PointTable | None:
         return self.dataset.select(rows) if len(rows) else None
-
-    def inverse_transform(self, labels: Tensor) -> Tensor:
-        """Convert labels, or predictions of labels, to values.
-
-        Args:
-            labels: Labels of shape ``(..., t)``.
-
-        Returns:
-            Values of the same shape, in the units of the targets.
-        """
-        return self.dataset.inverse_transform(labels)
-
-    def _dataloader_factory(self, split: str) -> DataLoader[Sample]:
-        dataset = getattr(self, f'{split}_dataset')
-        if dataset is None:
-            return []  # type: ignore[return-value]
-        train = split == 'train'
-        sampler = self._order(dataset, self.seed) if train else None
-        rows = len(dataset) if sampler is None else len(sampler)
-        return DataLoader(
-            dataset,
-            # A table smaller than a batch would be dropped as an incomplete batch.
-            batch_size=min(cast(int, self.batch_size), rows),
-            sampler=sampler,
-            num_workers=self.num_workers,
-            drop_last=train,
-            pin_memory=torch.cuda.is_available(),
-        )

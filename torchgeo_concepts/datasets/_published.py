@@ -7,13 +7,15 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import pandas as pd
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, download_url, extract_archive
 
 from ..io.images import is_image
+from ..utils.names import check_known
 from ._samples import OnError
 from .image_points import ImagePoints
 
@@ -47,6 +49,21 @@ def find_file(
             download_url(urls[name], dataset.root, filename=name, **checks)
             return pathlib.Path(dataset.root / name)
     raise DatasetNotFoundError(dataset)
+
+
+def check_columns(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Validate that a table has some columns.
+
+    Args:
+        path: Path of the table, for the error.
+        table: The table.
+        columns: Names of the columns.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    for column in columns:
+        check_known(f'{path} has no column', column, map(str, table.columns))
 
 
 class PublishedImages(ImagePoints):

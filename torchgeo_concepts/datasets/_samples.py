@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
+from torchgeo.datasets.utils import Path, Sample
 
 from ..io.columns import Columns, class_numbers, sorted_classes
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-    from torchgeo.datasets.utils import Path
 
     type Table = Path | pd.DataFrame
 else:
@@ -98,13 +98,18 @@ def read_classes(
     return known, torch.from_numpy(class_numbers(columns, name, texts, known))
 
 
-def plot_image(image: Tensor, title: str, suptitle: str | None) -> 'Figure':
-    """Draw an image.
+def plot_image(
+    sample: Sample, show_titles: bool, suptitle: str | None, classes: Sequence[str] = ()
+) -> 'Figure':
+    """Draw the image of a sample.
 
     Args:
-        image: Image of shape ``(3, H, W)`` in 0..255.
-        title: Title of the image, empty for none.
+        sample: A sample with an ``'image'`` of shape ``(3, H, W)`` in 0..255, a
+            ``'point'``, and perhaps a ``'label'`` and a ``'prediction'``
+            ``(longitude, latitude)``.
+        show_titles: Show label, point and prediction above the image.
         suptitle: Title of the figure.
+        classes: Names of the labels.
 
     Returns:
         The figure.
@@ -112,9 +117,15 @@ def plot_image(image: Tensor, title: str, suptitle: str | None) -> 'Figure':
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(4, 4), layout='constrained')
-    axes.imshow((image / 255).clamp(0, 1).permute(1, 2, 0).numpy())
+    axes.imshow((sample['image'] / 255).clamp(0, 1).permute(1, 2, 0).numpy())
     axes.axis('off')
-    axes.set_title(title)
+    number = int(sample.get('label', -1))
+    title = f'{classes[number]} ' if number >= 0 else ''
+    title += '({:.4f}, {:.4f})'.format(*sample['point'].tolist())
+    if 'prediction' in sample:
+        title += '\nprediction: ({:.4f}, {:.4f})'.format(*sample['prediction'].tolist())
+    if show_titles:
+        axes.set_title(title)
     if suptitle is not None:
         figure.suptitle(suptitle)
     return figure

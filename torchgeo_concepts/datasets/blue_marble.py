@@ -24,7 +24,7 @@ from ..utils.names import check_choice
 from ._label_scale import label_scale
 from ._samples import plot_image
 from .earth_imagery import earth_picture
-from .grounded_points import Blocks, held_out_blocks
+from .grounded_points import Blocks, in_blocks
 from .patches import EarthPatches, area_average
 from .point_sampling import land_points
 
@@ -165,7 +165,7 @@ class BlueMarble(NonGeoDataset):
             self.points = _on_land(number, seed, blocks)
         else:
             given = as_points(points).detach().cpu().float()
-            self.points = given[_in_blocks(given, blocks)]
+            self.points = given[in_blocks(given, blocks)]
         self._shown = _exchanged(self.points, mislocated, seed)
         self._groundings: Groundings | None = None
         self.map_points = land_points(map_number, seed + 1)
@@ -249,18 +249,13 @@ class BlueMarble(NonGeoDataset):
         Args:
             sample: A sample with an image in 0..255, and a ``'prediction'``
                 ``(longitude, latitude)`` if there is one.
-            show_titles: Show longitude and latitude above the image, and the prediction.
+            show_titles: Show point and prediction above the image.
             suptitle: Title of the figure.
 
         Returns:
             The figure.
         """
-        lon, lat = sample['point'].tolist()
-        title = f'({lon:.2f}, {lat:.2f})'
-        if 'prediction' in sample:
-            lon, lat = sample['prediction'].tolist()
-            title += f'\nprediction: ({lon:.2f}, {lat:.2f})'
-        return plot_image(sample['image'], title if show_titles else '', suptitle)
+        return plot_image(sample, show_titles, suptitle)
 
 
 def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
@@ -268,7 +263,7 @@ def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
     drawn = number
     while True:
         points = land_points(drawn, seed)
-        points = points[_in_blocks(points, blocks)]
+        points = points[in_blocks(points, blocks)]
         if len(points) >= number:
             return points[:number]
         drawn *= 2
@@ -290,9 +285,3 @@ def _without_sea(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     lon = (np.arange(width) + 0.5) * 360 / width - 180
     land = get_layer('land').at(np.tile(lon, height), np.repeat(lat, width)) == 1
     return np.where(land.reshape(height, width), picture, np.uint8(0))
-
-
-def _in_blocks(points: Tensor, blocks: Blocks) -> Tensor:
-    if blocks == 'all':
-        return torch.ones(len(points), dtype=torch.bool)
-    return torch.from_numpy(held_out_blocks(points) == (blocks == 'test'))

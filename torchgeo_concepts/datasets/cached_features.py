@@ -4,7 +4,6 @@
 """Dataset of cached image features."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +28,19 @@ class CachedFeatures(NonGeoDataset):
     larger than memory.
     """
 
-    def __init__(
-        self,
-        root: Path | str,
-        *,
-        tower: ImageTower | None = None,
-        transforms: Callable[[Sample], Sample] | None = None,
-    ) -> None:
+    def __init__(self, root: Path | str, *, tower: ImageTower | None = None) -> None:
         """Initialize a new CachedFeatures instance.
 
         Args:
             root: Folder that :func:`cache_features` wrote.
             tower: Tower whose backbone the features must come from. By default, the
                 backbone is not checked.
-            transforms: Function that takes a sample and returns a changed one.
 
         Raises:
             FileNotFoundError: If the folder has no features.
             ValueError: If they are incomplete or come from another backbone.
         """
         self.root = Path(root)
-        self.transforms = transforms
         if not (self.root / INFO_FILE).is_file():
             raise FileNotFoundError(f'{self.root} has no cached features.')
         self.info: dict[str, Any] = json.loads((self.root / INFO_FILE).read_text())
@@ -131,11 +122,8 @@ class CachedFeatures(NonGeoDataset):
         index = find_index(index, len(self), 'image')
         part = int(np.searchsorted(self._starts, index, side='right')) - 1
         features = self._parts[part][index - self._starts[part]]
-        sample: Sample = {
-            'image': torch.from_numpy(features.astype(np.float32)),
-            'point': self.points[index],
-        }
-        return sample if self.transforms is None else self.transforms(sample)
+        image = torch.from_numpy(features.astype(np.float32))
+        return {'image': image, 'point': self.points[index]}
 
 
 def hash_backbone(tower: ImageTower) -> str:

@@ -3,10 +3,8 @@
 
 """CoordBench, a suite of tables to evaluate location encoders on."""
 
-import csv
 import pathlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from typing import ClassVar, Literal
 
@@ -17,6 +15,7 @@ from torchgeo.datasets.utils import Path
 
 from ..io.columns import Task
 from ..utils.names import check_known
+from ._published import check_columns
 from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformName
 
@@ -38,37 +37,17 @@ PDFM_METADATA = (
 MAX_CLASSES = 100
 
 
-@dataclass(frozen=True)
-class _Benchmark:
-    """Row of ``data/coordbench.csv``.
-
-    Attributes:
-        benchmark: Name of the benchmark.
-        config: Folder of its table.
-        targets: Names of the columns. If empty, they are found by the suite's rules.
-        task: Type of the task. If empty, it is inferred from the labels.
-        rows: Condition that the suite's loader selects rows by. If empty, all are kept.
-        pool: Config of a table; only rows whose id is in its random sample are kept.
-        transform: Transform of the targets, ``'log1p'`` or empty.
-    """
-
-    benchmark: str
-    config: str
-    targets: str
-    task: Task | Literal['']
-    rows: str
-    pool: str
-    transform: Literal['log1p', '']
-
-
-def _read_benchmarks() -> dict[str, _Benchmark]:
-    file = resources.files('torchgeo_concepts.datasets') / 'data/coordbench.csv'
-    with file.open(encoding='utf-8', newline='') as lines:  # type: ignore[call-overload]
-        rows = [_Benchmark(**row) for row in csv.DictReader(lines)]  # type: ignore[arg-type]
-    return {row.benchmark: row for row in rows}
-
-
-_BENCHMARKS = _read_benchmarks()
+# Benchmarks by name, all columns as text, empty where nothing is stated:
+# config: folder of the table;
+# targets: names of the columns, found by the suite's rules if empty;
+# task: type of the task, inferred from the labels if empty;
+# rows: condition that the suite's loader selects rows by;
+# pool: config of a table; only rows whose id is in its random sample are kept;
+# transform: transform of the targets, 'log1p'.
+with (resources.files(__package__) / 'data/coordbench.csv').open() as _file:
+    _BENCHMARKS = pd.read_csv(
+        _file, index_col='benchmark', dtype=str, keep_default_na=False
+    )
 
 
 class CoordBench(PointTable):
@@ -117,7 +96,7 @@ class CoordBench(PointTable):
     """
 
     #: Names of all benchmarks.
-    benchmarks: ClassVar[tuple[str, ...]] = tuple(_BENCHMARKS)
+    benchmarks: ClassVar[tuple[str, ...]] = tuple(_BENCHMARKS.index)
 
     def __init__(
         self,
@@ -145,23 +124,23 @@ class CoordBench(PointTable):
             DatasetNotFoundError: If the table is neither found nor downloaded.
             ValueError: If the benchmark or a target is unknown.
         """
-        check_known('No benchmark', benchmark, _BENCHMARKS)
+        check_known('No benchmark', benchmark, self.benchmarks)
         self.root = pathlib.Path(root)
         self.download = download
         self.benchmark = benchmark
-        source = _BENCHMARKS[benchmark]
-        frame = self._read(source.config)
-        names = source.targets.split() or _find_targets(benchmark, frame)
+        source = _BENCHMARKS.loc[benchmark]
+        frame = self._read(source['config'])
+        names = source['targets'].split() or _find_targets(benchmark, frame)
         if targets is None:
-            targets = names[:1] if source.task == 'classification' else names
+            targets = names[:1] if source['task'] == 'classification' else names
         frame = self._filter(source, frame, names)
         if target_transform == 'benchmark':
-            target_transform = source.transform or None
+            target_transform = source['transform'] or None
         has_split = frame['split'].notna().any()
         super().__init__(
             frame,
             as_names(targets, names),
-            task=source.task or _infer_task(frame, names[0]),
+            task=source['task'] or _infer_task(frame, names[0]),
             target_transform=target_transform,
             split_column='split' if has_split else None,
             lon='lon',
@@ -179,31 +158,30 @@ class CoordBench(PointTable):
             hf_hub_download(REPOSITORY, name, repo_type='dataset', local_dir=self.root)
         frame = pd.read_parquet(path)
         frame.columns = [str(column).strip() for column in frame.columns]
-        for column in METADATA:
-            check_known(f'{path} has no column', column, frame)  # type: ignore[arg-type]
+        check_columns(path, frame, METADATA)
         frame.attrs['source'] = str(path)
         return frame
 
     def _filter(
-        self, source: _Benchmark, frame: pd.DataFrame, names: Sequence[str]
+        self, source: 'pd.Series[str]', frame: pd.DataFrame, names: Sequence[str]
     ) -> pd.DataFrame:
         """Keep the rows that the suite's own loaders keep."""
-        for column in (*names, *source.rows.split()[:1]):
-            check_known(f'{frame.attrs["source"]} has no column', column, frame)  # type: ignore[arg-type]
-        kept = pd.Series(True, frame.index)
-        if source.rows:
-            kept &= frame.eval(source.rows)  # type: ignore[assignment, operator]
-        if source.pool:
-            pool = self._read(source.pool)
-            kept &= frame['id'].isin(pool.loc[pool['random_sample'] == 1, 'id'])
-        if source.config.startswith('usavars_'):
-            kept &= frame[names[0]] != USAVARS_NO_DATA
-        if source.config in ('sustainbench', 'cdc_places', 'bt_biomass'):
-            kept &= frame[names[0]].notna()
+        path, rows, pool = frame.attrs['source'], source['rows'], source['pool']
+        check_columns(path, frame, [*names, *rows.split()[:1]])
+        if rows:
+            frame = frame.query(rows)
+        if pool:
+            others = self._read(pool)
+            chosen = others.loc[others['random_sample'] == 1, 'id']
+            frame = frame[frame['id'].isin(chosen)]
+        if source['config'].startswith('usavars_'):
+            frame = frame[frame[names[0]] != USAVARS_NO_DATA]
+        if source['config'] in ('sustainbench', 'cdc_places', 'bt_biomass'):
+            frame = frame[frame[names[0]].notna()]
         # Other columns may hold values of several kinds.
         columns = list(dict.fromkeys(('lon', 'lat', 'split', *names)))
-        filtered = frame.loc[kept, columns].reset_index(drop=True)
-        filtered.attrs = frame.attrs
+        filtered = frame[columns].reset_index(drop=True)
+        filtered.attrs['source'] = path
         return filtered
 
 

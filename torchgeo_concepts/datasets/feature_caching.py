@@ -3,6 +3,7 @@
 
 """Cache the image features of a frozen backbone."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -112,20 +113,18 @@ class _Readable(Dataset[Sample | None]):
     """Samples, and None for images that cannot be read."""
 
     def __init__(self, dataset: Any, on_error: OnError) -> None:
-        self.dataset = dataset
+        # ImagePoints would replace an unreadable image.
+        self.dataset = copy.copy(dataset)
+        self.dataset.on_error = 'raise'
         self.on_error = on_error
 
     def __getitem__(self, index: int) -> Sample | None:
-        # ImagePoints may replace an unreadable image when it is indexed.
-        load = getattr(self.dataset, 'load', None)
         try:
-            sample: Sample = (load or self.dataset.__getitem__)(index)
+            return cast(Sample, self.dataset[index])
         except UnreadableImageError:
             if self.on_error == 'raise':
                 raise
             return None
-        transforms = None if load is None else self.dataset.transforms
-        return sample if transforms is None else cast(Sample, transforms(sample))
 
 
 @torch.no_grad()
@@ -133,7 +132,7 @@ def _encode(
     loader: DataLoader[Any],
     tower: ImageTower,
     prepare: Callable[[Sample], Sample] | None,
-    bar: tqdm[Any],
+    bar: 'tqdm[Any]',
 ) -> Iterator[tuple[NDArray[np.float16], Tensor] | None]:
     """Yield the features and the point of each row, None for unreadable images."""
     device = next(tower.parameters()).device

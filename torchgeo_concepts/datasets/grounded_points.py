@@ -118,10 +118,7 @@ class GroundedPoints(NonGeoDataset):
         # Columns of the requested concepts in the files.
         where = {concept: column for column, concept in enumerate(everything.bank.ids)}
         self._columns = [where[concept] for concept in self.groundings.bank.ids]
-        self._rows = np.arange(number)
-        if blocks != 'all':
-            held_out = held_out_blocks(self.points)
-            self._rows = np.flatnonzero(held_out == (blocks == 'test'))
+        self._rows = np.flatnonzero(in_blocks(self.points, blocks))
 
     @property
     def bank(self) -> ConceptBank:
@@ -239,6 +236,13 @@ def held_out_blocks(points: Tensor) -> NDArray[np.bool_]:
     row = np.clip((lat + 90) // BLOCK_DEGREES, 0, rows - 1).astype(int)
     chosen: NDArray[np.bool_] = held_out[row, column]
     return chosen
+
+
+def in_blocks(points: Tensor, blocks: Blocks) -> Tensor:
+    """Return a mask of the points in the blocks, of shape ``(N,)``."""
+    if blocks == 'all':
+        return torch.ones(len(points), dtype=torch.bool)
+    return torch.from_numpy(held_out_blocks(points) == (blocks == 'test'))
 
 
 def _make(

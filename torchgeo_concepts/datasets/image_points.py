@@ -8,7 +8,7 @@ import hashlib
 import pathlib
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -38,9 +38,6 @@ from ._samples import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Number of images to read at a time when looking for unreadable ones.
-BLOCK = 1024
 
 
 class ImagePoints(NonGeoDataset):
@@ -91,8 +88,8 @@ class ImagePoints(NonGeoDataset):
             root: Folder of the images, in any subfolders.
             table: Names of images relative to *root*, and their coordinates: a CSV,
                 Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or FlatGeobuf file,
-                or a data frame. Without it, all JPEG, PNG, TIFF and WebP files in *root* are used, with
-                the positions in their Exif data.
+                or a data frame. Without it, all JPEG, PNG, TIFF and WebP files in *root*
+                are used, with the positions in their Exif data.
             image_column: Name of the column of file names. By default, it is found by
                 its usual names.
             lon: Name of the column of longitudes. By default, it is found.
@@ -262,16 +259,11 @@ class ImagePoints(NonGeoDataset):
         Returns:
             The dataset of the readable images. A warning gives the number of the others.
         """
-        readable = np.ones(len(self), bool)
         disable = None if progress is None else not progress
-        with (
-            ThreadPoolExecutor() as pool,
-            tqdm(total=len(self), unit='image', disable=disable) as bar,
-        ):
-            for start in range(0, len(self), BLOCK):
-                numbers = range(start, min(start + BLOCK, len(self)))
-                readable[start : start + BLOCK] = list(pool.map(self._reads, numbers))
-                bar.update(len(numbers))
+        with ThreadPool() as pool:
+            reads = pool.imap(self._reads, range(len(self)), chunksize=16)
+            bar = tqdm(reads, total=len(self), unit='image', disable=disable)
+            readable = np.fromiter(bar, bool)
         if not readable.all():
             num_left = int(readable.sum())
             warnings.warn(
@@ -323,15 +315,12 @@ class ImagePoints(NonGeoDataset):
         """Plot a sample.
 
         Args:
-            sample: A sample with an image in 0..255.
-            show_titles: Show longitude and latitude above the image.
+            sample: A sample with an image in 0..255, and a ``'prediction'``
+                ``(longitude, latitude)`` if there is one.
+            show_titles: Show label, point and prediction above the image.
             suptitle: Title of the figure.
 
         Returns:
             The figure.
         """
-        lon, lat = sample['point'].tolist()
-        number = int(sample.get('label', -1))
-        label = f'{self.classes[number]} ' if number >= 0 else ''
-        title = f'{label}({lon:.4f}, {lat:.4f})'
-        return plot_image(sample['image'], title if show_titles else '', suptitle)
+        return plot_image(sample, show_titles, suptitle, self.classes)

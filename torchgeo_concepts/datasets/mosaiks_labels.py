@@ -11,8 +11,7 @@ import pandas as pd
 from torchgeo.datasets import DatasetNotFoundError, USAVars
 from torchgeo.datasets.utils import Path
 
-from ..utils.names import check_known
-from ._published import find_file
+from ._published import check_columns, find_file
 from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformOption
 
@@ -134,7 +133,7 @@ class MOSAIKSLabels(PointTable):
         path = find_file(self, files, {files[0]: USAVars.label_urls[name]})
         table = pd.read_csv(path, dtype={'ID': str})
         table.columns = table.columns.str.strip()
-        check_known(f'{path} has no column', 'ID', map(str, table.columns))
+        check_columns(path, table, ['ID'])
         return table.drop_duplicates('ID').set_index('ID')
 
     def _read_splits(self) -> dict[str, str]:

@@ -98,8 +98,6 @@ class ImagePointShards(IterableDataset[Sample]):
         self.transforms = transforms
         self.on_error = on_error
         self.epoch = 0
-        self.num_unreadable = 0
-        self.num_unreadable_shards = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the order depends.
@@ -170,7 +168,6 @@ class ImagePointShards(IterableDataset[Sample]):
                 decoded = self._decode(sample)
             except (UnreadableImageError, ValueError) as error:
                 self._skip(error)
-                self.num_unreadable += 1
             else:
                 yield self.transforms(decoded) if self.transforms else decoded
 
@@ -182,7 +179,6 @@ class ImagePointShards(IterableDataset[Sample]):
                 yield from group(_files(shard))
             except BROKEN as error:
                 self._skip(UnreadableShardError(f'Cannot read {shard}: {error}.'))
-                self.num_unreadable_shards += 1
 
     def _skip(self, error: Exception) -> None:
         if self.on_error == 'raise':

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 from torchgeo.datasets.utils import Path
 
-from ..utils.names import check_known
-from ._published import find_file
+from ._published import check_columns, find_file
 from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformOption
 
@@ -114,18 +113,14 @@ class USCensusTracts(PointTable):
     def _read_points(self) -> pd.DataFrame:
         stem = f'{self.year}_Gaz_tracts_national'
         folder = f'{CENSUS}/geo/docs/maps-data/data/gazetteer/{self.year}_Gazetteer'
-        path = find_file(
-            self,
-            (f'{stem}.txt', f'{stem}.zip'),
-            {f'{stem}.zip': f'{folder}/{stem}.zip'},
-        )
+        files = (f'{stem}.txt', f'{stem}.zip')
+        path = find_file(self, files, {files[1]: f'{folder}/{files[1]}'})
         # Headers end in spaces, and codes begin with zeros.
         table = pd.read_csv(path, sep=r'\s*[\t|]\s*', engine='python', dtype=str)
         table.columns = table.columns.str.strip()
         columns = ['GEOID', 'INTPTLONG', 'INTPTLAT']
-        _check_columns(path, table, columns)
-        points = table[columns].set_index('GEOID')
-        return points.astype(float)
+        check_columns(path, table, columns)
+        return table[columns].set_index('GEOID').astype(float)
 
     def _read_table(self, name: str, columns: list[str]) -> pd.DataFrame:
         file = f'acsdt5y{self.year}-{name}.dat'
@@ -135,16 +130,9 @@ class USCensusTracts(PointTable):
         )
         path = find_file(self, (file,), {file: f'{folder}/{file}'})
         table = pd.read_csv(path, sep='|', dtype={'GEO_ID': str}, low_memory=False)
-        _check_columns(path, table, ['GEO_ID', *columns])
+        check_columns(path, table, ['GEO_ID', *columns])
         tracts = table[table['GEO_ID'].str.startswith(TRACT)]
         values = tracts.set_index(tracts['GEO_ID'].str.removeprefix(TRACT))[columns]
         numbers = values.apply(pd.to_numeric, errors='coerce')
         known: pd.DataFrame = numbers.where(numbers >= 0)
         return known
-
-
-def _check_columns(
-    path: pathlib.Path, table: pd.DataFrame, columns: Sequence[str]
-) -> None:
-    for column in columns:
-        check_known(f'{path} has no column', column, map(str, table.columns))
