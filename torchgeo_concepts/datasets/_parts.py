@@ -3,6 +3,7 @@
 
 """Folders of arrays that are computed in parts."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..utils.files import atomic_path
+
+
+def start_folder(info: Path, content: Any) -> Any:
+    """Create a folder with a description, if it has none.
+
+    Args:
+        info: File in the folder that describes its origin.
+        content: The description.
+
+    Returns:
+        The description in the file.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    if not info.is_file():
+        info.parent.mkdir(parents=True, exist_ok=True)
+        write_json(info, content)
+    try:
+        return json.loads(info.read_text())
+    except ValueError as error:
+        raise ValueError(
+            f'{info} is damaged: {error}. Remove {info.parent}.'
+        ) from error
 
 
 def check_origin(
@@ -37,6 +62,12 @@ def check_origin(
                 f'{info.parent} was computed with {names.get(name, f"another {name}")}. '
                 'Choose another folder, or remove this one.'
             )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as a whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2))
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

@@ -78,8 +78,8 @@ class PublishedImages(ImagePoints):
         urls: URLs of tables and archives, by name.
     """
 
-    metadata: ClassVar[tuple[str, ...]]
-    folders: ClassVar[tuple[str, ...]]
+    metadata: tuple[str, ...]
+    folders: tuple[str, ...]
     archives: ClassVar[tuple[str, ...]] = ()
     urls: ClassVar[dict[str, str]] = {}
     _on_error: ClassVar[OnError] = 'raise'

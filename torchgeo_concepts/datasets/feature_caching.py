@@ -22,11 +22,10 @@ from tqdm import tqdm
 
 from ..io.images import UnreadableImageError
 from ..models.image_towers import ImageTower
-from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
 from ..utils.modes import evaluating
 from ..utils.version import VERSION
-from ._parts import check_origin, save_array
+from ._parts import check_origin, save_array, start_folder, write_json
 from ._samples import OnError
 from .cached_features import INFO_FILE, CachedFeatures, hash_backbone
 
@@ -78,16 +77,16 @@ def cache_features(
     # The origin of the features, which must be the same to resume.
     made = {
         'model': hash_backbone(tower),
-        'transforms': ''.join(
-            map(_describe, (getattr(dataset, 'transforms', None), prepare))
-        ),
+        'transforms': _describe(getattr(dataset, 'transforms', None))
+        + _describe(prepare),
         'dataset': _dataset_hash(dataset),
         'part_size': part_size,
     }
-    _start(root, made)
-    finished = _finished_parts(root)
-    done = sum(part['rows'] for part in finished)
-    length = len(cast(Sized, dataset))
+    info: dict[str, Any] = {'version': VERSION, 'complete': False, 'made': made}
+    before = start_folder(root / INFO_FILE, info)
+    check_origin(root / INFO_FILE, before['made'], made, _NAMES)
+    first, length = len(_images_of_parts(root)), len(cast(Sized, dataset))
+    done = min(first * part_size, length)
     loader: DataLoader[Any] = DataLoader(
         _Readable(dataset, on_error),
         sampler=range(done, length),
@@ -98,14 +97,16 @@ def cache_features(
     disable = None if progress is None else not progress
     bar = tqdm(total=length, initial=done, unit='image', disable=disable)
     rows = _encode(loader, tower, prepare, bar)
-    for part in itertools.count(len(finished)):
+    for part in itertools.count(first):
         block = list(itertools.islice(rows, part_size))
         if not block:
             break
         _write_part(root, part, block)
-    if not any(part['kept'] for part in _finished_parts(root)):
+    kept = _images_of_parts(root)
+    if not sum(kept):
         raise ValueError(f'No image could be read, so {root} holds no features.')
-    _write_info(root, made, complete=True)
+    info |= {'complete': True, 'parts': len(kept), 'images': sum(kept)}
+    write_json(root / INFO_FILE, info | {'unreadable': length - sum(kept)})
     return CachedFeatures(root)
 
 
@@ -158,16 +159,6 @@ def _encode(
             bar.update(len(samples))
 
 
-def _start(root: Path, made: dict[str, Any]) -> None:
-    """Create a folder, or validate that an existing one has the same origin."""
-    info = root / INFO_FILE
-    if info.is_file():
-        check_origin(info, json.loads(info.read_text())['made'], made, _NAMES)
-    else:
-        root.mkdir(parents=True, exist_ok=True)
-        _write_info(root, made, complete=False)
-
-
 _NAMES = {
     'model': 'another backbone or other weights',
     'transforms': 'other transforms',
@@ -180,39 +171,19 @@ def _write_part(
 ) -> None:
     kept = [row for row in block if row is not None]
     features = np.stack([row[0] for row in kept]) if kept else np.empty((0, 0))
-    points = [row[1].float().numpy() for row in kept]
+    points = np.array([row[1] for row in kept], np.float32).reshape(-1, 2)
     save_array(root / f'{part:05}.features.npy', features)
-    save_array(
-        root / f'{part:05}.points.npy', np.array(points, np.float32).reshape(-1, 2)
-    )
+    save_array(root / f'{part:05}.points.npy', points)
     # This file is written last: it marks the part as complete.
-    with atomic_path(root / f'{part:05}.json') as temporary:
-        temporary.write_text(json.dumps({'rows': len(block), 'kept': len(kept)}))
+    write_json(root / f'{part:05}.json', {'rows': len(block), 'kept': len(kept)})
 
 
-def _finished_parts(root: Path) -> list[dict[str, int]]:
-    parts: list[dict[str, int]] = []
-    for part in itertools.count():
-        file = root / f'{part:05}.json'
-        if not file.is_file():
-            return parts
-        parts.append(json.loads(file.read_text()))
-    return parts
-
-
-def _write_info(root: Path, made: dict[str, Any], complete: bool) -> None:
-    parts = _finished_parts(root)
-    rows, kept = (sum(part[name] for part in parts) for name in ('rows', 'kept'))
-    info = {
-        'version': VERSION,
-        'complete': complete,
-        'parts': len(parts),
-        'images': kept,
-        'unreadable': rows - kept,
-        'made': made,
-    }
-    with atomic_path(root / INFO_FILE) as temporary:
-        temporary.write_text(json.dumps(info, indent=2))
+def _images_of_parts(root: Path) -> list[int]:
+    """Return the number of images in each finished part."""
+    numbers: list[int] = []
+    while (file := root / f'{len(numbers):05}.json').is_file():
+        numbers.append(json.loads(file.read_text())['kept'])
+    return numbers
 
 
 def _describe(transforms: object) -> str:

@@ -3,7 +3,6 @@
 
 """Points with labels of concepts and embeddings of a teacher."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,16 +16,15 @@ from torchgeo.datasets.utils import Sample
 from tqdm import tqdm
 
 from ..concepts.bank import ConceptBank
+from ..embed.points import embed_points
 from ..layers import Layer
 from ..layers.grounding import Groundings, installed_layers, load_groundings
 from ..models.concept_earth import ConceptScale
 from ..models.loading import find_encoder, load_encoder
-from ..utils.files import atomic_path
 from ..utils.hashing import hash_state
-from ..utils.modes import evaluating
 from ..utils.names import check_choice
 from ._label_scale import label_scale
-from ._parts import check_origin, save_array
+from ._parts import check_origin, save_array, start_folder
 from ._point_plot import plot_points
 from .point_sampling import sample_points
 
@@ -254,7 +252,6 @@ def _make(
 ) -> None:
     _start(root, made)
     points = sample_points(made['number'], made['seed'])
-    teacher.to('cuda' if torch.cuda.is_available() else 'cpu')
     disable = None if progress is None else not progress
     with tqdm(
         total=made['number'], unit='point', unit_scale=True, disable=disable
@@ -262,9 +259,9 @@ def _make(
         for part, block in enumerate(points.split(made['part_size'])):
             # The points are written last: they mark the part as complete.
             if not (root / f'{part:04}.points.npy').is_file():
-                embeddings = _embed(teacher, block)
+                embeddings = embed_points(teacher, block, progress=False).half()
                 labels = _half(groundings.labels(block), groundings.bank)
-                save_array(root / f'{part:04}.embeddings.npy', embeddings)
+                save_array(root / f'{part:04}.embeddings.npy', embeddings.numpy())
                 save_array(root / f'{part:04}.concepts.npy', labels)
                 save_array(root / f'{part:04}.points.npy', block.numpy())
             bar.update(len(block))
@@ -272,15 +269,7 @@ def _make(
 
 def _start(root: Path, made: dict[str, Any]) -> None:
     info = root / _INFO
-    if not info.is_file():
-        root.mkdir(parents=True, exist_ok=True)
-        with atomic_path(info) as temporary:
-            temporary.write_text(json.dumps(made))
-    try:
-        before = json.loads(info.read_text())
-    except ValueError as error:
-        raise ValueError(f'{info} is damaged: {error}. Remove {root}.') from error
-    check_origin(info, before, made, {})
+    check_origin(info, start_folder(info, made), made, {})
 
 
 def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]:
@@ -310,12 +299,3 @@ def _load(root: Path, part: int, name: str) -> NDArray[Any]:
             'compute this part again.'
         ) from error
     return array
-
-
-@torch.no_grad()
-def _embed(teacher: nn.Module, points: Tensor) -> NDArray[np.float16]:
-    device = next(teacher.parameters()).device
-    with evaluating(teacher):
-        parts = [teacher(block.to(device)).cpu() for block in points.split(8192)]
-    embeddings: NDArray[np.float16] = torch.cat(parts).half().numpy()
-    return embeddings

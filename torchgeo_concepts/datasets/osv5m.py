@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Callable
 from typing import Literal
 
-from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, Sample, extract_archive
 
 from ..io.file_names import by_stem
@@ -73,38 +72,27 @@ class OSV5M(PublishedImages):
         """
         check_choice('split', split, OSVSplit)
         self.split = split
+        self.metadata, self.folders = (f'{split}.csv',), (f'images/{split}',)
         super().__init__(
             root, transforms=transforms, download=download, on_error=on_error
         )
 
     def _find_table(self) -> pathlib.Path:
-        table = self.root / f'{self.split}.csv'
-        images = self.root / 'images' / self.split
-        if self.download and not (table.is_file() and images.is_dir()):
-            self._download()
-        # An archive that still exists was not extracted, or not completely.
-        if self.download and images.is_dir():
+        images = self.root / self.folders[0]
+        if self.download:
+            if not ((self.root / self.metadata[0]).is_file() and images.is_dir()):
+                from huggingface_hub import snapshot_download
+
+                snapshot_download(
+                    REPOSITORY,
+                    repo_type='dataset',
+                    local_dir=self.root,
+                    allow_patterns=[self.metadata[0], f'{self.folders[0]}/*.zip'],
+                )
+            # An archive that still exists was not extracted, or not completely.
             for archive in sorted(images.glob('*.zip')):
                 extract_archive(archive, images, remove_finished=True)
-        if not table.is_file():
-            raise DatasetNotFoundError(self)
-        return table
-
-    def _find_images(self) -> pathlib.Path:
-        images = self.root / 'images' / self.split
-        if not images.is_dir():
-            raise DatasetNotFoundError(self)
-        return images
-
-    def _download(self) -> None:
-        from huggingface_hub import snapshot_download
-
-        snapshot_download(
-            REPOSITORY,
-            repo_type='dataset',
-            local_dir=self.root,
-            allow_patterns=[f'{self.split}.csv', f'images/{self.split}/*.zip'],
-        )
+        return super()._find_table()
 
     def _options(self, table: pathlib.Path) -> dict[str, str]:
         return {'image_column': 'id'}

@@ -1,10 +1,10 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""The point contract: `(lon, lat)` in degrees, WGS84, longitude first.
+"""Points as `(lon, lat)` in degrees, WGS84, longitude first.
 
-:func:`check_points` is the one function that validates points, and :func:`as_points`
-brings anything that holds points into the form that it accepts.
+:func:`check_points` is the only function that validates points. :func:`as_points`
+converts arrays, tables and geometries to the tensors that it accepts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,8 +47,8 @@ type PointsLike = (
 def wrap_longitude(lon: Tensor) -> Tensor:
     """Wrap longitudes into [-180, 180].
 
-    Longitudes that already lie there are returned as they are, 180 and -180 included,
-    so that the result of an encoder that tells the two apart does not change.
+    Longitudes that already lie there do not change, 180 and -180 included, since some
+    encoders have different embeddings for the two.
 
     Args:
         lon: Longitudes in degrees, any shape, any finite value.
@@ -62,19 +62,19 @@ def wrap_longitude(lon: Tensor) -> Tensor:
 
 
 def valid_points(points: Tensor) -> Tensor:
-    """Tell which points are finite with a latitude in [-90, 90].
+    """Return a mask of the points that are finite with a latitude in [-90, 90].
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
 
     Returns:
-        Boolean tensor of shape ``(N,)``.
+        Mask of shape ``(N,)``.
     """
     return torch.isfinite(points).all(dim=1) & (points[:, 1].abs() <= 90)
 
 
 def describe_bad_point(lon: float, lat: float) -> str:
-    """Say what is wrong with a point that :func:`valid_points` rejects.
+    """Describe what is wrong with a point that :func:`valid_points` rejects.
 
     Args:
         lon: Longitude in degrees.
@@ -88,12 +88,12 @@ def describe_bad_point(lon: float, lat: float) -> str:
             return f'{name} is {value}'
     reason = f'latitude {lat:.9g} is outside [-90, 90]'
     if abs(lat) > 360:
-        reason += '; are these metres of a projected CRS? Then say which with crs='
+        reason += '; if these are metres of a projected CRS, pass it as crs='
     return reason
 
 
 def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
-    """Tell whether two columns read as (lat, lon) rather than as (lon, lat).
+    """Return True if two columns look like (lat, lon) instead of (lon, lat).
 
     Args:
         first: The column taken for longitudes.
@@ -114,34 +114,35 @@ def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
 
 
 SWAPPED_HINT = (
-    'Are lon and lat swapped? Points are (lon, lat), and here the longitudes would '
-    'pass for latitudes while the latitudes would not.'
+    'Are lon and lat swapped? Points are (lon, lat), but here the longitudes could be '
+    'latitudes and the latitudes could not.'
 )
 
 
 def check_points(points: Tensor) -> Tensor:
     """Validate points and wrap their longitudes.
 
-    Values are only looked at in eager mode: under :func:`torch.compile` and
-    :func:`torch.export.export` the shape alone is checked.
+    Values are checked in eager mode only. Under :func:`torch.compile` and
+    :func:`torch.export.export`, only the shape is checked.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
             Integers become the default floating-point type.
 
     Returns:
-        Points of shape ``(N, 2)`` with longitudes in [-180, 180]. Gradients flow.
+        Points of shape ``(N, 2)`` with longitudes in [-180, 180]. The function is
+        differentiable.
 
     Raises:
-        TypeError: If *points* is no tensor.
-        ValueError: If the shape is not ``(N, 2)``, if the type is too coarse to hold
-            degrees, if any value is NaN or infinite, or if a latitude is outside
-            [-90, 90]. The message names the first bad row.
+        TypeError: If *points* is not a tensor.
+        ValueError: If the shape is not ``(N, 2)``, if the type is half precision or not
+            real, if a value is NaN or infinite, or if a latitude is outside [-90, 90].
+            The message names the first bad row.
     """
     if not isinstance(points, Tensor):
         raise TypeError(
-            f'Points must be a tensor, not {type(points).__name__}; as_points() makes '
-            'one of lists, arrays, data frames and geometries.'
+            f'Points must be a tensor, not {type(points).__name__}. as_points() converts '
+            'lists, arrays, data frames and geometries to one.'
         )
     if points.ndim != 2 or points.shape[1] != 2:
         hint = ''
@@ -189,14 +190,14 @@ class CoordinateColumnsError(ValueError):
     """Coordinate columns of a table are missing or ambiguous.
 
     Attributes:
-        reason: What is wrong with the columns, one sentence.
+        reason: Sentence that describes what is wrong.
     """
 
     def __init__(self, reason: str) -> None:
         """Initialize a new CoordinateColumnsError instance.
 
         Args:
-            reason: What is wrong with the columns, one sentence.
+            reason: Sentence that describes what is wrong.
         """
         super().__init__(f'{reason} Name them with lon= and lat=.')
         self.reason = reason
@@ -213,9 +214,9 @@ def find_coordinate_columns(
 
     Args:
         names: Names of all columns.
-        lon: Name of the longitude column, found by its usual names if not given.
-        lat: Name of the latitude column, found by its usual names if not given.
-        projected: Look for eastings and northings instead.
+        lon: Name of the longitude column. By default, it is found by its usual names.
+        lat: Name of the latitude column, found likewise.
+        projected: Find eastings and northings instead.
 
     Returns:
         Names of the longitude and the latitude column.
@@ -258,21 +259,20 @@ def as_points(
     crs: Any = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Bring anything that holds points into a tensor of valid points.
+    """Convert points in any form to a tensor of valid points.
 
     Args:
-        data: A tensor, an array or nested lists of shape ``(N, 2)``, longitude first;
-            a DataFrame with longitude and latitude columns; geopandas points; or a list
-            of shapely points, taken for degrees if *crs* does not say.
-        lon: Name of a DataFrame's column of longitudes, or of eastings in *crs*; found
-            if not given. Of a GeoDataFrame, columns are used instead of the geometry
-            only if they are given.
+        data: A tensor, an array or nested lists of shape ``(N, 2)``, longitude first; a
+            DataFrame with columns of longitudes and latitudes; geopandas points; or a
+            list of shapely points.
+        lon: Name of a DataFrame's column of longitudes, or of eastings in *crs*. By
+            default, it is found. A GeoDataFrame has its geometry used unless columns
+            are named.
         lat: Name of a DataFrame's column of latitudes, or of northings in *crs*.
-        crs: Coordinate reference system of *data*, in any form that pyproj reads.
-            Geopandas objects know their own; anything else is taken for degrees of
-            longitude and latitude in WGS84 if not given. Coordinates are reprojected,
-            which cuts the gradients of a tensor.
-        dtype: Floating-point type of the result. By default float32 stays float32, and
+        crs: Coordinate reference system of *data*, in any form that pyproj reads. By
+            default, that of a geopandas object, else degrees in WGS84. Reprojection
+            stops the gradients of a tensor.
+        dtype: Floating-point type of the result. By default, float32 stays float32, and
             everything else becomes float64, which keeps all digits.
 
     Returns:
@@ -280,9 +280,8 @@ def as_points(
         longitudes in [-180, 180].
 
     Raises:
-        ValueError: If *data* holds anything but valid points; the message names the
-            first bad row. If geopandas points have no CRS and none is given, or
-            another than the given one.
+        ValueError: If a point is invalid; the message names the first bad row. If
+            geopandas points have no CRS and none is given, or differ from the given one.
     """
     given_crs = None if crs is None else parse_crs(crs)
     if isinstance(data, pd.DataFrame) and (
@@ -302,9 +301,11 @@ def as_points(
         points = data.double() if is_integer and data.dtype != torch.bool else data
     else:
         points = torch.from_numpy(_numbers(data))
-    kept = points.dtype
-    if given_crs is not None:
-        points = _reproject(points, given_crs)
+    kept, has_pairs = points.dtype, points.ndim == 2 and points.shape[1] == 2
+    if given_crs is not None and has_pairs and not is_lonlat(given_crs):
+        xy = points.detach().cpu().double().numpy().T
+        lonlat = np.column_stack(lonlat_from_crs(given_crs, *xy))
+        points = torch.from_numpy(lonlat).to(points.device)
     return check_points(points).to(kept if dtype is None else dtype)
 
 
@@ -358,7 +359,7 @@ def _geometry_coordinates(geometry: gpd.GeoSeries) -> NDArray[np.float64]:
 
 
 def parse_crs(crs: Any) -> CRS:
-    """Read a coordinate reference system of points on a map.
+    """Read a coordinate reference system of points.
 
     Args:
         crs: The system, in any form that pyproj reads.
@@ -367,7 +368,7 @@ def parse_crs(crs: Any) -> CRS:
         The system.
 
     Raises:
-        ValueError: If it is none, or has no longitudes or eastings.
+        ValueError: If it is unknown, or neither geographic nor projected.
     """
     try:
         parsed = CRS.from_user_input(crs)
@@ -384,18 +385,18 @@ def parse_crs(crs: Any) -> CRS:
 
 
 def one_crs(what: str, own: CRS | None, given: CRS | None) -> CRS:
-    """Settle which coordinate reference system is right.
+    """Choose between the coordinate reference systems of data and of an argument.
 
     Args:
-        what: What has the coordinates, for messages.
-        own: The system that it states.
+        what: Name of the data, in the plural, for errors.
+        own: The system that the data state.
         given: The system that the user states.
 
     Returns:
-        The one of them that there is.
+        The system that is stated.
 
     Raises:
-        ValueError: If there is none, or if they contradict each other.
+        ValueError: If none is stated, or both and they differ.
     """
     crs = own if own is not None else given
     if crs is None:
@@ -408,15 +409,8 @@ def one_crs(what: str, own: CRS | None, given: CRS | None) -> CRS:
     return parse_crs(crs)
 
 
-def _reproject(points: Tensor, crs: CRS) -> Tensor:
-    if points.ndim != 2 or points.shape[1] != 2 or is_lonlat(crs):
-        return points
-    lon, lat = lonlat_from_crs(crs, *points.detach().cpu().double().numpy().T)
-    return torch.from_numpy(np.column_stack((lon, lat))).to(points.device)
-
-
 def is_lonlat(crs: CRS) -> bool:
-    """Tell whether coordinates in a CRS are longitudes and latitudes in WGS84."""
+    """Return True if coordinates in a CRS are longitudes and latitudes in WGS84."""
     return crs.equals(WGS84, ignore_axis_order=True)
 
 

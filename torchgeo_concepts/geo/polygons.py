@@ -36,7 +36,7 @@ def check_polygon(polygon: Any, name: str) -> BaseGeometry:
         raise ValueError(
             f'{name} reaches off the Earth: longitudes {lon.min():.6g} to '
             f'{lon.max():.6g}, latitudes {lat.min():.6g} to {lat.max():.6g}. Polygons '
-            'are in degrees, longitude first.'
+            'must be in degrees, longitude first.'
         )
     _check_edges(polygon, name)
     if not polygon.is_valid:
@@ -49,14 +49,14 @@ def check_polygon(polygon: Any, name: str) -> BaseGeometry:
 
 
 def _check_edges(polygon: BaseGeometry, name: str) -> None:
-    """Validate that no edge may be meant the other way round the Earth."""
+    """Validate that no edge is longer than half a turn, which would be ambiguous."""
     for ring in shapely.get_rings(shapely.get_parts(polygon)):
         steps = np.abs(np.diff(shapely.get_coordinates(ring)[:, 0]))
         far = steps[(steps > 180) & (steps < 360)]
         if len(far):
             raise ValueError(
                 f'{name} has an edge over {far[0]:.6g} degrees of longitude. If it '
-                'crosses the antimeridian, go on beyond 180, as from 170 to 190, or '
-                'split it there; around a pole, add corners at the pole; if it is as '
-                'wide as that, add corners between.'
+                'crosses the antimeridian, continue beyond 180, as from 170 to 190, or '
+                'split it there. Around a pole, add corners at the pole. If it is really '
+                'that wide, add corners between.'
             )

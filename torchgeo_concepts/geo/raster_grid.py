@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from rasterio import Affine
+from rasterio.transform import array_bounds
 from rasterio.windows import Window
 
 from .points import WGS84, is_lonlat, parse_crs
@@ -21,13 +22,13 @@ type Numbers = NDArray[np.float64]
 
 WHOLE_EARTH: Bounds = (-180.0, -90.0, 180.0, 90.0)
 
-# Pixels along the longer side of a grid whose size nobody gives.
+# Default number of pixels along the longer side of a grid.
 DEFAULT_SIZE = 720
 
-# Points from edge to edge at which the extent of an area in a CRS is looked up.
+# Rows and columns of points that the extent of an area in a CRS is computed from.
 LATTICE = (361, 721)
 
-# How far, in pixels, a point may land from its pixel on its way to the Earth and back.
+# Maximum error, in pixels, of a point that is projected to the Earth and back.
 TOLERANCE = 0.1
 
 
@@ -37,11 +38,11 @@ class RasterGrid:
 
     Attributes:
         crs: The coordinate reference system.
-        transform: From column and row to coordinates in the CRS.
+        transform: Transform of column and row to coordinates in the CRS.
         width: Number of columns.
         height: Number of rows.
-        area: What the grid was made for, as ``(west, south, east, north)`` in degrees,
-            with ``east`` beyond 180 if it crosses the antimeridian.
+        area: Area that the grid covers, as ``(west, south, east, north)`` in degrees.
+            ``east`` is beyond 180 if the area crosses the antimeridian.
     """
 
     crs: CRS
@@ -59,24 +60,24 @@ class RasterGrid:
         resolution: float | None = None,
         width: int | None = None,
     ) -> 'RasterGrid':
-        """Make the grid over an area.
+        """Create the grid over an area.
 
         Args:
             bounds: West, south, east and north in degrees. An area with ``west > east``
-                crosses the antimeridian. By default, the area that the CRS is for.
+                crosses the antimeridian. By default, the area of use of the CRS.
             crs: Coordinate reference system, in any form that pyproj reads.
             resolution: Size of a pixel in units of the CRS. The grid begins at the top
-                left of the area and ends with the pixel in which the area ends.
-            width: Number of columns instead; if neither is given, there are 720 pixels
-                along the longer side. The grid is exactly the area, and pixels are as
-                nearly square as that allows.
+                left of the area, and its last pixels may reach beyond the area.
+            width: Number of columns instead. The grid covers exactly the area, with
+                nearly square pixels. By default, there are 720 pixels along the longer
+                side.
 
         Returns:
-            The grid over the smallest rectangle of the CRS that holds the area.
+            The grid over the smallest rectangle of the CRS that contains the area.
 
         Raises:
-            ValueError: If there is no such area or CRS, if the area is not on the map,
-                or if it lies at both ends of it; or if the size makes no sense.
+            ValueError: If bounds, CRS or size are invalid, if the area is not on the
+                map of the CRS, or if it lies at both ends of the map.
         """
         parsed = parse_crs(crs)
         area = _check_bounds(_default_bounds(parsed) if bounds is None else bounds)
@@ -102,8 +103,8 @@ class RasterGrid:
     @property
     def extent(self) -> Bounds:
         """West, south, east and north of the grid in its CRS."""
-        step_x, _, west, _, step_y, north = self.transform[:6]
-        return west, north + self.height * step_y, west + self.width * step_x, north
+        bounds: Bounds = array_bounds(self.height, self.width, self.transform)
+        return bounds
 
     def resized(self, width: int, height: int) -> 'RasterGrid':
         """Return a grid of other pixels over the same rectangle."""
@@ -113,10 +114,11 @@ class RasterGrid:
         return RasterGrid(self.crs, transform, width, height, self.area)
 
     def windows(self, size: int) -> Iterator[Window]:
-        """Cut the grid into squares, row by row.
+        """Divide the grid into square windows, row by row.
 
         Args:
-            size: Pixels on a side; squares at the right and at the bottom have fewer.
+            size: Side of a window in pixels. Windows at the right and at the bottom may
+                be smaller.
 
         Yields:
             Windows of the grid.
@@ -131,15 +133,15 @@ class RasterGrid:
                 )
 
     def points(self, window: Window | None = None) -> tuple[Numbers, NDArray[np.bool_]]:
-        """Find the points on Earth at the centres of pixels.
+        """Compute the points on Earth at the centres of pixels.
 
         Args:
             window: Part of the grid. By default, all of it.
 
         Returns:
             Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees, row by
-            row; and which of the pixels lie on Earth, of shape ``(N,)``. Points of the
-            others mean nothing.
+            row, and a mask of the pixels that lie on Earth, of shape ``(N,)``. The other
+            points are undefined.
         """
         window = Window(0, 0, self.width, self.height) if window is None else window
         columns = window.col_off + np.arange(window.width) + 0.5
@@ -151,7 +153,7 @@ class RasterGrid:
             on_earth = np.abs(y) <= 90
         lon, lat = self._to_earth(x, y)
         if self.crs.is_projected:
-            # Some projections take what lies beyond their edge for what lies inside.
+            # Some projections map points beyond their edge to points inside.
             back = self._transformer.transform(lon, lat, direction='INVERSE')
             distances = (back[0] - x) / step_x, (back[1] - y) / step_y
             with np.errstate(invalid='ignore'):
@@ -159,14 +161,14 @@ class RasterGrid:
         return np.column_stack((lon, lat)), on_earth
 
     def contains(self, points: Numbers) -> NDArray[np.bool_]:
-        """Tell which points are on the grid.
+        """Return a mask of the points that lie on the grid.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees,
                 with longitudes as those of :attr:`area`.
 
         Returns:
-            Boolean array of shape ``(N,)``.
+            Mask of shape ``(N,)``.
         """
         x, y = points.T
         if self.crs.is_projected:
@@ -189,7 +191,7 @@ class RasterGrid:
 
 
 def _steps(length: float, step: float) -> int:
-    """Count steps that cover a length, which rounding may have made a little longer."""
+    """Return the number of steps that cover a length, except for a rounding error."""
     return max(1, int(np.ceil(length / step - 1e-6)))
 
 
@@ -222,7 +224,7 @@ def _check_bounds(bounds: Sequence[float]) -> Bounds:
 
 
 def _extent(crs: CRS, area: Bounds) -> Bounds:
-    """Find the smallest rectangle of a CRS that holds an area."""
+    """Return the smallest rectangle of a CRS that contains an area."""
     if crs.is_geographic:
         _check_degrees(crs)
         return area
@@ -236,14 +238,14 @@ def _extent(crs: CRS, area: Bounds) -> Bounds:
     known = np.isfinite(x) & np.isfinite(y)
     if np.unique(x[known]).size < 2 or np.unique(y[known]).size < 2:
         use = crs.area_of_use
-        hint = '' if use is None else f', which is for {use.name}: {use.bounds}'
+        hint = '' if use is None else f', whose area is {use.name}: {use.bounds}'
         raise ValueError(f'The bounds {area} are not on the map of {crs.name}{hint}.')
     x, y = np.sort(x[known]), np.sort(y[known])
     if max(np.diff(x).max() / np.ptp(x), np.diff(y).max() / np.ptp(y)) > 0.5:
         raise ValueError(
-            f'The bounds {area} lie at both ends of the map of {crs.name}. Take a crs= '
+            f'The bounds {area} lie at both ends of the map of {crs.name}. Pass a crs= '
             "whose centre is near them, such as 'EPSG:3832' for the Pacific, or "
-            "'EPSG:4326', which goes on beyond 180 degrees."
+            "'EPSG:4326', which continues beyond 180 degrees."
         )
     return float(x[0]), float(y[0]), float(x[-1]), float(y[-1])
 

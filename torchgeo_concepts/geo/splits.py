@@ -21,7 +21,7 @@ from ..utils.names import near_matches
 from .points import check_points
 from .sphere import RADIUS_KM, chord, unit_vectors
 
-# Makes one number of the row and the column of a block.
+# Combines the row and the column of a block into one number.
 ROW_STRIDE = 100_003
 
 # Names that columns of splits use, in lower case, of training, validation and test rows.
@@ -77,8 +77,8 @@ def random_split(
 
     Args:
         number: Number of rows.
-        fractions: Fractions of training, validation and test rows; the latter two may
-            be 0.
+        fractions: Fractions of training, validation and test rows; the last two may be
+            0.
         seed: Seed of the split.
 
     Returns:
@@ -114,8 +114,8 @@ def block_folds(
 ) -> Folds:
     """Split points by blocks, each of which stays whole.
 
-    Blocks of degrees end at the antimeridian, as the protocol of CoordBench has them;
-    those of kilometres reach across.
+    Blocks of degrees end at the antimeridian, as in the protocol of CoordBench. Blocks
+    of kilometres may cross it.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -146,7 +146,7 @@ def block_split(
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         fractions: Fractions of training, validation and test rows, met as nearly as
-            whole blocks allow; the latter two may be 0.
+            whole blocks allow; the last two may be 0.
         seed: Seed of the split.
         degrees: Side of a block of longitude and latitude.
         km: Side of a block, all of which have the same area then.
@@ -167,7 +167,7 @@ def block_split(
         side = f'{km:g} km' if km is not None else f'{degrees:g} degrees'
         raise ValueError(
             f'All {len(block)} points lie in {len(sizes)} block{"s"[: len(sizes) - 1]} of '
-            f'{side}, too few for {parts} parts. Take smaller blocks, or split at random.'
+            f'{side}, too few for {parts} parts. Use smaller blocks, or split at random.'
         )
     free = list(np.random.default_rng(seed).permutation(len(sizes)))
     part_of_block = np.zeros(len(sizes), int)
@@ -229,7 +229,7 @@ def _equal_area_cells(
     )
     columns = np.maximum(1, np.round(edges[:-1] - edges[1:]))
     before = np.concatenate(([0], np.cumsum(columns)))
-    # A row gets the part of the sphere that its whole number of cells stands for.
+    # The area of a row is proportional to its number of cells.
     depth = (1 - np.sin(np.deg2rad(lat))) / 2 * before[-1]
     row = np.clip(np.searchsorted(before, depth, 'right') - 1, 0, rows - 1)
     # Both ends of a row meet at the antimeridian.
@@ -326,7 +326,7 @@ def fold_splits(
         if test.all() or not test.any():
             raise ValueError(
                 f'Fold {number} of {len(folds)} has {int(test.sum())} of the '
-                f'{len(test)} points. Take fewer folds, or smaller blocks.'
+                f'{len(test)} points. Use fewer folds, or smaller blocks.'
             )
         splits.append(with_test(points, test, val_fraction, seed, buffer_km))
     return splits
@@ -357,7 +357,7 @@ def _with_validation(split: Split, fraction: float, seed: int) -> Split:
     return replace(split, train=split.train[part.train], val=split.train[part.val])
 
 
-# What all of them share ----------------------------------------------------------------
+# Shared code ---------------------------------------------------------------------------
 
 
 def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
@@ -391,7 +391,7 @@ def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
     if not far.any():
         raise ValueError(
             f'All {len(far)} training points lie within {buffer_km:g} km of a test point. '
-            'Take a smaller buffer, or larger blocks.'
+            'Use a smaller buffer, or larger blocks.'
         )
     return replace(split, train=split.train[far])
 
@@ -405,13 +405,13 @@ def check_fractions(fractions: Fractions) -> None:
     Raises:
         ValueError: If they do not sum to 1, or the first is 0.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or fractions[0] <= 0:
+    is_valid = len(fractions) == 3 and min(fractions) >= 0 < fractions[0]
+    if not is_valid or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(
             'fractions must be three numbers (train, val, test) of at least 0, the first '
-            f'more than 0; got {fractions}.'
+            f'more than 0, that sum to 1; got {fractions}, which sum to '
+            f'{sum(fractions):g}.'
         )
-    if abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f'fractions must sum to 1, not {sum(fractions):g}.')
 
 
 def _by_part(parts: NDArray[np.int_]) -> Split:

