@@ -122,19 +122,20 @@ class ImagePointsDataModule(ResumingDataModule):
                 than in a batch, or *concepts* are requested for a dataset without
                 points.
         """
-        is_training = stage in ('fit', 'validate')
-        if is_training:
+        if stage in ('fit', 'validate'):
             self.train_dataset, self.val_dataset = self._split()
-        if stage == 'fit':
-            self._check_train()
-        if is_training and self.concepts:
-            trained = self.train_dataset if stage == 'fit' else None
-            self.map_labels = MapLabels(trained, self.exclude_groups)
-        if stage == 'test':
-            self.test_dataset = self._evaluated('test', self.test_source)
-        if stage == 'predict':
-            source = self.predict_source or self.test_source
-            self.predict_dataset = self._evaluated('predict', source)
+            if stage == 'fit':
+                self._check_train()
+            if self.concepts:
+                trained = self.train_dataset if stage == 'fit' else None
+                self.map_labels = MapLabels(trained, self.exclude_groups)
+            return
+        source = self.test_source
+        if stage == 'predict' and self.predict_source is not None:
+            source = self.predict_source
+        if source is None:
+            raise ValueError(f'There is no dataset for {stage}. Pass {stage}.')
+        setattr(self, f'{stage}_dataset', self._evaluated(source))
 
     def _check_train(self) -> None:
         dataset = self.train_dataset
@@ -152,16 +153,14 @@ class ImagePointsDataModule(ResumingDataModule):
 
     def _split(self) -> tuple[Dataset[Sample] | None, Dataset[Sample] | None]:
         source, val = self.train_source, self.val_source
-        if source is None:
-            return None, self._evaluated('validate', val)
-        if val is not None or isinstance(source, IterableDataset):
-            train = self._transformed(source, train=True)
-            return train, val and self._evaluated('validate', val)
+        if source is None or val is not None or isinstance(source, IterableDataset):
+            train = None if source is None else self._transformed(source, train=True)
+            return train, None if val is None else self._evaluated(val)
         held_out = self._held_out(source)
         if isinstance(source, ImagePoints):
             # Separate datasets, so that no image replaces one of the other.
             train = self._transformed(source.select(~held_out), train=True)
-            return train, self._evaluated('validate', source.select(held_out))
+            return train, self._evaluated(source.select(held_out))
         train, evaluated = (self._transformed(source, train=t) for t in (True, False))
         return (
             Subset(train, np.flatnonzero(~held_out).tolist()),
@@ -189,13 +188,7 @@ class ImagePointsDataModule(ResumingDataModule):
         held_out[split.val] = True
         return held_out
 
-    def _evaluated(
-        self, stage: str, source: NonGeoDataset | None
-    ) -> Dataset[Sample] | None:
-        if source is None:
-            if stage == 'validate':
-                return None
-            raise ValueError(f'There is no dataset for {stage}. Pass {stage}.')
+    def _evaluated(self, source: NonGeoDataset) -> Dataset[Sample]:
         if isinstance(source, ImagePoints) and source.on_error == 'skip':
             # A replacement of an unreadable image would count twice.
             source = source.without_unreadable()
