@@ -6,7 +6,7 @@
 import pathlib
 from collections.abc import Sequence
 from importlib import resources
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -45,9 +45,8 @@ MAX_CLASSES = 100
 # pool: config of a table; only rows whose id is in its random sample are kept;
 # transform: transform of the targets, 'log1p'.
 with (resources.files(__package__) / 'data/coordbench.csv').open() as _file:
-    _BENCHMARKS = pd.read_csv(
-        _file, index_col='benchmark', dtype=str, keep_default_na=False
-    )
+    _TABLE = pd.read_csv(_file, index_col='benchmark', dtype=str, keep_default_na=False)
+_BENCHMARKS: dict[Any, dict[Any, Any]] = _TABLE.to_dict('index')
 
 
 class CoordBench(PointTable):
@@ -96,7 +95,7 @@ class CoordBench(PointTable):
     """
 
     #: Names of all benchmarks.
-    benchmarks: ClassVar[tuple[str, ...]] = tuple(_BENCHMARKS.index)
+    benchmarks: ClassVar[tuple[str, ...]] = tuple(_BENCHMARKS)
 
     def __init__(
         self,
@@ -128,7 +127,7 @@ class CoordBench(PointTable):
         self.root = pathlib.Path(root)
         self.download = download
         self.benchmark = benchmark
-        source = _BENCHMARKS.loc[benchmark]
+        source = _BENCHMARKS[benchmark]
         frame = self._read(source['config'])
         names = source['targets'].split() or _find_targets(benchmark, frame)
         if targets is None:
@@ -163,7 +162,7 @@ class CoordBench(PointTable):
         return frame
 
     def _filter(
-        self, source: 'pd.Series[str]', frame: pd.DataFrame, names: Sequence[str]
+        self, source: dict[Any, Any], frame: pd.DataFrame, names: Sequence[str]
     ) -> pd.DataFrame:
         """Keep the rows that the suite's own loaders keep."""
         path, rows, pool = frame.attrs['source'], source['rows'], source['pool']

@@ -229,8 +229,6 @@ def _files(shard: str) -> Iterator[dict[str, Any]]:
             file = archive.extractfile(member)
             if file is not None:
                 yield {'fname': member.name, 'data': file.read(), '__url__': shard}
-            # tarfile remembers all members.
-            archive.members.clear()
 
 
 def _webdataset() -> Any:
