@@ -3,6 +3,8 @@
 
 """Model, labels, optimizer and checkpoints of ConceptAlignment."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +16,172 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import StepLR
 from torchgeo.tasks import BaseTask
+from torchmetrics import MetricCollection
 
 from ..concepts.bank import ConceptBank
 from ..datasets import CachedFeatures
-from ..evaluate.metrics import ConceptEntropy
+from ..embed.points import count_features
+from ..evaluate.metrics import (
+    ConceptEntropy,
+    DistanceAccuracy,
+    GeoScore,
+    MedianDistance,
+    RecallVersusArea,
+)
 from ..layers.named_banks import read_bank
-from ..models.alignment import AlignedEmbeddings, ConceptBasis, ImageLocationAlignment
+from ..models.alignment import (
+    Align,
+    AlignedEmbeddings,
+    ConceptBasis,
+    ImageLocationAlignment,
+    ImageProjection,
+)
 from ..models.blueprints import build_encoder, encoder_blueprint, named_encoder
 from ..models.concept_earth import ConceptScale
 from ..models.concept_geoclip import ConceptGeoCLIP
-from ..models.concept_supervision import ConceptSupervision
+from ..models.concept_supervision import ConceptSupervision, SupervisionKind
 from ..models.geoclip import geoclip_logit_scale
 from ..models.image_location import ImageLocationModel
 from ..models.image_towers import ImageTower
+from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder
 from ..models.location_model import freeze_unused
 from ..models.tower_loading import load_image_tower
-from ..utils.modes import evaluating
-from ._schedules import cosine_schedule
-from .alignment_options import LossOptions, OptimizerOptions
+from ..utils.names import check_choice
+from ._gallery_search import GallerySearch
+from ._schedules import with_cosine
+from .alignment_options import (
+    DEFAULT_LOSS,
+    DEFAULT_OPTIMIZER,
+    FrozenPart,
+    LossOptions,
+    OptimizerOptions,
+    as_options,
+)
 from .losses import InfoNCE, PointQueue, masked_mse
 
 
 class AlignmentTask(BaseTask):
     """Builds, freezes, saves and loads the model of ConceptAlignment."""
 
-    loss_options: LossOptions
-    optimizer_options: OptimizerOptions
-    weights: dict[str, str | None]
-    bank_source: str | None
-    text_embeddings: str | None
-    download: bool
-    features_made_by: str | None
-    val_entropy: ConceptEntropy
+    ignore = (
+        # A checkpoint contains these, so their files are not needed to load it.
+        'image_weights',
+        'head_weights',
+        'bank',
+        'text_embeddings',
+        # Set again when a checkpoint is tested.
+        'gallery',
+        'drop_test_points',
+        'download',
+    )
+    monitor = 'val_median_km'
+
+    def __init__(
+        self,
+        image_tower: str = 'open_clip/ViT-L-14-quickgelu',
+        image_weights: str | None = None,
+        head_weights: str | None = None,
+        location_encoder: str = DEFAULT_MODEL,
+        location_weights: str | None = DEFAULT_WEIGHTS,
+        location_kwargs: dict[str, Any] | None = None,
+        bank: str | None = None,
+        text_embeddings: str | None = None,
+        *,
+        align: Align = 'both',
+        image_projection: ImageProjection = 'tied',
+        unit: bool = True,
+        supervision: SupervisionKind | None = None,
+        loss: LossOptions | dict[str, Any] = DEFAULT_LOSS,
+        optimizer: OptimizerOptions | dict[str, Any] = DEFAULT_OPTIMIZER,
+        freeze: Sequence[FrozenPart] = ('backbone',),
+        gallery: str = 'geoclip',
+        drop_test_points: bool = False,
+        download: bool = False,
+    ) -> None:
+        """Initialize a new task.
+
+        Args:
+            image_tower: Image backbone, named as in
+                :func:`~torchgeo_concepts.models.load_image_tower`, such as
+                ``open_clip/ViT-L-14-quickgelu``, ``timm/resnet18``, or
+                ``features/768`` for cached features.
+            image_weights: Weights of the backbone.
+            head_weights: Weights of GeoCLIP's head on it, or None for a new head.
+            location_encoder: Name of a location encoder in TorchGeo's registry, or a
+                safetensors file of this package.
+            location_weights: Name of its weights, a safetensors file of this package, or
+                None for random weights.
+            location_kwargs: Arguments of a location encoder with random weights, or
+                *truncate_dim*, the number of principal components of the embedding to
+                use.
+            bank: CSV or YAML file of concepts, ``'general'`` for the bank of common
+                nouns, ``'layers'`` for the concepts of the installed maps, such as
+                ``'layers without imagery, people'`` to omit groups of maps, or None for
+                the curated bank.
+            text_embeddings: Safetensors file whose tensor ``directions`` has one row for
+                each concept, as ``torchgeo-concepts text-directions`` writes it. None
+                for random directions, which have no meaning.
+            align: Where images and locations are compared: embeddings (``'x'``),
+                concepts (``'z'``, the paper) or both.
+            image_projection: How images are projected onto concepts: by a network
+                (``'mlp'``, the paper), or by the basis of the locations (``'tied'``).
+            unit: Compare unit vectors. If false, use dot products, as in the paper.
+            supervision: Train concepts on labels from maps, which batches must contain:
+                ``'projections'`` supervises both concept projections, so that maps give
+                them their names; ``'heads'`` supervises separate linear layers;
+                ``'both'`` does both. None for no supervision. Points with labels but
+                without images in a batch supervise locations only.
+            loss: Parts of the loss and their weights, see
+                :class:`~torchgeo_concepts.tasks.alignment_options.LossOptions`.
+            optimizer: Learning rate and its schedule, see
+                :class:`~torchgeo_concepts.tasks.alignment_options.OptimizerOptions`.
+            freeze: Parts that are not trained: ``'backbone'``, ``'head'``,
+                ``'location_encoder'``, ``'basis'`` or ``'logit_scale'``.
+            gallery: Candidate points in validation and testing, named as in
+                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points`.
+            drop_test_points: Remove points from the gallery that equal the point of a
+                test image.
+            download: Download weights that are not on this machine.
+
+        Raises:
+            ValueError: If an option, a model or its weights do not exist.
+        """
+        self.loss_options = as_options(LossOptions, loss)
+        self.optimizer_options = as_options(OptimizerOptions, optimizer)
+        for part in freeze:
+            check_choice('freeze', part, FrozenPart)
+        self.weights = {'backbone': image_weights, 'head': head_weights}
+        self.bank_source, self.text_embeddings = bank, text_embeddings
+        self.search = GallerySearch(gallery, download)
+        self.drop_test_points = drop_test_points
+        self.download = download
+        # Hash of the backbone of the cached features, if the task is trained on any.
+        self.features_made_by: str | None = None
+        self._random_state: Tensor | None = None
+        loss, optimizer = asdict(self.loss_options), asdict(self.optimizer_options)
+        super().__init__()
+        # A checkpoint contains the factor of similarities and the location encoder.
+        loss.pop('logit_scale')
+        self.hparams.update(
+            loss=loss,
+            optimizer=optimizer,
+            location_encoder=find_encoder(location_encoder, location_weights).model,
+            location_weights=None,
+        )
+
+    def configure_metrics(self) -> None:
+        """Initialize the performance metrics."""
+        metrics = MetricCollection(
+            {
+                'accuracy': DistanceAccuracy(),
+                'median_km': MedianDistance(),
+                'geoscore': GeoScore(),
+            }
+        )
+        self.val_metrics = metrics.clone(prefix='val_')
+        self.test_metrics = metrics.clone(prefix='test_')
+        self.val_entropy = ConceptEntropy(len(self.bank))
+        self.test_area = RecallVersusArea()
 
     # Building ---------------------------------------------------------------------------
 
@@ -53,17 +189,19 @@ class AlignmentTask(BaseTask):
         """Initialize the model."""
         hparams = self.hparams
         kwargs = dict(hparams['location_kwargs'] or {})
-        encoder, self._blueprint = named_encoder(
+        encoder, blueprint = named_encoder(
             hparams['location_encoder'],
             hparams['location_weights'],
             truncate_dim=kwargs.pop('truncate_dim', None),
             model_kwargs=kwargs,
             download=self.download,
         )
+        self._blueprint: dict[str, Any] | None = blueprint
         if isinstance(encoder, ConceptGeoCLIP):
             encoder = encoder.encoder
-            self._blueprint = encoder_blueprint(encoder)  # type: ignore[assignment]
-        dim = _count_features(encoder)
+            self._blueprint = encoder_blueprint(encoder)
+        name = type(encoder).__name__
+        dim = count_features(encoder, name, device='cpu', progress=False)
         bank, unit = read_bank(self.bank_source), hparams['unit']
         tower = self._load_tower(dim, self.weights['backbone'], self.weights['head'])
         if self.text_embeddings is None:
@@ -166,9 +304,7 @@ class AlignmentTask(BaseTask):
         )
         if options.schedule == 'epochs':
             return [optimizer], [StepLR(optimizer, step_size=1, gamma=options.gamma)]
-        total = int(self.trainer.estimated_stepping_batches)
-        schedule = cosine_schedule(optimizer, total, options.warmup_steps)
-        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]  # type: ignore[return-value]
+        return with_cosine(optimizer, self.trainer, options.warmup_steps)
 
     def setup(self, stage: str) -> None:
         """Find the labels of the concepts, and check the backbone of cached features.
@@ -309,18 +445,6 @@ def _labelled_part(datamodule: Any) -> Any:
     names = 'map_labels', 'train_dataset', 'val_dataset'
     parts = (getattr(datamodule, name, None) for name in names)
     return next((p for p in parts if getattr(p, 'bank', None) is not None), None)
-
-
-@torch.no_grad()
-def _count_features(encoder: nn.Module) -> int:
-    """Count the features of an embedding."""
-    try:
-        with evaluating(encoder):
-            return int(encoder(torch.zeros(1, 2)).shape[-1])
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(
-            f'{type(encoder).__name__} is not a location encoder: {error}'
-        ) from error
 
 
 def _read_directions(file: str) -> Tensor:

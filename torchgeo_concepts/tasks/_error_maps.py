@@ -35,7 +35,8 @@ def log_error_maps(
         if not known.any():
             continue
         for logger in task.loggers:
-            add_figure = getattr(logger.experiment, 'add_figure', None)  # type: ignore[attr-defined]
+            experiment = getattr(logger, 'experiment', None)
+            add_figure = getattr(experiment, 'add_figure', None)
             folder = getattr(logger, 'log_dir', None)
             if callable(add_figure):
                 figure = _error_map(points[known], error[known], name)
@@ -67,8 +68,10 @@ def _error_map(points: Tensor, error: Tensor, name: str) -> 'Figure':
     figure, axes = point_map(points)
     # Clip outliers, which would leave all other points in one colour.
     limit = float(np.quantile(error.abs(), 0.98)) or 1.0
-    dots = axes.scatter(  # type: ignore[misc]
-        *points.T.numpy(),
+    x, y = points.T.numpy()
+    dots = axes.scatter(
+        x,
+        y,
         c=error,
         s=point_size(len(points)),
         cmap='RdBu_r',

@@ -3,7 +3,7 @@
 
 """Features of the rows of a dataset, computed once by a frozen encoder."""
 
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -55,7 +55,7 @@ class FeatureTable:
         Returns:
             The table.
         """
-        parts: dict[str, list[Tensor]] = {}
+        parts: list[dict[str, Tensor]] = []
         number = len(cast(Sized, dataset))
         total = number if limit is None else min(limit, number)
         # disable=None shows the bar on terminals only.
@@ -63,13 +63,11 @@ class FeatureTable:
             total=total, desc='Features', unit='row', disable=None, leave=False
         ) as bar:
             for batch in _batches(dataset, limit, datamodule):
-                computed = {'point': batch['point'].float(), 'label': batch['label']}
-                if 'row' in batch:
-                    computed['row'] = batch['row']
-                for name, value in {**computed, 'inputs': inputs(batch).cpu()}.items():
-                    parts.setdefault(name, []).append(value)
+                part = {name: batch[name] for name in ('label', 'row') if name in batch}
+                part |= {'point': batch['point'].float(), 'inputs': inputs(batch).cpu()}
+                parts.append(part)
                 bar.update(len(batch['point']))
-        columns = {name: torch.cat(values) for name, values in parts.items()}
+        columns = concatenate(parts)
         if 'row' in columns:
             order = columns['row'].argsort()
             columns = {name: values[order] for name, values in columns.items()}
@@ -87,6 +85,11 @@ class FeatureTable:
             Inputs of shape ``(len(rows), d)``.
         """
         return self.inputs[torch.searchsorted(cast(Tensor, self.rows), rows.cpu())]
+
+
+def concatenate(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Concatenate the rows of batches with the same tensors."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def whole_dataset(dataset: Any) -> Any:

@@ -18,9 +18,9 @@ from ..models.features import coordinate_features
 from ..utils.distributed import gather_objects
 from ..utils.markdown import markdown_table
 from ._error_maps import log_error_maps
-from ._feature_tables import whole_dataset
+from ._feature_tables import concatenate, whole_dataset
 from ._location_base import LocationBase, model_inputs
-from ._schedules import cosine_schedule
+from ._schedules import with_cosine
 
 
 class LocationTask(LocationBase):
@@ -46,11 +46,9 @@ class LocationTask(LocationBase):
         if encoder:
             groups.append({'params': encoder, 'lr': self.hparams['encoder_lr']})
         optimizer = AdamW(groups, weight_decay=self.hparams['weight_decay'])
-        total = self.trainer.estimated_stepping_batches
-        if total == float('inf'):
+        if self.trainer.estimated_stepping_batches == float('inf'):
             return optimizer
-        schedule = cosine_schedule(optimizer, int(total))
-        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]  # type: ignore[return-value]
+        return with_cosine(optimizer, self.trainer)
 
     def outputs(self, batch: Sample, split: str = '') -> Tensor:
         """Compute the outputs of the head.
@@ -68,7 +66,7 @@ class LocationTask(LocationBase):
             inputs = table.lookup(batch['row']).to(batch['point'].device)
         else:
             inputs = model_inputs(model, batch)
-        outputs: Tensor = model.head(model.standardise(inputs))
+        outputs: Tensor = model(inputs)
         return outputs
 
     def labels(self, batch: Sample) -> Tensor:
@@ -133,13 +131,9 @@ class LocationTask(LocationBase):
 
     def _gathered(self) -> dict[str, Tensor]:
         """Return the outputs and labels of all processes, each row once."""
-        own = {
-            name: torch.cat([part[name] for part in self._kept])
-            for name in self._kept[0]
-        }
+        own = concatenate(self._kept)
         self._kept.clear()
-        parts = gather_objects(own)
-        kept = {name: torch.cat([part[name] for part in parts]) for name in own}
+        kept = concatenate(gather_objects(own))
         if 'row' in kept:
             # Distributed samplers repeat rows, so that all processes have the same number.
             first = torch.from_numpy(np.unique(kept['row'], return_index=True)[1])
@@ -178,33 +172,32 @@ class LocationTask(LocationBase):
 
     def baseline_outputs(self, points: Tensor) -> Tensor:
         """Compute the outputs of the baseline at points, on the CPU."""
-        if self.baseline is None:
-            raise RuntimeError('The baseline is missing. Fit the task first.')
+        assert self.baseline is not None, (
+            'The model and its baseline are fitted together.'
+        )
         weight, bias = self.baseline.weight.cpu(), self.baseline.bias.cpu()
         return F.linear(coordinate_features(points.float()), weight, bias)
 
     def on_validation_start(self) -> None:
         """Check that the task is trained and that the data have its targets."""
-        self.check_targets('val')
+        self.check_targets()
 
     def on_test_start(self) -> None:
         """Check that the task is trained and that the data have its targets."""
-        self.check_targets('test')
+        self.check_targets()
 
     def on_predict_start(self) -> None:
         """Check that the task is trained."""
         self._model()
 
-    def check_targets(self, split: str) -> None:
+    def check_targets(self) -> None:
         """Check that the task is trained and that the data have its targets.
-
-        Args:
-            split: Either 'val' or 'test'.
 
         Raises:
             ValueError: If the data have other targets or classes.
         """
         self._model()
+        split = 'test' if self.trainer.testing else 'val'
         datamodule = getattr(self.trainer, 'datamodule', None)
         dataset = whole_dataset(getattr(datamodule, f'{split}_dataset', None))
         names = getattr(dataset, 'classes', ()) or getattr(dataset, 'target_names', ())
@@ -216,7 +209,5 @@ class LocationTask(LocationBase):
 
 
 def _listed(names: Sequence[str]) -> str:
-    listed = ', '.join(map(repr, names[:5]))
-    return (
-        f'{len(names)} targets or classes ({listed}{", ..." if len(names) > 5 else ""})'
-    )
+    listed = ', '.join(map(repr, names[:5])) + (', ...' if len(names) > 5 else '')
+    return f'{len(names)} targets or classes ({listed})'

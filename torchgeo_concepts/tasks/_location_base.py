@@ -318,10 +318,10 @@ class LocationBase(BaseTask):
         """Compute the features of frozen encoders, also if training resumes."""
         model, datamodule = self._model(), getattr(self.trainer, 'datamodule', None)
         for split in ('train', 'val'):
-            dataset = getattr(datamodule, f'{split}_dataset', None)
+            dataset: Any = getattr(datamodule, f'{split}_dataset', None)
             is_needed = model.frozen and not self.is_closed_form
             if is_needed and split not in self._cache and _fits(dataset):
-                self._table(model, dataset, split)  # type: ignore[arg-type]
+                self._table(model, dataset, split)
 
     def on_fit_end(self) -> None:
         """Free the memory of the features."""
@@ -348,8 +348,8 @@ class LocationBase(BaseTask):
         fit = self.fit_linear(scaled(train), None if val is None else scaled(val))
         weight = fit.weight / std
         self.baseline = nn.Linear(4, len(fit.bias)).requires_grad_(False)
-        self.baseline.weight.copy_(weight)
-        self.baseline.bias.copy_(fit.bias - weight @ mean)
+        bias = fit.bias - weight @ mean
+        self.baseline.load_state_dict({'weight': weight, 'bias': bias})
 
     def _fit_head(self, train: FeatureTable, val: FeatureTable | None) -> None:
         start, head = time.perf_counter(), self._model().head
@@ -357,9 +357,7 @@ class LocationBase(BaseTask):
             self._standardised(train, 'cpu'),
             None if val is None else self._standardised(val, 'cpu'),
         )
-        with torch.no_grad():
-            head.weight.copy_(fit.weight)  # type: ignore[operator]
-            head.bias.copy_(fit.bias)  # type: ignore[operator]
+        head.load_state_dict({'weight': fit.weight, 'bias': fit.bias})
         penalties = ', '.join(f'{value:.3g}' for value in dict.fromkeys(fit.penalty))
         rank_zero_info(
             f'head={self.closed_form!r} was fitted on {len(train.labels):,} rows in '

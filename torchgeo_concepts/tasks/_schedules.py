@@ -5,6 +5,8 @@
 
 import math
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -30,3 +32,24 @@ def cosine_schedule(optimizer: Optimizer, total: int, warmup: int = 0) -> Lambda
         return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
     return LambdaLR(optimizer, factor)
+
+
+def with_cosine(
+    optimizer: Optimizer, trainer: Trainer, warmup: int = 0
+) -> OptimizerLRSchedulerConfig:
+    """Add a cosine schedule over all steps of a training to an optimizer.
+
+    Args:
+        optimizer: The optimizer.
+        trainer: Trainer that knows the number of steps.
+        warmup: Number of steps until the learning rate is reached.
+
+    Returns:
+        Both, as :meth:`configure_optimizers` returns them.
+    """
+    total = int(trainer.estimated_stepping_batches)
+    schedule = cosine_schedule(optimizer, total, warmup)
+    return {
+        'optimizer': optimizer,
+        'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+    }

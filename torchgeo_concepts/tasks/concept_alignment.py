@@ -4,41 +4,19 @@
 """Alignment of images and locations in a shared space of embeddings and concepts."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torchgeo.datasets.utils import Sample
-from torchmetrics import MetricCollection
 
-from ..evaluate.metrics import (
-    ConceptEntropy,
-    DistanceAccuracy,
-    GeoScore,
-    MedianDistance,
-    RecallVersusArea,
-)
-from ..models.alignment import Align, AlignedEmbeddings, ImageProjection
-from ..models.concept_supervision import SupervisionKind
-from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS, find_encoder
+from ..models.alignment import AlignedEmbeddings
 from ..retrieval.candidates import Candidates, candidate_points
 from ..retrieval.gallery import Gallery
 from ..retrieval.geolocator import Geolocator
 from ..utils.markdown import markdown_table
-from ..utils.names import check_choice
 from ._alignment_base import AlignmentTask
-from ._gallery_search import GallerySearch
-from .alignment_options import (
-    DEFAULT_LOSS,
-    DEFAULT_OPTIMIZER,
-    FrozenPart,
-    LossOptions,
-    OptimizerOptions,
-    as_options,
-)
 from .losses import concept_divergence
 
 # Columns of the table that a test prints.
@@ -66,126 +44,6 @@ class ConceptAlignment(AlignmentTask):
 
     * https://doi.org/10.48550/arXiv.2509.01910
     """
-
-    ignore = (
-        # A checkpoint contains these, so their files are not needed to load it.
-        'image_weights',
-        'head_weights',
-        'bank',
-        'text_embeddings',
-        # Set again when a checkpoint is tested.
-        'gallery',
-        'drop_test_points',
-        'download',
-    )
-    monitor = 'val_median_km'
-
-    def __init__(
-        self,
-        image_tower: str = 'open_clip/ViT-L-14-quickgelu',
-        image_weights: str | None = None,
-        head_weights: str | None = None,
-        location_encoder: str = DEFAULT_MODEL,
-        location_weights: str | None = DEFAULT_WEIGHTS,
-        location_kwargs: dict[str, Any] | None = None,
-        bank: str | None = None,
-        text_embeddings: str | None = None,
-        *,
-        align: Align = 'both',
-        image_projection: ImageProjection = 'tied',
-        unit: bool = True,
-        supervision: SupervisionKind | None = None,
-        loss: LossOptions | dict[str, Any] = DEFAULT_LOSS,
-        optimizer: OptimizerOptions | dict[str, Any] = DEFAULT_OPTIMIZER,
-        freeze: Sequence[FrozenPart] = ('backbone',),
-        gallery: str = 'geoclip',
-        drop_test_points: bool = False,
-        download: bool = False,
-    ) -> None:
-        """Initialize a new ConceptAlignment instance.
-
-        Args:
-            image_tower: Image backbone, named as in
-                :func:`~torchgeo_concepts.models.load_image_tower`, such as
-                ``open_clip/ViT-L-14-quickgelu``, ``timm/resnet18``, or
-                ``features/768`` for cached features.
-            image_weights: Weights of the backbone.
-            head_weights: Weights of GeoCLIP's head on it, or None for a new head.
-            location_encoder: Name of a location encoder in TorchGeo's registry, or a
-                safetensors file of this package.
-            location_weights: Name of its weights, a safetensors file of this package, or
-                None for random weights.
-            location_kwargs: Arguments of a location encoder with random weights, or
-                *truncate_dim*, the number of principal components of the embedding to
-                use.
-            bank: CSV or YAML file of concepts, ``'general'`` for the bank of common
-                nouns, ``'layers'`` for the concepts of the installed maps, such as
-                ``'layers without imagery, people'`` to omit groups of maps, or None for
-                the curated bank.
-            text_embeddings: Safetensors file whose tensor ``directions`` has one row for
-                each concept, as ``torchgeo-concepts text-directions`` writes it. None
-                for random directions, which have no meaning.
-            align: Where images and locations are compared: embeddings (``'x'``),
-                concepts (``'z'``, the paper) or both.
-            image_projection: How images are projected onto concepts: by a network
-                (``'mlp'``, the paper), or by the basis of the locations (``'tied'``).
-            unit: Compare unit vectors. If false, use dot products, as in the paper.
-            supervision: Train concepts on labels from maps, which batches must contain:
-                ``'projections'`` supervises both concept projections, so that maps give
-                them their names; ``'heads'`` supervises separate linear layers;
-                ``'both'`` does both. None for no supervision. Points with labels but
-                without images in a batch supervise locations only.
-            loss: Parts of the loss and their weights, see
-                :class:`~torchgeo_concepts.tasks.alignment_options.LossOptions`.
-            optimizer: Learning rate and its schedule, see
-                :class:`~torchgeo_concepts.tasks.alignment_options.OptimizerOptions`.
-            freeze: Parts that are not trained: ``'backbone'``, ``'head'``,
-                ``'location_encoder'``, ``'basis'`` or ``'logit_scale'``.
-            gallery: Candidate points in validation and testing, named as in
-                :func:`~torchgeo_concepts.retrieval.candidates.candidate_points`.
-            drop_test_points: Remove points from the gallery that equal the point of a
-                test image.
-            download: Download weights that are not on this machine.
-
-        Raises:
-            ValueError: If an option, a model or its weights do not exist.
-        """
-        self.loss_options = as_options(LossOptions, loss)
-        self.optimizer_options = as_options(OptimizerOptions, optimizer)
-        for part in freeze:
-            check_choice('freeze', part, FrozenPart)
-        self.weights = {'backbone': image_weights, 'head': head_weights}
-        self.bank_source, self.text_embeddings = bank, text_embeddings
-        self.search = GallerySearch(gallery, download)
-        self.drop_test_points = drop_test_points
-        self.download = download
-        # Hash of the backbone of the cached features, if the task is trained on any.
-        self.features_made_by: str | None = None
-        self._random_state: Tensor | None = None
-        loss, optimizer = asdict(self.loss_options), asdict(self.optimizer_options)
-        super().__init__()
-        # A checkpoint contains the factor of similarities and the location encoder.
-        loss.pop('logit_scale')
-        self.hparams.update(
-            loss=loss,
-            optimizer=optimizer,
-            location_encoder=find_encoder(location_encoder, location_weights).model,
-            location_weights=None,
-        )
-
-    def configure_metrics(self) -> None:
-        """Initialize the performance metrics."""
-        metrics = MetricCollection(
-            {
-                'accuracy': DistanceAccuracy(),
-                'median_km': MedianDistance(),
-                'geoscore': GeoScore(),
-            }
-        )
-        self.val_metrics = metrics.clone(prefix='val_')
-        self.test_metrics = metrics.clone(prefix='test_')
-        self.val_entropy = ConceptEntropy(len(self.bank))
-        self.test_area = RecallVersusArea()
 
     # Training ---------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from ..concepts.bank import ConceptBank
 from ..models.concept_earth import GRID_FEATURES, ROWS, ConceptEarth
-from ._schedules import cosine_schedule
+from ._schedules import with_cosine
 from .losses import masked_mse
 
 
@@ -176,9 +176,7 @@ class ConceptDistillation(BaseTask):
             weight_decay=self.hparams['weight_decay'],
             fused=True,
         )
-        total = int(self.trainer.estimated_stepping_batches)
-        schedule = cosine_schedule(optimizer, total, self.hparams['warmup_steps'])
-        return [optimizer], [{'scheduler': schedule, 'interval': 'step'}]  # type: ignore[return-value]
+        return with_cosine(optimizer, self.trainer, self.hparams['warmup_steps'])
 
     def losses(self, batch: Sample) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Compute the parts of the loss of a batch, and their sum.
@@ -196,9 +194,11 @@ class ConceptDistillation(BaseTask):
         cosines = model.basis(x.detach())
         projected = cosines * self.projection_scale + self.projection_shift
         difference = (x - batch['embedding']) / model.embedding_std
+        quantity_weight = float(self.hparams['quantity_weight'])
+        weight = torch.where(model.is_class, 1.0, quantity_weight)
         parts = {
             'embedding': difference.square().mean(),
-            'concepts': masked_mse(scores, target, self._concept_weights()),
+            'concepts': masked_mse(scores, target, weight / weight.mean()),
             'projection': masked_mse(projected, target),
         }
         names = 'embedding_weight', 'concept_weight', 'projection_weight'
@@ -207,12 +207,6 @@ class ConceptDistillation(BaseTask):
             for name, part in zip(names, parts.values(), strict=True)
         ]
         return parts | {'loss': torch.stack(weighted).sum()}, x, scores
-
-    def _concept_weights(self) -> Tensor:
-        """Return the weight of each concept, on average 1."""
-        is_class = self._model().is_class
-        weight = torch.where(is_class, 1.0, float(self.hparams['quantity_weight']))
-        return weight / weight.mean()
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Compute the loss of a training batch.

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torchgeo.datasets.utils import Sample
 
 from ..datasets.target_transforms import TargetTransform
@@ -20,8 +20,6 @@ from ..evaluate.intervals import (
     pinball_loss,
 )
 from ..evaluate.probes import LinearFit, fit_ridge
-from ..models.features import InputKind
-from ..models.loading import DEFAULT_MODEL, DEFAULT_WEIGHTS
 from ..utils.names import with_unit
 from ._location import LocationTask
 from ._scores import name_scores, regression_scores, score_table
@@ -53,67 +51,23 @@ class LocationRegression(LocationTask):
 
     def __init__(
         self,
-        model: str | nn.Module = DEFAULT_MODEL,
-        weights: str | None = DEFAULT_WEIGHTS,
-        model_kwargs: dict[str, Any] | None = None,
-        features: InputKind = 'x',
-        *,
-        truncate_dim: int | None = None,
-        image_model: str | None = None,
-        image_weights: str | None = None,
-        in_chans: int = 3,
-        head: str = 'mlp',
-        hidden_dim: int = 256,
-        depth: int = 1,
-        dropout: float = 0.1,
-        freeze: bool = True,
-        lr: float = 1e-3,
-        encoder_lr: float = 1e-4,
-        weight_decay: float = 1e-2,
-        search_trials: int = 0,
-        download: bool = False,
+        *args: Any,
         quantiles: Sequence[float] | None = None,
         conformal: float | None = None,
+        **kwargs: Any,
     ) -> None:
         """Initialize a new LocationRegression instance.
 
         Args:
-            model: Name of a location encoder in TorchGeo's registry, a safetensors file
-                of this package, or a module that encodes points of shape ``(N, 2)`` as
-                ``(longitude, latitude)``.
-            weights: Name of its weights, a safetensors file of this package, or None for
-                random weights.
-            model_kwargs: Arguments of a model with random weights.
-            features: ``'x'`` for the embedding, ``'z'`` for the concept scores, ``'xz'``
-                for both, ``'coordinates'`` for sines and cosines of longitude and
-                latitude, without an encoder.
-            truncate_dim: Number of principal components of the embedding to use.
-            image_model: Image backbone, named as in
-                :func:`~torchgeo_concepts.models.load_image_tower`, whose features are
-                added to those of the point. Batches must then have an ``'image'``.
-            image_weights: Weights of the backbone.
-            in_chans: Number of channels of an image.
-            head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, or ``'ridge'``
-                for a ridge regression that is fitted in one pass.
-            hidden_dim: Number of features of a hidden layer of the network.
-            depth: Number of hidden layers of the network.
-            dropout: Dropout rate of the hidden layers.
-            freeze: Do not train the encoder and the backbone. Their features of tables
-                are then computed once.
-            lr: Learning rate of the head.
-            encoder_lr: Learning rate of the encoder and the backbone. Much higher rates
-                destroy their pretrained features.
-            weight_decay: Weight decay of AdamW.
-            search_trials: Number of random learning rates, sizes and dropout rates of
-                the head to compare with the given ones on the validation points. Each
-                trial has as many epochs as the task, at most 50. The best is trained.
-            download: Download weights that are not on this machine.
+            *args: Arguments of :class:`LocationClassification`.
             quantiles: Quantiles to predict, in ascending order, such as
                 ``(0.05, 0.5, 0.95)``. The median is the prediction; the outermost two
                 are the bounds of an interval.
             conformal: Fraction of new values that intervals should contain, such as 0.9.
                 The width of intervals, also of those between quantiles, is calibrated on
                 the validation points.
+            **kwargs: Options of :class:`LocationClassification`. The head that is
+                fitted in one pass is ``'ridge'``.
 
         Raises:
             ValueError: If a model, its weights or a head do not exist, or options
@@ -123,26 +77,7 @@ class LocationRegression(LocationTask):
         if conformal is not None and not 0 < conformal < 1:
             raise ValueError(f'conformal must lie between 0 and 1, not {conformal}.')
         self.conformal = conformal
-        super().__init__(
-            model,
-            weights,
-            model_kwargs,
-            features,
-            truncate_dim=truncate_dim,
-            image_model=image_model,
-            image_weights=image_weights,
-            in_chans=in_chans,
-            head=head,
-            hidden_dim=hidden_dim,
-            depth=depth,
-            dropout=dropout,
-            freeze=freeze,
-            lr=lr,
-            encoder_lr=encoder_lr,
-            weight_decay=weight_decay,
-            search_trials=search_trials,
-            download=download,
-        )
+        super().__init__(*args, **kwargs)
         if quantiles is not None and self.is_closed_form:
             raise ValueError("quantiles need head='linear' or 'mlp', not 'ridge'.")
 
@@ -201,20 +136,11 @@ class LocationRegression(LocationTask):
         has_val = getattr(datamodule, 'val_dataset', None) is not None
         if self.conformal is not None and not has_val:
             raise ValueError('conformal needs validation points.')
-        mean, std = [], []
-        columns = _columns(labels).T
-        for name, column in zip(self.target_names, columns, strict=True):
-            known = column[~column.isnan()].double()
-            if not len(known):
-                raise ValueError(
-                    f'{name!r} is missing in all {len(column)} training rows.'
-                )
-            is_constant = bool(known.min() == known.max())
-            mean.append(known.mean())
-            std.append(1.0 if is_constant else float(known.std(correction=0)))
-        self.label_mean = torch.tensor(mean)
-        self.label_std = torch.tensor(std)
-        self.margin = torch.full((len(mean),), torch.nan)
+        scale = TargetTransform.from_option(self.target_names, 'standardise')
+        scale = scale.fit(_columns(labels))
+        self.label_mean = torch.tensor(scale.mean, dtype=torch.float64)
+        self.label_std = torch.tensor(scale.std)
+        self.margin = torch.full_like(self.label_std, torch.nan)
 
     def target_state(self) -> dict[str, Any]:
         """Return the names, units and transform of the targets.
@@ -363,13 +289,9 @@ class LocationRegression(LocationTask):
         if self._lacks_margin():
             rank_zero_warn(NO_MARGIN.format(self.conformal))
 
-    def check_targets(self, split: str) -> None:
-        """Check that intervals are calibrated and that the data have the same targets.
-
-        Args:
-            split: Either 'val' or 'test'.
-        """
-        super().check_targets(split)
+    def check_targets(self) -> None:
+        """Check that intervals are calibrated and that the data have the same targets."""
+        super().check_targets()
         if self.trainer.state.fn != 'fit':
             self._check_margin()
 

@@ -10,12 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..geo.points import check_points
+from ..models.earth_grid import unit_vectors
 from ..utils.distributed import gather, global_rank
 from ..utils.names import check_choice
 
 DivergenceKind = Literal['paper', 'cauchy_schwarz', 'mmd']
 
 EARTH_RADIUS_KM = 6371.0
+
+# Largest factor of similarities. Higher values may make training unstable.
+MAX_SCALE = 100.0
 
 
 def info_nce(
@@ -43,7 +47,8 @@ def info_nce(
         key: Keys of shape ``(N, d)``, locations here, in the order of the queries.
         scale: Factor of the similarities, the inverse of a temperature.
         negatives: Additional keys of shape ``(M, d)`` that belong to no query.
-        symmetric: Average with the loss in the other direction, from keys to queries. The additional keys are not used there.
+        symmetric: Average with the loss in the other direction, from keys to queries,
+            which does not use the additional keys.
 
     Returns:
         The loss, a scalar.
@@ -69,24 +74,16 @@ class InfoNCE(nn.Module):
     * https://doi.org/10.48550/arXiv.1807.03748
     """
 
-    def __init__(
-        self,
-        logit_scale: float = 2.6593,
-        max_scale: float = 100.0,
-        symmetric: bool = False,
-    ) -> None:
+    def __init__(self, logit_scale: float = 2.6593, symmetric: bool = False) -> None:
         """Initialize a new InfoNCE instance.
 
         Args:
             logit_scale: Natural logarithm of the initial factor of the similarities.
                 The default is that of CLIP and GeoCLIP, a temperature of 0.07.
-            max_scale: Largest factor. Higher values sharpen the contrast and may make
-                training unstable.
             symmetric: Contrast in both directions, not only from images to locations.
         """
         super().__init__()
         self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
-        self.max_scale = max_scale
         self.symmetric = symmetric
 
     @property
@@ -94,7 +91,7 @@ class InfoNCE(nn.Module):
         """Factor of the similarities."""
         scale = self.logit_scale.exp()
         # The gradient ignores the bound, so that training can return from it.
-        return scale + (scale.clamp(max=self.max_scale) - scale).detach()
+        return scale + (scale.clamp(max=MAX_SCALE) - scale).detach()
 
     def forward(
         self, query: Tensor, key: Tensor, negatives: Tensor | None = None
@@ -171,10 +168,7 @@ class PointQueue(nn.Module):
         Returns:
             Points of shape ``(len(self), 2)`` as ``(longitude, latitude)`` in degrees.
         """
-        lon, lat = torch.deg2rad(self.points[: len(self)]).unbind(dim=1)
-        unit = torch.stack(
-            (lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()), dim=1
-        )
+        unit = unit_vectors(self.points[: len(self)])
         # The noise is the same in each process, and when training resumes.
         generator = torch.Generator().manual_seed(int(self.pushed))
         noise = torch.randn(unit.shape, generator=generator).to(unit)
@@ -227,10 +221,8 @@ def concept_divergence(
         The divergence, a scalar of at least 0.
     """
     check_choice('kind', kind, DivergenceKind)
-    images, locations = (
-        gather(_full_precision(z_image)),
-        gather(_full_precision(z_location)),
-    )
+    images = gather(_full_precision(z_image))
+    locations = gather(_full_precision(z_location))
     with torch.autocast(images.device.type, enabled=False):
         logs = [
             -_squared_distances(a, b) / (2 * sigma**2)

@@ -23,8 +23,8 @@ from ..io.geoparquet import METADATA_KEY, point_geometry, point_metadata
 from ..utils.files import atomic_path, check_writable
 from ..utils.version import VERSION
 
-# Maximum number of rows in memory, in a process and when files are merged.
-SHARD_ROWS, MERGE_ROWS = 65_536, 1_048_576
+# Maximum number of rows in memory when files are merged.
+MERGE_ROWS = 1_048_576
 
 # Columns that are always written.
 OWN_COLUMNS = ('row', 'geometry')
@@ -68,7 +68,6 @@ class PredictionWriter(BasePredictionWriter):
                 f'{output} must end in .parquet or .geoparquet, since predictions are '
                 'written as GeoParquet.'
             )
-        self._pending: list[pa.Table] = []
         self._writer: pq.ParquetWriter | None = None
 
     @property
@@ -130,9 +129,9 @@ class PredictionWriter(BasePredictionWriter):
         """
         if dataloader_idx:
             raise ValueError('PredictionWriter needs a single prediction loader.')
-        found = prediction if isinstance(prediction, Mapping) else {
-            'prediction': prediction
-        }  # fmt: skip
+        found = prediction
+        if not isinstance(prediction, Mapping):
+            found = {'prediction': prediction}
         rows = batch.get('row', batch_indices)
         points = found.get('point', batch.get('point'))
         if rows is None or points is None:
@@ -144,15 +143,7 @@ class PredictionWriter(BasePredictionWriter):
             **_columns(found, names),
             'geometry': point_geometry(points.detach().cpu().double().numpy()),
         }
-        self._pending.append(pa.table(columns))
-        if sum(map(len, self._pending)) >= SHARD_ROWS:
-            self._flush(trainer, pl_module)
-
-    def _flush(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._pending:
-            return
-        table = pa.concat_tables(self._pending)
-        self._pending.clear()
+        table = pa.table(columns)
         if self._writer is None:
             info = {'task': type(pl_module).__name__, 'torchgeo_concepts': VERSION}
             schema = table.schema.with_metadata(
@@ -169,7 +160,6 @@ class PredictionWriter(BasePredictionWriter):
             trainer: The trainer.
             pl_module: The task.
         """
-        self._flush(trainer, pl_module)
         self._close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
@@ -187,7 +177,6 @@ class PredictionWriter(BasePredictionWriter):
             pl_module: The task.
             exception: The exception that ended the run.
         """
-        self._pending.clear()
         self._close()
         if trainer.predicting and trainer.is_global_zero:
             shutil.rmtree(self._folder, ignore_errors=True)
