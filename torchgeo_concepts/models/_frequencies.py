@@ -20,7 +20,7 @@ class Frequencies(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         exact = self.frequencies
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        nn.Module._apply(self, fn, recurse)
         converted = self.frequencies
         dtype = torch.promote_types(converted.dtype, torch.float32)
         self.frequencies = exact.to(converted.device, dtype)
