@@ -253,7 +253,7 @@ class TestAsPoints:
         assert 'swapped' not in str(error.value)
 
     def test_no_tensor(self) -> None:
-        with pytest.raises(TypeError, match='must be a tensor, not list; as_points'):
+        with pytest.raises(TypeError, match=r'must be a tensor, not list\. as_points'):
             check_points([[1, 2]])  # type: ignore[arg-type]
 
     def test_contradicting_crs(self) -> None:

@@ -130,12 +130,12 @@ class ImagePointsDataModule(ResumingDataModule):
                 trained = self.train_dataset if stage == 'fit' else None
                 self.map_labels = MapLabels(trained, self.exclude_groups)
             return
-        source = self.test_source
-        if stage == 'predict' and self.predict_source is not None:
-            source = self.predict_source
+        part, source = 'test', self.test_source
+        if stage == 'predict':
+            part, source = 'predict', self.predict_source or source
         if source is None:
-            raise ValueError(f'There is no dataset for {stage}. Pass {stage}.')
-        setattr(self, f'{stage}_dataset', self._evaluated(source))
+            raise ValueError(f'There is no dataset for {part}. Pass {part}.')
+        setattr(self, f'{part}_dataset', self._evaluated(source))
 
     def _check_train(self) -> None:
         dataset = self.train_dataset

@@ -28,6 +28,9 @@ from ..layers.regions import region_split
 from ..utils.names import check_choice
 from ._epochs import ResumingDataModule
 
+# Name of the dataset of each stage.
+STAGES = {'fit': 'train', 'validate': 'val', 'test': 'test', 'predict': 'predict'}
+
 SplitMethod = Literal['random', 'blocks', 'region', 'column']
 
 
@@ -132,10 +135,10 @@ class PointTableDataModule(ResumingDataModule):
             raise ValueError(
                 f'{processes} processes need as many training points, got {number}.'
             )
-        part = {'fit': 'train', 'validate': 'val'}.get(stage, stage)
+        part = STAGES[stage]
         if getattr(self, f'{part}_dataset') is None:
             raise ValueError(
-                f'The split leaves no points for {stage}. Change fractions.'
+                f'The split leaves no points for {part}. Change fractions.'
             )
 
     def _split(self) -> Split:
