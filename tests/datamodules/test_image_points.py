@@ -10,14 +10,20 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from lightning.pytorch import Trainer
+from rasterio.transform import from_origin
 from torch import nn
 from torch.utils.data import IterableDataset
 from torchgeo.datasets import DatasetNotFoundError
 from torchgeo.datasets.utils import Sample
 
-from torchgeo_concepts.datamodules import ImagePointsDataModule, MP16DataModule
+from torchgeo_concepts.datamodules import (
+    ImagePointsDataModule,
+    MP16DataModule,
+    S2100kDataModule,
+)
 from torchgeo_concepts.datasets import ImagePoints, cache_features
 from torchgeo_concepts.layers.grounding import load_groundings
 from torchgeo_concepts.models import ImageTower
@@ -299,3 +305,30 @@ class TestPublished:
             MP16DataModule(tmp_path / 'none').setup('fit')
         with pytest.raises(DatasetNotFoundError):
             MP16DataModule(test_root=tmp_path / 'none').setup('test')
+
+    def test_s2_100k(self, tmp_path: Path) -> None:
+        rng = np.random.default_rng(0)
+        (tmp_path / 'images').mkdir()
+        rows = ['fn,lon,lat']
+        for index in range(12):
+            rows.append(f'patch_{index}.tif,{30 * index - 175},{5 * index}')
+            with rasterio.open(
+                tmp_path / 'images' / f'patch_{index}.tif', 'w', driver='GTiff',
+                width=16, height=16, count=12, dtype='uint16',
+                transform=from_origin(0, 0, 10, 10),
+            ) as file:  # fmt: skip
+                file.write(rng.integers(0, 10_000, (12, 16, 16), np.uint16))
+        (tmp_path / 'index.csv').write_text('\n'.join(rows))
+        datamodule = S2100kDataModule(
+            tmp_path, batch_size=4, val_fraction=0.25, concepts=True
+        )
+        datamodule.prepare_data()
+        datamodule.setup('fit')
+        batch = datamodule.aug(batch_of(datamodule))
+        assert batch['image'].shape == (4, 12, 16, 16)
+        assert batch['concepts'].shape[0] == 4
+        assert 0.5 < batch['image'].max() <= 1
+        assert batch['point'].dtype == torch.float32
+        train, val = points_of(datamodule, 'train'), points_of(datamodule, 'val')
+        assert not train & val
+        assert points_of(datamodule, 'test') == val

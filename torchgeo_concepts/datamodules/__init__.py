@@ -8,6 +8,7 @@ from .grounded_points import GroundedPointsDataModule
 from .image_points import ImagePointsDataModule
 from .mp16 import MP16DataModule
 from .point_table import PointTableDataModule
+from .s2_100k import S2100kDataModule
 
 __all__ = (
     'BlueMarbleDataModule',
@@ -15,4 +16,5 @@ __all__ = (
     'ImagePointsDataModule',
     'MP16DataModule',
     'PointTableDataModule',
+    'S2100kDataModule',
 )
