@@ -1,7 +1,9 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import ctypes
 import gc
+import platform
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import settings
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.datasets import EARTH_PICTURES
+from torchgeo_concepts.io.cache import _open_map
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
 
 # The same examples on each machine, however busy it is.
@@ -21,9 +24,13 @@ settings.load_profile('repeatable')
 
 @pytest.fixture(scope='module', autouse=True)
 def collect_garbage() -> Iterator[None]:
-    """Free trainers and their data, which refer to each other."""
+    """Free trainers and their data, which refer to each other, and maps of layers."""
     yield
+    _open_map.cache_clear()
     gc.collect()
+    if platform.libc_ver()[0] == 'glibc':
+        # Otherwise glibc keeps most of what small arrays took.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope='session')

@@ -2,6 +2,7 @@
 # Licensed under the MIT License.
 
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,9 @@ class TestAgainstThePackages:
 
     def test_land(self, points: Points) -> None:
         globe = pytest.importorskip('global_land_mask').globe
+        # The package holds a mask of 0.9 GB, which other tests do not need.
+        for name in ('global_land_mask', 'global_land_mask.globe'):
+            del sys.modules[name]
 
         lon, lat = points.T
         np.testing.assert_array_equal(
