@@ -3,6 +3,7 @@
 
 import ctypes
 import gc
+import os
 import platform
 import runpy
 from collections.abc import Iterator
@@ -11,11 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
 from torchgeo_concepts.datasets import EARTH_PICTURES
 from torchgeo_concepts.io.cache import _open_map
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
+
+# Processes of pytest-xdist share the cores.
+WORKERS = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
+THREADS = max(1, (os.cpu_count() or 1) // WORKERS)
+torch.set_num_threads(THREADS)
+threadpool_limits(THREADS)
 
 # The same examples on each machine, however busy it is.
 settings.register_profile('repeatable', deadline=None, derandomize=True)
