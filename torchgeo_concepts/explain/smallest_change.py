@@ -133,13 +133,9 @@ class SmallestChange:
             moves.plot(step.before, row, 'o', color=LESS, zorder=3)
         outcomes = [self.start, *(step.outcome for step in self.steps)]
         outcome.plot(outcomes, range(len(outcomes)), 'o-', color=LESS)
-        shift: dict[str, Any] = {
-            'xytext': (8, 6),
-            'textcoords': 'offset points',
-            'fontsize': 9,
-        }
+        shift: dict[str, Any] = {'xytext': (8, 6), 'textcoords': 'offset points'}
         for row, value in enumerate(outcomes):
-            outcome.annotate(_short(value), (value, row), **shift)
+            outcome.annotate(_short(value), (value, row), fontsize=9, **shift)
         names = ['before', *(step.concept for step in self.steps)]
         moves.set_yticks(range(len(names)), names)
         moves.set_ylim(len(names) - 0.5, -0.6)

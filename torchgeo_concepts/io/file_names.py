@@ -55,24 +55,18 @@ def existing(folder: Path, names: Any) -> NDArray[np.bool_]:
         Boolean array of the same length.
     """
     chunks = []
-    for parent in pc.unique(
-        pc.replace_substring_regex(names, '[^/]*$', '')
-    ).to_pylist():
+    parents = pc.unique(pc.replace_substring_regex(names, '[^/]*$', ''))
+    for parent in parents.to_pylist():
         try:
             with os.scandir(folder / (parent or '')) as entries:
-                # Names that are not UTF-8 are in no table.
-                files = [
-                    f'{parent}{entry.name}'
-                    for entry in entries
-                    if not entry.is_dir() and _is_utf8(entry.name)
-                ]
+                files = [entry.name for entry in entries if not entry.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             continue
-        chunks.append(pa.array(files, pa.large_string()))
-    found: NDArray[np.bool_] = pc.is_in(names, concat_names(chunks)).to_numpy(
-        zero_copy_only=False
-    )
-    return found
+        # Names that are not UTF-8 are in no table.
+        paths = [f'{parent}{name}' for name in files if _is_utf8(name)]
+        chunks.append(pa.array(paths, pa.large_string()))
+    found = pc.is_in(names, concat_names(chunks))
+    return np.asarray(found.to_numpy(zero_copy_only=False))
 
 
 def _is_utf8(name: str) -> bool:

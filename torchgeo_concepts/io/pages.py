@@ -166,12 +166,10 @@ def report_head(
 
 def processor() -> str:
     """Return the name of the processor, with family and model if they are known."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        lines = []
-    told = dict(line.split(':', 1) for line in lines if ':' in line)
-    model = {key.strip(): value.strip() for key, value in told.items()}
+    known = Path('/proc/cpuinfo')
+    lines = known.read_text().splitlines() if known.exists() else []
+    pairs = (line.split(':', 1) for line in lines if ':' in line)
+    model = {key.strip(): value.strip() for key, value in pairs}
     if not {'model name', 'cpu family', 'model'} <= set(model):
         return platform.processor() or platform.machine()
     return (

