@@ -6,7 +6,7 @@ import gc
 import os
 import platform
 import runpy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,11 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from torchgeo_concepts.concepts import Concept, ConceptBank
-from torchgeo_concepts.datasets import EARTH_PICTURES
+from torchgeo_concepts.datamodules import _map_labels, blue_marble
+from torchgeo_concepts.datasets import EARTH_PICTURES, grounded_points
 from torchgeo_concepts.io.cache import _open_map
+from torchgeo_concepts.layers import LAYERS, Layer
+from torchgeo_concepts.layers.grounding import Groundings, load_groundings
 from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
 
 # Processes of pytest-xdist share the cores.
@@ -39,6 +42,28 @@ def collect_garbage() -> Iterator[None]:
     if platform.libc_ver()[0] == 'glibc':
         # Otherwise glibc keeps most of what small arrays took.
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def installed_groundings() -> Iterator[None]:
+    """Ground the concepts of installed maps once, which takes seconds."""
+    known: dict[tuple[object, ...], Groundings] = {}
+
+    def load(
+        layers: Sequence[Layer] | None = None, exclude_groups: Sequence[str] = ()
+    ) -> Groundings:
+        names = None if layers is None else tuple(layer.name for layer in layers)
+        key = names, *exclude_groups
+        if names is not None and not LAYERS.keys() >= set(names):
+            return load_groundings(layers=layers, exclude_groups=exclude_groups)
+        if key not in known:
+            known[key] = load_groundings(layers=layers, exclude_groups=exclude_groups)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_map_labels, blue_marble, grounded_points):
+            patch.setattr(module, 'load_groundings', load)
+        yield
 
 
 @pytest.fixture(scope='session')
