@@ -116,7 +116,7 @@ def test_metres_without_a_crs(
     Path(csv).write_text('x,y\n448251,5411943\n')
     assert main(['embed', csv, '-o', out]) == 1
     error = capsys.readouterr().err
-    assert 'metres of a projected CRS? Then say which with --crs' in error
+    assert 'metres of a projected CRS need crs (--crs on the command line)' in error
     Path(csv).write_text('x,y\n1,2\n448251,5411943\n')
     assert main(['embed', csv, '-o', out]) == 1
     assert 'Use --on-error skip to skip them' in capsys.readouterr().err

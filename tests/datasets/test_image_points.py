@@ -146,7 +146,7 @@ class TestTable:
         [
             (
                 {'image_column': 'imgae'},
-                r"photos.csv has no column 'imgae'.*'note'.*mean 'image'",
+                r"photos.csv has no column 'imgae'. Did you mean 'image'",
             ),
             ({'lon': 'long'}, r"photos.csv: No column 'long'; the columns are .*'lon'"),
         ],

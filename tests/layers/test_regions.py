@@ -99,7 +99,7 @@ class TestPolygons:
             ),
             (
                 shapely.Polygon([(-180, 70), (-90, 70), (0, 70), (90, 70)]),
-                'an edge over 270 degrees.*around a pole, add corners at the pole',
+                'an edge over 270 degrees.*Around a pole, add corners at the pole',
             ),
             (
                 shapely.Polygon([(-180, 70), (0, 70), (180, 70)]),

@@ -88,7 +88,7 @@ def describe_bad_point(lon: float, lat: float) -> str:
             return f'{name} is {value}'
     reason = f'latitude {lat:.9g} is outside [-90, 90]'
     if abs(lat) > 360:
-        reason += '; if these are metres of a projected CRS, pass it as crs='
+        reason += '; metres of a projected CRS need crs (--crs on the command line)'
     return reason
 
 
