@@ -40,5 +40,5 @@ def test_neighbours_cross_the_antimeridian() -> None:
 
 def test_too_few_points() -> None:
     points = sample_area(number=8)
-    with pytest.raises(ValueError, match='needs more points than 8'):
+    with pytest.raises(ValueError, match='needs more than 8 points, got 8'):
         morans_i(points, np.ones((1, 8)))

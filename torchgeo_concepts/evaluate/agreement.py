@@ -55,7 +55,7 @@ def spearman(x: Floats, y: Floats) -> Callable[[Floats], float]:
         A function of weights of shape ``(N,)`` that returns the correlation, NaN if
         a variable does not vary.
     """
-    # Values are sorted once, because ranks are needed under many weightings.
+    # Values are sorted once, because many sets of weights need their ranks.
     a, b = (np.unique(values, return_inverse=True)[1] for values in (x, y))
     return lambda w: pearson(_ranks(a, w), _ranks(b, w), w)
 

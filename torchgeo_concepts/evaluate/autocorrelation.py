@@ -13,7 +13,7 @@ from ..geo.sphere import unit_vectors
 def morans_i(
     points: Tensor, values: NDArray[np.float64], neighbours: int = 8
 ) -> NDArray[np.float64]:
-    """Compute Moran's I of maps at points, by the nearest neighbours on the sphere.
+    """Compute Moran's I of maps at points, with nearest neighbours on the sphere.
 
     If you use this in your research, please cite the following paper:
 
@@ -31,7 +31,7 @@ def morans_i(
 
     Raises:
         ImportError: If esda and libpysal are not installed.
-        ValueError: If there are not more points than neighbours.
+        ValueError: If there are no more points than neighbours.
     """
     try:
         from esda.moran import Moran
@@ -42,8 +42,8 @@ def morans_i(
         ) from error
     if len(points) <= neighbours:
         raise ValueError(
-            f"Moran's I of {neighbours} neighbours needs more points than "
-            f'{len(points)}.'
+            f"Moran's I with {neighbours} neighbours needs more than {neighbours} "
+            f'points, got {len(points)}.'
         )
     places = unit_vectors(*points.detach().cpu().double().numpy().T)
     weights = KNN.from_array(places, k=neighbours, silence_warnings=True)

@@ -85,8 +85,8 @@ class BlockBootstrap:
                 is drawn twice.
 
         Returns:
-            Statistics of shape ``(1 + num_samples,)``, first that of the original
-            sample.
+            Statistics of shape ``(1 + num_samples,)``. The first is of the
+            original sample.
         """
         return np.array([statistic(weights * row[self.block]) for row in self.counts])
 
@@ -97,7 +97,7 @@ class BlockBootstrap:
             values: Values of shape ``(N,)``.
 
         Returns:
-            Sums of shape ``(1 + num_samples,)``, first that of the original sample.
+            Sums of shape ``(1 + num_samples,)``. The first is of the original sample.
         """
         by_block = np.bincount(self.block, values, minlength=self.counts.shape[1])
         return np.asarray(self.counts @ by_block, dtype=np.float64)
@@ -105,14 +105,14 @@ class BlockBootstrap:
     def r2(self, truth: Floats, predicted: Floats) -> Floats:
         """Compute the coefficient of determination of each resample.
 
-        Sums over blocks make this far faster than scikit-learn's score of each resample.
+        Sums over blocks make this much faster than scikit-learn on each resample.
 
         Args:
             truth: True values of shape ``(N,)``, NaN where unknown.
             predicted: Predictions of shape ``(N,)``.
 
         Returns:
-            Scores of shape ``(1 + num_samples,)``, first that of the original sample;
+            Scores of shape ``(1 + num_samples,)``. The first is of the original sample.
             NaN where the truth does not vary.
         """
         known = ~np.isnan(truth)

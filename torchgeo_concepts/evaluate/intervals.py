@@ -43,7 +43,7 @@ def conformal_margin(scores: Tensor, confidence: float) -> float:
     """Compute the margin with which prediction intervals have a given coverage.
 
     The coverage holds for any model and for new rows from the distribution of the
-    scored rows, not for places far from all of them.
+    scored rows. It does not hold far from all scored rows.
 
     If you use this in your research, please cite the following papers:
 
@@ -51,8 +51,8 @@ def conformal_margin(scores: Tensor, confidence: float) -> float:
     * https://doi.org/10.48550/arXiv.1905.03222
 
     Args:
-        scores: Distance of each value from its prediction, or outside its interval, of
-            shape ``(N,)``, for rows that were not used in training.
+        scores: Conformity scores of held-out rows, of shape ``(N,)``: the distance of
+            each value from its prediction, or how far it is outside its interval.
         confidence: Share of new values inside their intervals.
 
     Returns:

@@ -23,7 +23,7 @@ LASSO_RANGE, LASSO_STEPS = 1e-2, 100_000
 
 
 def scale_of(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of features, 1 for constant features.
+    """Return mean and standard deviation of features; a deviation of 0 becomes 1.
 
     Args:
         x: Features of shape ``(N, d)``.
@@ -60,7 +60,7 @@ def held_out_predictions(x: Tensor, y: Tensor, folds: Folds, model: Any) -> Tens
     Args:
         x: Features of shape ``(N, d)``; they are standardised on each training fold.
         y: Values of shape ``(N,)``.
-        folds: Rows of each test fold, which together are all rows.
+        folds: Rows of each test fold. Each row is in one fold.
         model: The regression of scikit-learn, such as ``Ridge(alpha)``.
 
     Returns:
@@ -90,7 +90,7 @@ def choose_lasso(x: Tensor, y: Tensor, folds: Folds) -> float:
     """Choose the penalty of a sparse linear regression by cross-validation.
 
     Returns the largest penalty whose squared error is within one standard error of the
-    smallest error, which leaves the fewest features.
+    smallest error. This penalty keeps the fewest features.
 
     Args:
         x: Features of shape ``(N, d)``, on one scale.

@@ -21,7 +21,7 @@ THRESHOLDS_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)
 # Scale of the score for a map of the whole world: https://arxiv.org/abs/2404.18873
 GEO_SCORE_SCALE_KM = 1492.7
 
-# Areas from that of a town to that of a continent.
+# Areas from a town to a continent.
 AREAS_KM2 = (1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 
 _WGS84 = Geod(ellps='WGS84')
@@ -154,7 +154,7 @@ class MedianDistance(_GeoMetric):
         self.distances.append(geodesic_km(preds, target).float())
 
     def compute(self) -> Tensor:
-        """Return the median, the mean of the middle two for an even number.
+        """Return the median; for an even number, the mean of the middle two values.
 
         NaN without predictions.
         """
@@ -218,8 +218,8 @@ class RecallVersusArea(_Shares):
         """Add images.
 
         Args:
-            searched_km2: Area searched, best candidates first, until it contains the
-                true place, of shape ``(N,)``. With an equal-area gallery, this is the
+            searched_km2: Searched area of shape ``(N,)``, from the best candidate until
+                the true place is found. With an equal-area gallery, this is the
                 rank of :meth:`~torchgeo_concepts.retrieval.gallery.Gallery.ranks` times
                 the area of a candidate.
         """
@@ -227,9 +227,9 @@ class RecallVersusArea(_Shares):
 
 
 class ConceptEntropy(_GeoMetric):
-    """Evenness of top concepts, from 0 (always one) to 1 (all equally often).
+    """Entropy of the top concepts, from 0 (always the same) to 1 (all equally often).
 
-    A value that falls during training shows that few concepts take over.
+    If the entropy falls during training, few concepts dominate.
 
     Example:
         >>> metric = ConceptEntropy(4)
@@ -261,6 +261,6 @@ class ConceptEntropy(_GeoMetric):
         self.counts += torch.bincount(first, minlength=len(self.counts))
 
     def compute(self) -> Tensor:
-        """Return the entropy of the shares over its maximum; NaN without projections."""
+        """Return the entropy divided by its maximum; NaN without projections."""
         entropy = torch.special.entr(self.counts / self.counts.sum()).sum()
         return torch.div(entropy, math.log(max(len(self.counts), 2)))

@@ -19,7 +19,7 @@ from ..geo.splits import Folds, Rows
 
 ALPHAS = 10.0 ** np.arange(-4, 6.5, 0.5)
 
-# Penalties of logistic regression, in descending order: each fit starts from the last.
+# Descending penalties of logistic regression: each fit starts from the previous one.
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 # Maximum number of steps of the optimiser of logistic regression, for each penalty.
@@ -51,8 +51,8 @@ def ridge_probe(features: Tensor, target: Tensor, folds: Folds) -> ProbeScore:
     """Score a ridge regression of a target on features.
 
     Features are standardised on each training fold, and the intercept is not penalised.
-    The penalty, one of :data:`ALPHAS`, has the best mean score of the test folds, so all
-    scores are slightly too high, equally for all features.
+    The penalty of :data:`ALPHAS` with the best mean score on the test folds is chosen,
+    so the scores of all features are slightly too high.
 
     Args:
         features: Features of shape ``(N, d)``.
@@ -170,8 +170,8 @@ def fit_ridge(
         x: Features of shape ``(N, d)``, on one scale.
         y: Values of shape ``(N, t)``, NaN where missing.
         val_x: Features of the validation rows.
-        val_y: Their values. The penalty is 1 for a target that is missing in all of
-            them.
+        val_y: Values of the validation rows. The penalty is 1 for a target that is
+            missing in all of these rows.
 
     Returns:
         The model, with a penalty for each target.
@@ -222,10 +222,10 @@ def fit_logistic(
         num_classes: Number of classes. A class without rows is never predicted.
         val_x: Features of the validation rows. Without them, the penalty is 1 / N,
             scikit-learn's default.
-        val_y: Their classes.
-        penalties: Factors of half the squared weights, added to the mean cross-entropy
-            of the rows, in descending order. The search stops at the first one that is
-            no better than the one before.
+        val_y: Classes of the validation rows.
+        penalties: Penalties in descending order. The loss is the mean cross-entropy of
+            the rows plus the penalty times half the squared weights. The search stops
+            at the first penalty that is no better than the previous one.
 
     Returns:
         The model of the log-odds.
@@ -247,7 +247,7 @@ def fit_logistic(
     if len(classes) == 1:
         bias[classes] = 0
         return LinearFit(weight, bias, (float(penalties[0]),))
-    # Of two classes, scikit-learn penalises the difference of the weights.
+    # For two classes, scikit-learn penalises the difference of the weights.
     scale = 2 if len(classes) == 2 else 1
     model = LogisticRegression(tol=1e-6, max_iter=MAX_STEPS, warm_start=True)
     best_loss, chosen = np.inf, float(penalties[0])

@@ -3,9 +3,10 @@
 
 """Benchmark of location encoders on tables of points.
 
-Encoders are frozen, and a ridge regression is trained on their features by the protocol of
-:mod:`torchgeo_concepts.evaluate.probes`. Baselines without an encoder stand beside them:
-coordinates, neighbours and maps, because any interpolation does well over dense points.
+Encoders are frozen, and a ridge regression is trained on their features by the protocol
+of :mod:`torchgeo_concepts.evaluate.probes`. Baselines without an encoder use
+coordinates, neighbours and maps. They are needed because any interpolation does well
+over dense points.
 """
 
 from .command import BenchmarkReport, benchmark

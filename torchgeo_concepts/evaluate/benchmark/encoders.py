@@ -49,7 +49,7 @@ class NamedEncoder:
 
     Attributes:
         name: Name in tables and figures.
-        identity: Text that changes whenever the weights do.
+        identity: Text that changes whenever the weights change.
         encoder: The encoder.
         layers: Maps that it was trained on, None if unknown.
         megabytes: Size of the weights on disk, None if there are none.
@@ -66,9 +66,9 @@ def load_named(name: str) -> NamedEncoder:
     """Load an encoder by its name.
 
     Args:
-        name: A model of TorchGeo's registry, with a colon and the name of weights if
-            not its first; a safetensors file of this package; or the path of a class,
-            such as ``'package.module.Class'``, that is called without arguments.
+        name: A model of TorchGeo's registry, as ``'model'`` for its first weights or
+            ``'model:weights'``; a safetensors file of this package; or the path of a
+            class, such as ``'package.module.Class'``, that is called without arguments.
 
     Returns:
         The encoder.
@@ -108,7 +108,7 @@ def _from_names(name: str, is_file: bool) -> NamedEncoder:
         title, file, identity = found.weights.stem, found.weights, ''
     else:
         assert found.weights is not None
-        # Weights of ConceptEarth differ in what they were trained on.
+        # Weights of ConceptEarth differ in their training maps.
         is_earth = isinstance(encoder, ConceptEarth)
         title = f'{model}:{found.weights.name}' if is_earth else name
         file, identity = _weights_file(found.weights), f'{model} {found.weights} '

@@ -64,14 +64,14 @@ def make_inputs(
     Args:
         encoders: Names of encoders, as :func:`load_named` takes them, or
             ``'released'``.
-        layers: Add inputs that look up maps.
+        layers: Add inputs from maps.
         degree: Highest degree of the spherical harmonics.
         truncate_dims: Numbers of principal components of the embedding to try as well,
             for encoders that have them.
         device: Device of the encoders.
 
     Returns:
-        The inputs, and a line for each omission that gives the reason.
+        The inputs, and a line for each omission, with its reason.
 
     Raises:
         ValueError: If there is no such encoder, or it cannot embed points.
@@ -106,7 +106,7 @@ def make_inputs(
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(
-            f'Several encoders have the name {repeated[0]!r}. Rename the file of one.'
+            f'Several encoders have the name {repeated[0]!r}. Rename one file.'
         )
     return inputs, left_out
 
@@ -136,15 +136,15 @@ def unit_sphere(points: Tensor) -> Tensor:
 
 
 def spherical_harmonics(points: Tensor, degree: int) -> Tensor:
-    """Compute real spherical harmonics by TorchGeo, all but the constant one.
+    """Compute real spherical harmonics with TorchGeo, except the constant one.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         degree: Highest degree.
 
     Returns:
-        Values of shape ``(N, (degree + 1)² - 1)``, each up to a constant factor, which
-        standardising the features removes.
+        Values of shape ``(N, (degree + 1)² - 1)``, each up to a constant factor.
+        Standardising the features removes this factor.
     """
     values: Tensor = SphericalHarmonics(degree + 1)(points.double())
     return values[:, 1:].float()
@@ -154,9 +154,9 @@ def spherical_harmonics(points: Tensor, degree: int) -> Tensor:
 
 
 def _map_inputs() -> tuple[list[Input], str]:
-    """Return the inputs of installed maps, and a line that names the others."""
+    """Return the inputs of installed maps, and a line that names the missing maps."""
     layers = [layer for layer in map(get_layer, LAYERS) if layer.group not in EXCLUDED]
-    # Layers with an install command of their own are in no extra.
+    # Layers with their own install command are not in the extra.
     absent = {
         layer.source.distribution
         for layer in layers
@@ -182,7 +182,7 @@ def _groundings() -> Groundings:
 
 
 def map_labels(points: Tensor) -> Tensor:
-    """Return the labels of all concepts from maps, and where they are unknown."""
+    """Return the labels of all concepts from maps, and indicators of unknown labels."""
     labels = torch.from_numpy(_groundings().labels(points)).double()
     unknown = labels.isnan()
     # A concept that is unknown at all points becomes a constant.

@@ -25,7 +25,7 @@ from .tasks import OTHER, UNKNOWN, Target
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Panels side by side; inches of a panel, and of a row of bars.
+# Number of panels side by side; width of a panel and height of a row in inches.
 PANELS, PANEL_WIDTH, ROW_HEIGHT = 3, 6.0, 0.3
 
 # Bars of lower scores are cut here.
@@ -45,11 +45,11 @@ LEGEND = {
 
 
 PROTOCOL_IN_WORDS = (
-    'R² of a ridge regression on frozen features (neighbours and boosting predict as '
-    'their names say): mean and standard deviation over five folds and all seeds. Folds '
-    'are random rows, or whole blocks of 10 degrees. The penalty is the best over the '
-    'folds themselves, so that all scores are slightly high. Points/s are those of '
-    'computing features in this run, MB those of the weights on disk.'
+    'R² of a ridge regression on frozen features (neighbours and boosting use no ridge '
+    'regression): mean and standard deviation over five folds and all seeds. Folds are '
+    'random rows, or whole blocks of 10 degrees. The penalty is chosen on the test '
+    'folds, so all scores are slightly too high. Points/s is the speed of computing '
+    'features in this run. MB is the size of the weights on disk.'
 )
 
 
@@ -63,8 +63,8 @@ class BenchmarkRow:
         group: Kind of quantity: a group of layers, ``'other'`` or ``'unknown'``.
         split: ``'random'`` or ``'blocks'``.
         input: Name of the input.
-        mark: ``'*'`` if it was trained on the source of the target, ``'+'`` on other maps
-            of the same kind, ``'?'`` if that is unknown, empty otherwise.
+        mark: ``'*'`` if the input was trained on the source of the target, ``'+'`` on
+            other maps of the same kind, ``'?'`` if that is unknown, empty otherwise.
         r2_mean: Mean of R² over folds and seeds, None where R² is not defined.
         r2_std: Standard deviation over folds and seeds.
         seeds: Number of seeds.
@@ -127,14 +127,14 @@ def make_row(
 
 
 def mark(layers: TrainingMaps | None, target: Target) -> str:
-    """Return the mark of an encoder that was trained on maps of a target.
+    """Return the mark of an encoder for a target.
 
     Args:
-        layers: Names and versions of its training maps, None if unknown.
+        layers: Names and versions of the encoder's training maps, None if unknown.
         target: The target.
 
     Returns:
-        A key of :data:`LEGEND`, empty if it was not trained on such maps.
+        A key of :data:`LEGEND`, empty without training maps of this kind.
     """
     if layers is None:
         return NOT_KNOWN
@@ -172,9 +172,9 @@ def page_lines(
     Args:
         rows: All rows.
         command: The command that was run.
-        left_out: A line for each omission that gives the reason.
+        left_out: A line for each omission, with its reason.
         guessed: Tables and columns whose kind was guessed.
-        machine: The machine that ran it.
+        machine: The machine that ran the command.
         origins: Origins of tables, by their names.
     """
     yield '# Benchmark'
@@ -256,7 +256,7 @@ def _table(rows: Sequence[BenchmarkRow]) -> str:
 
 
 def write_figure(path: Path, rows: Sequence[BenchmarkRow]) -> None:
-    """Write a figure with a panel of bars for each target as PNG."""
+    """Write a PNG file with a panel of bars for each target."""
     figure = plot_rows(rows)
     dpi = min(DPI, MOST_PIXELS / figure.get_figheight())
     with atomic_path(path) as temporary:

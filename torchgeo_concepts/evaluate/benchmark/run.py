@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Computation of scores: features once for each table, targets of equal rows together."""
+"""Computation of scores, with the features of each table computed once."""
 
 import hashlib
 import json

@@ -125,7 +125,7 @@ class BenchmarkScore:
 
     @classmethod
     def parse(cls, line: str) -> Self | None:
-        """Return the score of a line of a file, None if the line has no score."""
+        """Parse a line of a file; return None if the line has no score."""
         try:
             values = json.loads(line)
             made = cls(**{field.name: values[field.name] for field in fields(cls)})
@@ -135,14 +135,14 @@ class BenchmarkScore:
 
 
 class ScoreFile:
-    """File of scores as JSON lines, each of which is written as soon as it is known."""
+    """JSON Lines file of scores; each line is written when its score is known."""
 
     def __init__(self, path: Path) -> None:
         """Read the scores of a file.
 
         Args:
             path: The file, which need not exist. Lines without a valid score, such as
-                one that was written in part, are ignored.
+                an incomplete one, are ignored.
         """
         self.path = path
         text = (

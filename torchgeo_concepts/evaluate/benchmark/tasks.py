@@ -20,7 +20,7 @@ from ...io.tables import open_table
 from ...layers.base import GROUPS
 from ...utils.names import check_known, normalise
 
-# Columns of named datasets, with the group of each and the distribution that has the data.
+# Columns of named datasets, with the group and the distribution of each.
 COLUMNS = {
     'CityClimate': {
         'annual_c': ('climate', 'world-temperature-data'),
@@ -42,7 +42,7 @@ TABLE_SUFFIXES = ('.csv', '.tsv', '.parquet', '.geoparquet', '.pq')
 # Groups of quantities that belong to no group of layers, or whose group is unknown.
 OTHER, UNKNOWN = 'other', 'unknown'
 
-# Beginnings of words in column names that indicate a group of layers.
+# Prefixes of words in column names that indicate a group of layers.
 WORDS = {
     'climate': ('temperature', 'precipitation', 'rain', 'climate', 'snow', 'humidity'),
     'people': ('population', 'nightlight', 'income', 'people', 'inhabitant', 'housing'),
@@ -61,7 +61,7 @@ class Target:
         group: Group of layers of the same kind of quantity, ``'other'`` or
             ``'unknown'``.
         is_guessed: True if the group was guessed from the name.
-        source: Distribution that has the data, empty if none does.
+        source: Distribution that has the data, empty if there is none.
     """
 
     table: str
@@ -132,7 +132,7 @@ def read_tables(
         datasets: Names of datasets, of :data:`DATASETS`.
 
     Returns:
-        The tables, and a line for each omission that gives the reason.
+        The tables, and a line for each omission, with its reason.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
@@ -216,7 +216,7 @@ def choose_targets(tables: Sequence[Table], names: Sequence[str]) -> list[Table]
             targets.
 
     Returns:
-        The tables that have any of these targets, with only these targets.
+        The tables with a named target, reduced to the named targets.
 
     Raises:
         ValueError: If there is no such target, or there are no tables.
@@ -250,9 +250,9 @@ def set_groups(tables: Sequence[Table], groups: Sequence[str]) -> list[Table]:
 
     Args:
         tables: The tables.
-        groups: Texts such as ``'yield=land-cover'``: the name of a target, then a group
-            of layers or ``'other'``, then, after a colon, the distribution that has the
-            data.
+        groups: Texts such as ``'yield=land-cover'``: the name of a target, and a group
+            of layers or ``'other'``. A colon and the distribution that has the data may
+            follow.
 
     Returns:
         The tables.
