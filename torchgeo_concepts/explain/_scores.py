@@ -83,7 +83,7 @@ def check_rows(**inputs: Tensor) -> None:
     """
     if len({len(rows) for rows in inputs.values()}) > 1:
         numbers = ', '.join(f'{len(rows)} {name}' for name, rows in inputs.items())
-        raise ValueError(f'Expected one number of rows, got {numbers}.')
+        raise ValueError(f'Expected equal numbers of rows, got {numbers}.')
 
 
 def check_bank(bank: ConceptBank, encoder: ConceptEarth) -> None:

@@ -28,7 +28,7 @@ class CurvePoint:
 
     Attributes:
         penalty: The penalty, relative to the smallest one that removes all features.
-        used: Number of features with a weight, the mean over the folds.
+        used: Mean number of features with a weight, over the folds.
         mean: Mean score over the folds.
         error: Standard error of the mean score.
     """
@@ -56,7 +56,7 @@ class Bottleneck:
         mean: Mean of each concept score, of shape ``(k,)``.
         std: Standard deviation of each concept score.
         curve: Held-out score at each penalty, the sparsest model first.
-        black_box: The same for models of an embedding.
+        black_box: Held-out score at each penalty for models of an embedding.
         chosen: Index of the chosen penalty in the curve.
         chance: Held-out score of a model without features.
     """
@@ -75,7 +75,7 @@ class Bottleneck:
     chance: float
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """Predict.
+        """Predict from concept scores.
 
         Args:
             scores: Scores of shape ``(N, k)``.
@@ -96,7 +96,7 @@ class Bottleneck:
         return int((self.weight != 0).any(dim=0).sum())
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row for each nonzero weight, by class and from largest to smallest.
+        """Return a row for each nonzero weight, the largest first within each class.
 
         A weight is the change of the prediction, or of the log-odds of the class, when a
         concept score rises by one standard deviation.
@@ -114,7 +114,7 @@ class Bottleneck:
         return frame if self.classes else frame.drop(columns='class')
 
     def curve_frame(self) -> pd.DataFrame:
-        """Return the held-out scores of both kinds of models, a row for each penalty."""
+        """Return a row for each penalty and kind of model, with held-out scores."""
         curves = {'concepts': self.curve, 'black box': self.black_box}
         frames = {name: pd.DataFrame(list(points)) for name, points in curves.items()}
         frame = pd.concat(frames, names=['features', None]).reset_index(level=0)

@@ -43,11 +43,12 @@ def concept_bottleneck(
 ) -> Bottleneck:
     """Fit a sparse linear model of concepts, and compare it with one of an embedding.
 
-    Concept scores of an encoder replace labels of concepts. A Lasso predicts a quantity;
-    L1-penalised logistic regressions predict classes, each against all others. The same
-    models are fitted on the embedding. The chosen penalty is the largest one whose score
-    is within one standard error of the best. Scores are computed on held-out blocks. As
-    they also choose the penalty, the best scores are slightly too high, for both inputs.
+    No labels of concepts are needed, because an encoder has concept scores. A Lasso
+    predicts a quantity; L1-penalised logistic regressions predict classes, each against
+    all others. The same models are fitted on the embedding. The chosen penalty is the
+    largest one whose score is within one standard error of the best. Scores are
+    computed on held-out blocks. The same scores choose the penalty, so the best scores
+    of both inputs are slightly too high.
 
     Args:
         z: Concept scores of shape ``(N, k)``.
@@ -64,8 +65,8 @@ def concept_bottleneck(
 
     Raises:
         ValueError: If the inputs do not match; if a target or an embedding is not finite;
-            if the target is constant, in all or in a fold; or if the points lie in fewer
-            blocks than folds.
+            if the target is constant in all rows or in a fold; or if the points lie in
+            fewer blocks than folds.
     """
     check_scores(z, bank)
     check_rows(scores=z, targets=target, points=points, embeddings=x)

@@ -37,16 +37,16 @@ def explain(
     other_name: str | None = None,
     **options: Any,
 ) -> Explanation:
-    """Explain a prediction for a point, or its similarity to a point or an image.
+    """Explain one prediction for a point, or one similarity to a point or an image.
 
-    With *other*, explain the similarity of two points; with *image*, that of a point and
-    an image; without either, the prediction of a model for the point.
+    With *other*, explain the similarity of two points. With *image*, explain the
+    similarity of the point and the image. Without either, explain the prediction.
 
     Args:
         model: As for :func:`contributions`.
         point: Longitude and latitude in degrees.
-        other: Point to compare it with.
-        image: Image to compare it with, preprocessed and of shape ``(C, H, W)``, or its
+        other: Point to compare with.
+        image: Image to compare with, preprocessed and of shape ``(C, H, W)``, or its
             cached features.
         name: Name of the point. By default, its coordinates.
         other_name: Name of the other point, or of the image.
@@ -84,25 +84,25 @@ def contributions(
 ) -> Contributions:
     """Compute the contribution of each concept to the scores of many points.
 
-    With *others*, explain similarities of points; with *images*, those of points and
-    images; without either, the predictions of a model for the points.
+    With *others*, explain similarities of points. With *images*, explain similarities
+    of points and images. Without either, explain predictions for the points.
 
     Args:
         model: For similarities, a location encoder with ``project`` or an
             ImageLocationModel. For predictions, a head of
-            :func:`~torchgeo_concepts.explain.concept_head`, or any model that it reads
-            without further arguments.
+            :func:`~torchgeo_concepts.explain.concept_head`, or any model that
+            ``concept_head`` accepts without further arguments.
         points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
             takes.
-        others: Points to compare them with, one for each point or one for all.
-        images: Preprocessed images to compare them with, or their cached features, one
-            for each point or one for all.
+        others: Points to compare with, one for each point or one for all.
+        images: Preprocessed images to compare with, or their cached features, one for
+            each point or one for all.
         space: Space in which an ImageLocationModel compares: ``'z'`` for concepts, or
             ``'both'`` for concepts and the embedding, whose features have no names. By
-            default, the space that it was trained in.
+            default, the space that the model was trained in.
         target: Target or class whose prediction is explained. By default, the only
-            target, or the likeliest class at each point.
-        against: Class or target that is subtracted. By default, the other class if there
+            target, or the most likely class at each point.
+        against: Class or target to subtract. By default, the other class if there
             are two, else none.
         names: Names of the points. By default, their coordinates.
         other_names: Names of the other points or of the images.
@@ -219,8 +219,7 @@ def _compare(
 ) -> tuple[ConceptBank, Tensor]:
     """Return the bank, and products whose sums are cosines or dot products.
 
-    The last columns are those of the concepts, after those of the embedding in space
-    'both'.
+    In space 'both', the columns of the embedding come before those of the concepts.
     """
     is_unit = False
     if isinstance(model, ImageLocationModel):
@@ -262,7 +261,7 @@ def _compare(
 def _choose(
     head: ConceptHead, predicted: Tensor, target: str | None, against: str | None
 ) -> tuple[Tensor, list[str], str]:
-    """Return, for each row, weights of the outputs and a name; and the common unit."""
+    """Return the output weights and the name of each row, and their common unit."""
     number, is_class = len(head.names), head.is_class
     if target is not None:
         rows = torch.full((len(predicted),), head.index(target))
@@ -278,7 +277,7 @@ def _choose(
     unit = head.units[int(rows[0]) if len(rows) else 0]
     if against is None and not (is_class and number == 2):
         return chosen, what, 'logit' if is_class else unit
-    # Of two classes, each is compared with the other.
+    # Two classes are compared with each other.
     others = 1 - rows if against is None else torch.full_like(rows, head.index(against))
     if len(rows) and rows.equal(others):
         raise ValueError(f'{against!r} cannot be compared with itself.')

@@ -19,7 +19,7 @@ from ..plot.bars import draw_bars, number_format, signed
 # Number of concepts that are shown by name; all others are summed.
 SHOWN = 8
 
-# Largest error of the sum of the parts, relative to the sum of their sizes.
+# Maximum error of the sum of the parts, relative to the sum of their absolute values.
 TOLERANCE = 1e-5
 
 # Widths of the columns of a table.
@@ -53,8 +53,8 @@ class Explanation:
             intercept.
         base_name: Name of the base, empty if there is none.
         unnamed: Sum of the contributions of features without a name.
-        unnamed_size: Sum of the absolute contributions of these features, NaN if it is
-            not known.
+        unnamed_size: Sum of the absolute contributions of these features, NaN if
+            unknown.
         unnamed_count: Number of these features.
         gap: Error of integrated gradients; 0 for a linear model.
     """
@@ -125,7 +125,7 @@ class Explanation:
         return self.contributions[self.bank.index(concept)]
 
     def top(self, number: int = SHOWN) -> NamedValues:
-        """Return names and contributions of concepts, the largest size first.
+        """Return names and contributions of concepts, the largest absolute value first.
 
         Args:
             number: Maximum number of concepts; contributions of 0 are left out.
@@ -138,7 +138,7 @@ class Explanation:
         ]
 
     def _rest(self, num_shown: int) -> NamedValues:
-        """Return the sum of the concepts that are not shown, unnamed features and gap."""
+        """Return the other parts: concepts not shown, unnamed features and gap."""
         rest = []
         if others := [value for _, value in self.top(len(self.bank))[num_shown:]]:
             rest.append((f'{len(others)} more concepts', math.fsum(others)))
@@ -170,8 +170,8 @@ class Explanation:
             number: Number of concepts with a bar of their own.
 
         Returns:
-            The largest contributions; and their sum, the other parts except the base, and
-            the sum of all of them.
+            The upper bars: the largest contributions. The lower bars: their sum, the
+            other parts except the base, and the sum of these.
         """
         shown = self.top(number)
         named = math.fsum(value for _, value in shown)
@@ -240,7 +240,7 @@ class Contributions:
         score: The scores, of shape ``(N,)``.
         base: Scores without contributions, of shape ``(N,)``.
         unnamed: Sums of the contributions of features without a name, of shape ``(N,)``.
-        unnamed_size: Sums of their absolute contributions, of shape ``(N,)``.
+        unnamed_size: Sums of the absolute contributions of these features.
         gap: Error of integrated gradients, of shape ``(N,)``; 0 for a linear model.
         unnamed_count: Number of unnamed features.
         base_name: Name of the base, empty if there is none.
@@ -268,7 +268,7 @@ class Contributions:
         """Return the explanation of one score.
 
         Args:
-            row: Number of the score.
+            row: Index of the score.
         """
         return Explanation(
             self.titles[row],
@@ -316,7 +316,7 @@ class Contrast:
         """Check that the explanations can be compared.
 
         Raises:
-            ValueError: If there are not two, or they differ in bank or unit.
+            ValueError: If there are not two explanations, or banks or units differ.
         """
         if len(self.explanations) != 2:
             raise ValueError(

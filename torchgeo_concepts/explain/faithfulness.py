@@ -58,7 +58,7 @@ class ConceptCurve:
 
 
 def fit_head(z: Tensor, y: Tensor, points: Tensor) -> tuple[LinearFit, Tensor, Tensor]:
-    """Fit a ridge regression, its penalty chosen by cross-validation over blocks.
+    """Fit a ridge regression, and choose its penalty by cross-validation over blocks.
 
     Args:
         z: Concept scores of shape ``(N, k)``.
@@ -90,24 +90,24 @@ def concept_curves(
 ) -> tuple[ConceptCurve, ...]:
     """Delete and insert concepts of each point, and score the predictions.
 
-    A deleted concept has its average score. The steepest curves are expected for the
-    order by contribution; random orders are the baseline.
+    A deleted concept is set to its mean score. The order by contribution should give
+    the steepest curves; random orders are the baseline.
 
     If you use this in your research, please cite the following paper:
 
     * https://doi.org/10.48550/arXiv.1806.07421
 
     Args:
-        head: A linear head of standardised scores, best fitted on other points.
+        head: A linear head of standardised scores, preferably fitted on other points.
         z: Standardised scores of shape ``(N, k)``.
         y: True values of shape ``(N,)``.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        steps: Number of shares of the concepts.
+        steps: Number of shares at which R² is computed.
         seeds: Seeds of random orders.
         num_samples: Number of bootstrap samples, over blocks of 10 degrees.
 
     Returns:
-        Deletion and insertion by contribution, then both in random order.
+        Curves of deletion and insertion by contribution, then in random order.
 
     Raises:
         ValueError: If the numbers of rows or of concepts differ.
@@ -146,7 +146,7 @@ def concept_curves(
 def _kept_sums(
     parts: Floats, ranking: NDArray[np.int64], shares: Floats, change: Change
 ) -> Iterator[Floats]:
-    """Sum the contributions of the concepts that are left, for each share."""
+    """Yield the sum of the contributions of the remaining concepts at each share."""
     sums = np.take_along_axis(parts, ranking, axis=1).cumsum(axis=1)
     sums = np.concatenate((np.zeros((len(parts), 1)), sums), axis=1)
     for share in shares:
@@ -161,8 +161,8 @@ def plot_concept_curves(curves: Sequence[ConceptCurve]) -> Figure:
         curves: Curves of :func:`concept_curves`.
 
     Returns:
-        The figure, with a panel for deletion and one for insertion. The legend has areas
-        and intervals.
+        The figure, with a panel for deletion and one for insertion. The legend shows
+        areas and their intervals.
     """
     figure, panels = plt.subplots(
         1, 2, figsize=(8, 3.6), sharey=True, layout='constrained'

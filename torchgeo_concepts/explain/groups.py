@@ -51,9 +51,10 @@ class GroupComparison:
         bank: The concepts.
         names: Names of the two groups.
         kind: ``'scores'`` or ``'projections'``.
-        effect: Cliff's delta of each concept, of shape ``(k,)``: of all pairs of a point
-            of A and one of B, the share in which A has the higher score, minus the share
-            in which B has. It is 1 if all scores of A are above all of B.
+        effect: Cliff's delta of each concept, of shape ``(k,)``. Over all pairs of a
+            point of A and a point of B, it is the share in which A has the higher
+            score, minus the share in which B has the higher score. It is 1 if all
+            scores of A are above all scores of B.
         interval: Lower and upper ends of the 95% confidence interval, of shape ``(2, k)``;
             NaN if all points of a group lie in one block.
         medians: Median score in each group, of shape ``(2, k)``.
@@ -75,7 +76,7 @@ class GroupComparison:
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each concept, the largest effects first.
 
-        Concepts with the same effect are sorted by the distance of their medians.
+        Concepts with the same effect are sorted by the difference of their medians.
         """
         frame = pd.DataFrame(
             {
@@ -140,7 +141,7 @@ class GroupComparison:
         )
         colours = [MORE if value > 0 else LESS for value in effect]
         draw_named_bars(axes, shown['concept'].tolist(), effect.tolist(), colours)
-        # An interval of percentiles may not include the effect itself.
+        # A percentile interval may exclude the effect itself.
         reach = (shown[['lower', 'upper']].to_numpy().T - effect) * [[-1], [1]]
         axes.errorbar(
             effect, range(len(shown)), xerr=reach.clip(min=0), fmt='none', ecolor='0.1',
@@ -185,7 +186,7 @@ def compare_groups(
 
     Args:
         source: An encoder, or the scores of points, of shape ``(N, k)``.
-        a: A region, as :func:`~torchgeo_concepts.layers.region_split.in_region` takes it:
+        a: A region, as :func:`~torchgeo_concepts.layers.regions.in_region` accepts it:
             names of continents or countries, polygons, WKT or a file. With an encoder,
             also points of shape ``(n, 2)`` as ``(longitude, latitude)`` in degrees. With
             scores, also a boolean mask of shape ``(N,)``.
@@ -247,7 +248,7 @@ def compare_groups(
 def _lattice_points(
     a: Group, b: Group | None, spacing_km: float, names: tuple[str, str]
 ) -> tuple[Tensor, Group, Group | None]:
-    """Join a lattice over land and the given points, and replace these by masks."""
+    """Join a lattice over land and given points, and turn given points into masks."""
     given = [check_points(group) for group in (a, b) if isinstance(group, Tensor)]
     if given and b is None:
         raise ValueError('Points have no complement; pass the other group as b.')
@@ -277,9 +278,9 @@ def _draw_rows(
     for mask, name in zip((first, second), names, strict=True):
         if not mask.any():
             raise ValueError(
-                f'{name} has none of the {len(points):,} points. Use a smaller spacing_km '
-                'for a small region, and your own points at sea. A polygon around a pole '
-                'must extend to latitude 90 or -90.'
+                f'{name} has none of the {len(points):,} points. Use a smaller '
+                'spacing_km for a small region. Pass your own points at sea. A polygon '
+                'around a pole must extend to latitude 90 or -90.'
             )
     _check_overlap(int((first & second).sum()), names)
     rows = [mask.nonzero().flatten() for mask in (first, second)]

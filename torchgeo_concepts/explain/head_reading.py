@@ -33,11 +33,11 @@ from .heads import (
     device_of,
 )
 
-# A pipeline is tested for linearity at a number of random rows and along each axis, at
-# several scales, with a tolerance relative to the largest possible sum of contributions.
+# A pipeline is tested for linearity at random rows and along each axis, at several
+# scales. The tolerance is relative to the largest possible sum of contributions.
 PROBES, SCALES, ROUNDING = 8, (1.0, 10.0, 100.0), 1e-6
 
-# Steps of integrated gradients for quantiles, whose predictions have kinks where they cross.
+# Steps of integrated gradients for quantiles. Crossing quantiles cause kinks.
 KINKED_STEPS = 64
 
 type Task = LocationRegression | LocationClassification
@@ -55,10 +55,10 @@ def concept_head(
     std: Tensor | None = None,
     is_class: bool = False,
 ) -> ConceptHead:
-    """Make a head of a model that predicts from concept scores.
+    """Convert a model that predicts from concept scores to a head.
 
     Scaling is part of the head, so contributions have the unit of the target. They are
-    relative to the mean that the head standardises by, else to features of 0.
+    relative to the means of the standardisation, or to 0 without standardisation.
 
     Args:
         model: A fitted pipeline of scikit-learn that begins with
@@ -73,7 +73,7 @@ def concept_head(
         features: Kind of these features.
         mean: Means that standardise the features of a LinearFit or network.
         std: Standard deviations that standardise them.
-        is_class: The outputs of a LinearFit or network are log-odds of classes.
+        is_class: True if the outputs of a LinearFit or network are log-odds of classes.
 
     Returns:
         A linear head, whose contributions are exact, or a head of a network.
@@ -163,7 +163,7 @@ def _read_pipeline(pipeline: Pipeline) -> LinearHead:
 
 
 def _first_step(pipeline: Pipeline) -> Any:
-    """Return the first step, also of a pipeline within the pipeline."""
+    """Return the first step, or that of a nested pipeline."""
     step = pipeline[0]
     return _first_step(step) if isinstance(step, Pipeline) else step
 
@@ -189,14 +189,14 @@ def _linear_parts(outputs: OutputFunction, width: int) -> tuple[Tensor, Tensor]:
     """Return the weights of a function, and check that it is linear."""
     bias = outputs(np.zeros((1, width)))[0]
     weight = (outputs(np.eye(width)) - bias).T
-    # Random rows and rows along each axis, both ways, near and far out.
+    # Random rows, and rows along each axis in both directions, at several scales.
     random = np.random.default_rng(0).normal(size=(PROBES, width))
     rows = np.concatenate((random, np.eye(width), -np.eye(width)))
     probes = np.concatenate([scale * rows for scale in SCALES])
     # A nonlinear function may overflow at large scales.
     with np.errstate(over='ignore', invalid='ignore'):
         expected = outputs(probes)
-    # Along an axis without weight, the other weights decide the rounding.
+    # Along an axis with weight 0, rounding errors depend on the other weights.
     farthest = np.abs(probes).max(axis=1, keepdims=True)
     size = farthest * np.abs(weight).sum(axis=1) + np.abs(bias)
     error = np.abs(probes @ weight.T + bias - expected)
@@ -218,7 +218,7 @@ def _read_task(task: Task) -> ConceptHead:
     if model.tower is not None or model.num_extra:
         what = 'images' if model.tower is not None else f'columns {task.extra_names}'
         raise ValueError(
-            f'The {name} needs {what} besides points, which cannot be explained.'
+            f'The {name} needs {what} besides points, so it cannot be explained.'
         )
     source = _named_source(model.encoder, model.kind)
     is_class, head = isinstance(task, LocationClassification), model.head
@@ -256,7 +256,7 @@ def _in_units(
 
 
 def _exact_units(task: LocationRegression, units: Sequence[str]) -> list[str]:
-    """Return the units in which sums are exact; those of logarithms are ln(1 + unit)."""
+    """Return the units of exact sums: ln(1 + unit) for logarithmic targets."""
     pairs = zip(units, task.target_transform.is_log, strict=True)
     return [f'ln(1 + {unit or "value"})' if log else unit for unit, log in pairs]
 
@@ -307,7 +307,7 @@ def _network_outputs(
 
 
 def _count_outputs(network: nn.Module, source: ScoreSource) -> int:
-    # With one row, a row could not be distinguished from an output.
+    # With two rows, rows can be distinguished from outputs.
     rows = torch.zeros(2, source.width, device=device_of(network))
     with torch.no_grad(), evaluating(network):
         try:

@@ -23,7 +23,7 @@ HeadFeatures = Literal['z', 'xz']
 # Number of rows in a batch of a network, small enough for the cache of a processor.
 ROWS = 64
 
-# Number of points along the line; smooth networks have almost no gap with these.
+# Number of points along the line. With these, smooth networks have almost no gap.
 STEPS = 16
 
 
@@ -105,7 +105,7 @@ class ConceptHead(ABC):
         """Validate the number of features.
 
         Raises:
-            ValueError: If head and encoder differ in it.
+            ValueError: If the numbers of features of head and encoder differ.
         """
         width, number = self.source.width, len(self.reference)
         if number != width:
@@ -151,10 +151,10 @@ class ConceptHead(ABC):
         return replace(self, names=new[0], units=new[1])
 
     def index(self, name: str) -> int:
-        """Return the number of an output.
+        """Return the index of an output.
 
         Args:
-            name: Its name.
+            name: Name of the output.
 
         Raises:
             ValueError: If there is no such output; the message lists near matches.
@@ -187,8 +187,8 @@ class LinearHead(ConceptHead):
             chosen: Weight of each output, of shape ``(N, t)`` or ``(1, t)``.
 
         Returns:
-            Contributions of shape ``(N, d)``, which sum to the prediction minus that for
-            the reference.
+            Contributions of shape ``(N, d)``, which sum to the difference of the
+            predictions for the inputs and for the reference.
         """
         return (inputs - self.reference) * (chosen @ self.weight)
 
@@ -198,14 +198,14 @@ class NetworkHead(ConceptHead):
     """A nonlinear head.
 
     Contributions are integrated gradients (https://arxiv.org/abs/1703.01365) along the
-    straight line from the reference. Their sum differs from the difference of the
-    predictions by a gap, which is part of each explanation and shrinks with more steps.
+    straight line from the reference. Their sum deviates from the difference of the
+    predictions by a gap. Each explanation shows the gap, which shrinks with more steps.
 
     Attributes:
         network: The network.
         outputs_of: Differentiable function from unscaled features to predictions.
-        steps: Number of points along the line. More take longer and leave a smaller gap.
-            Use ``dataclasses.replace`` to change it.
+        steps: Number of points along the line. More steps take longer and leave a
+            smaller gap. Use ``dataclasses.replace`` to change the number.
     """
 
     network: nn.Module

@@ -29,8 +29,8 @@ class Reranked:
 
     Attributes:
         values: New value of each concept that was set.
-        before: The best candidates before.
-        after: The best candidates after.
+        before: The best candidates before the intervention.
+        after: The best candidates after the intervention.
         rank_of_first: New rank of the best candidate before, of shape ``(N,)``.
     """
 
@@ -61,7 +61,7 @@ class Reranked:
         """Draw the candidates of a query, before and after, on a map.
 
         Args:
-            query: Number of the query, counted from 0.
+            query: Index of the query.
 
         Returns:
             The figure.
@@ -98,8 +98,8 @@ def intervene(
         values: New value of each concept to set, by id, name or alias, on the scale of the
             scores.
         bank: The concepts, in the order of the scores.
-        encoder: The encoder of the scores. If given, values are probabilities for
-            classes, and in units for quantities.
+        encoder: The encoder of the scores. If given, values are probabilities of
+            classes, and quantities in their units.
 
     Returns:
         New scores of the same shape.

@@ -171,10 +171,10 @@ def smallest_change(
 ) -> SmallestChange:
     """Search for a small set of concepts that changes a prediction as wanted.
 
-    The search is greedy. In each step it moves one more concept to an end of its range,
-    the one that comes nearest to the goal. Once single moves can reach the goal, it takes
-    the cheapest of these, and moves that concept no farther than necessary. A smaller set
-    may exist.
+    The search is greedy. Each step moves one more concept to an end of its range: the
+    move that comes nearest to the goal. If single moves can reach the goal, the step
+    takes the cheapest of them and goes no farther than necessary. A smaller set may
+    exist.
 
     Args:
         scores: Scores of one place, of shape ``(k,)`` or ``(1, k)``.
@@ -184,7 +184,7 @@ def smallest_change(
         reference: Scores of other places, of shape ``(M, k)``, which define the range
             and the standard deviation of each concept.
         by: Wanted change of the prediction, up or down. For heads with one output.
-        to: Wanted class, by number or name. By default, any other class.
+        to: Wanted class, by index or name. By default, any other class.
         classes: Names of the classes.
         concepts: Names of the concepts that may move, or one name. By default, all.
         quantiles: Quantiles of the reference that bound the range of each concept.
@@ -194,7 +194,7 @@ def smallest_change(
             probabilities, and as quantities in their units.
 
     Returns:
-        The moves and their cost, also if the goal is not reached.
+        The moves and their cost, even if the goal is not reached.
 
     Raises:
         ValueError: If a concept or class is unknown (with near matches), the goal is
@@ -266,11 +266,11 @@ class _Search:
         self.reached = False
 
     def step(self) -> int | None:
-        """Move one concept and return its number, or None if no move helps."""
+        """Move one concept and return its index, or None if no move helps."""
         free = torch.tensor(self.free, device=self.current.device)
         number, ends = free.repeat(2), torch.cat((self.low[free], self.high[free]))
         lead = self._lead_after(number, ends)
-        # A head may be undefined somewhere, and max() would return NaN.
+        # If the head returns NaN for a move, max() would return NaN.
         lead = lead.masked_fill(lead.isnan(), -torch.inf)
         if lead.max() <= self.lead(self.current[None])[0]:
             return None

@@ -85,8 +85,8 @@ class ConceptScores(nn.Module):
 class PrincipalColours(nn.Module):
     """The first three principal components of embeddings as red, green and blue.
 
-    The 2nd percentile of the fitted embeddings maps to 0 and the 98th to 1. Values beyond
-    are not clipped, so colours are linear in the embedding.
+    The 2nd percentile of the fitted embeddings maps to 0 and the 98th to 1. Values
+    outside this range are not clipped, so colours are linear in the embedding.
     """
 
     mean: Tensor
@@ -123,7 +123,7 @@ class PrincipalColours(nn.Module):
         self.variance: list[float] = (spread[:3] ** 2 / (spread**2).sum()).tolist()
         for name, value in (('mean', mean), ('axes', axes), ('low', low)):
             self.register_buffer(name, value.float())
-        # A constant component must not divide by 0.
+        # Avoid a division by 0 for a constant component.
         self.register_buffer('high', torch.where(high > low, high, low + 1).float())
 
     @classmethod
@@ -253,8 +253,8 @@ def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not such a checkpoint, or the task needs more than
-            points.
+        ValueError: If the file is not such a checkpoint, or the task needs other inputs
+            than points.
     """
     saved = _read_checkpoint(path)
     location = saved.get('location')
@@ -268,8 +268,8 @@ def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
         needed = 'images'
     if needed:
         raise ValueError(
-            f'The model of {path} needs {needed} besides points, which a map does not '
-            'have.'
+            f'The model of {path} needs {needed} besides points, but a map has only '
+            'points.'
         )
     is_class = 'classes' in location['targets']
     kind = LocationClassification if is_class else LocationRegression

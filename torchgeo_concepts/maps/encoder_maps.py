@@ -173,22 +173,22 @@ def map_encoder(
         weights: Name of its weights, a safetensors file of this package, or None for
             random weights.
         truncate_dim: Number of principal components of the embedding to map.
-        checkpoint: Checkpoint of LocationRegression or LocationClassification whose
-            predictions are mapped instead: each target, with the bounds of its
-            interval if it has one, or the likeliest class.
+        checkpoint: Checkpoint of LocationRegression or LocationClassification to map
+            instead of an encoder: the prediction of each target, with the bounds of its
+            interval if there is one, or the most likely class.
         concept: Names or ids of concepts, one for each band. By default, the first
             three principal components of the embedding, as colours.
         calibrated: Map probabilities of classes, and quantities in their units, instead
             of standardised scores.
-        bounds: West, south, east and north of the area in degrees; it crosses the
-            antimeridian if west > east. By default, the area of use of the CRS.
+        bounds: West, south, east and north of the area in degrees. If west > east,
+            the area crosses the antimeridian. By default, the area of use of the CRS.
         crs: Coordinate reference system of the map, such as EPSG:6933.
         resolution: Size of a pixel in units of the CRS.
         width: Number of columns, instead of a resolution. Without both, the longer side
             has 720 pixels.
         land_only: Leave out the sea.
         png: Write a figure next to the map.
-        precision: Type of the matrix products. bfloat16 is faster and less exact.
+        precision: Data type of the matrix products. bfloat16 is faster and less exact.
         device: Device to compute on. By default, a GPU if there is one.
         batch_size: Number of points per batch.
         download: Download the weights if they are not on this machine.
@@ -200,7 +200,7 @@ def map_encoder(
     Raises:
         OSError: If the output cannot be written.
         ValueError: If an encoder, weights, a concept, the area or the CRS is unknown or
-            invalid, or the checkpoint needs more than points.
+            invalid, or the checkpoint needs other inputs than points.
     """
     start = time.perf_counter()
     output = Path(output)

@@ -60,7 +60,7 @@ class MapScore:
         by_point: Estimates of ``'pearson'``, ``'spearman'`` and, for a class, ``'auc'``.
         by_region: The same for the means of regions, without AUC; empty without regions.
         moran: Moran's I of ``'map'``, ``'truth'`` and ``'error'``, the residual of a
-            linear fit of the truth by the map; empty if not computed.
+            linear regression of the truth on the map; empty if not computed.
         values: A row for each point with both values: ``lon``, ``lat``, ``predicted``,
             ``truth``, ``weight``, ``block``.
         regions: A row for each region: ``region``, ``points``, and the means of
@@ -181,7 +181,7 @@ def _unbroken(lon: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _limits(score: MapScore, column: str) -> tuple[float, float]:
-    """Return the ends of the colour scale of map or truth, equal for equal units."""
+    """Return the limits of the colour scale of map or truth, shared for equal units."""
     if score.is_class and (column == 'truth' or score.units[0] == ''):
         return 0.0, 1.0
     if not score.is_class and _same_scale(score):

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Values at points of encoders, files, layers, functions and arrays."""
+"""Values of encoders, files, layers, functions and arrays at points."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,9 +35,10 @@ class MapValues:
     Attributes:
         name: Name of the map.
         values: Values of shape ``(N,)``, NaN where unknown.
-        unit: Their unit: empty for plain numbers and probabilities, None if unknown.
-        is_log: True if they are ``log10(1 + value)``.
-        title: Title in a figure. If empty, the name.
+        unit: Unit of the values, empty for plain numbers and probabilities, None if
+            unknown.
+        is_log: True if the values are ``log10(1 + value)``.
+        title: Title in a figure. If empty, the name is used.
         concept_id: Id of the concept of an encoder.
     """
 
@@ -109,7 +110,7 @@ def true_values(
         truth: A layer or its name, a GeoTIFF file, a grounding, or values at the points.
             By default, the grounding of the concept.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        rule: Turns values of a layer into labels, such as ``'is forest'``.
+        rule: Rule that turns values of a layer into labels, such as ``'is forest'``.
         concept_id: Id of the concept, for its grounding.
 
     Returns:
@@ -132,7 +133,7 @@ def true_values(
             truth = Grounding(truth.name, (condition,), by_name, unit)
         elif truth.classes is not None:
             raise ValueError(
-                f'Layer {truth.name!r} has classes; choose some with rule=, such as '
+                f'Layer {truth.name!r} has classes; choose classes with rule=, such as '
                 f"rule='is {list(truth.classes.values())[-1]}'."
             )
         else:

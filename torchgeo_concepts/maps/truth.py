@@ -47,10 +47,10 @@ def score_map(
 ) -> MapScore:
     """Score a map against the truth, with equal weights for equal areas.
 
-    Both are compared at the same points. By default, these are spread evenly over the
-    area, so one square degree at 60° counts half as much as one at the equator.
-    Confidence intervals come from resampling whole blocks or regions, because nearby
-    points have similar values.
+    Map and truth are compared at the same points. By default, the points are spread
+    evenly over the area, so a square degree at latitude 60° counts half as much as one
+    at the equator. Confidence intervals come from resampling whole blocks or regions,
+    because nearby points have similar values.
 
     Args:
         predicted: An encoder with concept scores, a GeoTIFF file (for example of
@@ -119,7 +119,7 @@ def _check_settings(
 ) -> None:
     if not 0 < block_degrees <= 180:
         raise ValueError(
-            f'block_degrees must be within 0 and 180, got {block_degrees}.'
+            f'block_degrees must be above 0 and at most 180, got {block_degrees}.'
         )
     if not 0 < confidence < 1:
         raise ValueError(f'confidence must be between 0 and 1, got {confidence}.')
@@ -174,9 +174,10 @@ def _compared(
     known = ~np.isnan(predicted) & ~np.isnan(true.values) & (weight > 0)
     if known.sum() < MINIMUM:
         raise ValueError(
-            f'Only {known.sum()} of {len(points)} points have values of both: '
-            f'{(~np.isnan(predicted)).sum()} of the map, {(~np.isnan(true.values)).sum()} '
-            'of the truth. Check that both cover the area.'
+            f'Map and truth both have values at only {known.sum()} of {len(points)} '
+            f'points: {(~np.isnan(predicted)).sum()} have a value of the map, '
+            f'{(~np.isnan(true.values)).sum()} of the truth. Check that both cover the '
+            'area.'
         )
     there = points.detach().cpu().double()[torch.from_numpy(known)]
     lon, lat = there.numpy().T
@@ -207,7 +208,7 @@ def _check_varies(table: pd.DataFrame, what: str, where: str) -> None:
 def _by_region(
     frame: pd.DataFrame, regions: Regions | None, min_points: int
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the weighted means of each region, and the names of those left out."""
+    """Return the weighted means of each region, and the names of omitted regions."""
     columns = ['region', 'points', 'predicted', 'truth']
     if regions is None:
         return pd.DataFrame(columns=columns), ()
@@ -218,11 +219,11 @@ def _by_region(
     enough = table['points'] >= min_points
     if enough.sum() < MINIMUM:
         raise ValueError(
-            f'Only {enough.sum()} of {len(names)} regions have {min_points} points or '
-            f'more of {len(frame):,}; agreement by region needs {MINIMUM}. Use more '
-            'points, or an area that covers the regions.'
+            f'Only {enough.sum()} of {len(names)} regions have at least {min_points} '
+            f'of {len(frame):,} points; agreement by region needs {MINIMUM} regions. '
+            'Use more points, or an area that covers the regions.'
         )
-    # A layer of all countries has many outside the area.
+    # Many regions of a layer, such as countries, may lie outside the area.
     listed = names if isinstance(regions, Mapping) else table['region']
     kept = table.loc[enough, columns].reset_index(drop=True)
     _check_varies(kept, 'The mean of the {}', f'{len(kept)} regions')
@@ -232,7 +233,7 @@ def _by_region(
 def _estimates(
     table: pd.DataFrame, is_class: bool, num_samples: int, confidence: float, seed: int
 ) -> dict[str, Estimate]:
-    """Estimate the agreement of map and truth from the same resampled blocks."""
+    """Estimate all scores of agreement from the same resampled blocks."""
     columns = ['predicted', 'truth', 'weight']
     y, x, weights = table[columns].to_numpy(np.float64).T
     statistics: dict[str, Callable[[Floats], float]] = {
