@@ -260,7 +260,7 @@ class TestTraining:
         )
         datamodule.trainer = cast(Any, SimpleNamespace(world_size=3))
         with pytest.raises(
-            ValueError, match='3 processes need as many training points, got 2'
+            ValueError, match='3 processes need at least 3 training points, got 2'
         ):
             datamodule.setup('fit')
 

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Run a subcommand: each is a module of this folder."""
+"""Run a subcommand; each subcommand is a module of this folder."""
 
 import importlib
 import os
@@ -17,10 +17,10 @@ from jsonargparse import ArgumentParser
 from ..utils.version import VERSION
 from .options import function_parser
 
-# Errors whose message says all that a user needs. Others keep their traceback.
+# Errors with a message for users, which are printed without a traceback.
 USER_ERRORS = (ValueError, OSError, ImportError)
 
-# Subcommands and what they do. Only the module of the one that is asked for is imported.
+# Subcommands and their help. Only the module of the requested one is imported.
 COMMANDS = {
     'quickstart': 'Predict and explain the climate of world cities.',
     'embed': 'Embed the points of a file.',
@@ -59,7 +59,7 @@ def build_parser(
             functions[name] = module.run
             commands.add_subcommand(name, function_parser(module.run), help=text)
         else:
-            # A parser must be in its place before it gets subcommands of its own.
+            # A parser must be added before it gets its own subcommands.
             group = ArgumentParser(description=text)
             commands.add_subcommand(name, group, help=text)
             functions |= _add_group(group, name, module)
@@ -78,7 +78,7 @@ def _add_group(
 
 
 def _with_underscores(argument: str) -> str:
-    """Let `--on-error` stand for `--on_error`, the name of the parameter."""
+    """Replace hyphens in the name of an option such as `--on-error` by underscores."""
     name, equals, value = argument.partition('=')
     return name.replace('-', '_').replace('__', '--', 1) + equals + value
 
@@ -102,12 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: Words of the command line, those of the process by default.
+        arguments: Command-line arguments. By default, those of the process.
 
     Returns:
         Exit status: 0, 1 for an error that the message explains, 130 for an interrupt.
     """
-    # A job that is terminated removes its partial files, as one that is interrupted.
+    # A terminated job removes its partial files, like an interrupted job.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     words = list(sys.argv[1:] if arguments is None else arguments)
     words = [_with_underscores(w) if w.startswith('--') else w for w in words]
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_message
             print(functions[command](**keywords), flush=True)
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. Python would complain at exit.
+        # The reader, such as `head`, has closed the pipe. Avoid an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:
         message = _with_option_names(str(error), keywords)

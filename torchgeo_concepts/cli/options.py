@@ -12,21 +12,21 @@ from typing import Any
 from docstring_parser import parse
 from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser
 
-# Arguments of functions that no option can give.
+# Parameters that cannot be options.
 SKIPPED = {'encoder'}
 
 
 def function_parser(function: Callable[..., object]) -> ArgumentParser:
     """Build a parser whose options are the parameters of a function.
 
-    Parameters without a default are positional, but for ``output``, which is ``-o``.
-    Flags have a form with ``--no``, and sequences take several words.
+    Parameters without a default are positional, except ``output``, which is ``-o``.
+    Flags also have a form with ``--no``, and sequences take several values.
 
     Args:
         function: Function with type hints and a docstring.
 
     Returns:
-        The parser. Its help is the docstring's.
+        The parser, with help texts from the docstring.
     """
     docstring = parse(function.__doc__ or '')
     parser = ArgumentParser(description=docstring.short_description)
@@ -50,14 +50,14 @@ def function_parser(function: Callable[..., object]) -> ArgumentParser:
 
 
 def _options(kind: Any, parameter: Parameter) -> dict[str, Any] | None:
-    """Return what a plain function argument does not offer on a command line."""
+    """Return settings that jsonargparse does not derive from a type, or None."""
     is_required = parameter.default is Parameter.empty
     default = None if is_required else parameter.default
     if parameter.name == 'output':
         return {'type': Path, 'required': is_required, 'default': default}
     if kind is bool:
         return {'action': ActionYesNo, 'default': default}
-    # Optional sequences, too.
+    # The sequence may be optional.
     kinds = [kind, *typing.get_args(kind)]
     found = [k for k in kinds if typing.get_origin(k) is Sequence]
     if not found:

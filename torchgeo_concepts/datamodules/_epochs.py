@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Order of samples in each epoch, the same after training resumes."""
+"""Order of samples in each epoch, which stays the same if training resumes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -35,7 +35,7 @@ class ResumingSampler(DistributedSampler[Sample]):
 
 
 class EpochBatches(BatchSampler):
-    """Batches of indices, in an order for which Lightning sets the epoch."""
+    """Batch sampler whose epoch Lightning can set."""
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the order depends.
@@ -49,7 +49,7 @@ class EpochBatches(BatchSampler):
 class StreamLoader(DataLoader[Sample]):
     """Loader that sets the epoch of a stream, whose order may depend on it.
 
-    Workers start anew in each epoch, so the stream in them cannot count epochs.
+    Workers restart in each epoch, so the stream in a worker cannot count epochs.
     """
 
     epoch = 0
@@ -64,7 +64,7 @@ class StreamLoader(DataLoader[Sample]):
 
 
 class ResumingDataModule(NonGeoDataModule):
-    """Data module whose training resumes with the epoch in which it was stopped."""
+    """Data module that resumes training with the epoch in which it stopped."""
 
     seed: int
     first_epoch = 0

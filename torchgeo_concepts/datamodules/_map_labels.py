@@ -17,7 +17,7 @@ from ..geo.points import as_points
 from ..layers.grounding import Groundings, load_groundings
 from ..models.concept_earth import ConceptScale
 
-# Number of points to standardise labels with; more hardly change the result.
+# Number of points for the statistics of labels; more points hardly change these.
 SCALED_BY = 60_000
 
 
@@ -30,8 +30,8 @@ class MapLabels:
         """Initialize a new MapLabels instance.
 
         Args:
-            trained: Training dataset with *points*, to standardise labels. None without
-                training.
+            trained: Training dataset, whose *points* define the statistics of labels.
+                None without training.
             exclude_groups: Groups of layers to leave out.
 
         Raises:
@@ -66,7 +66,7 @@ class MapLabels:
             batch: Samples with their ``'point'`` of shape ``(N, 2)``.
 
         Returns:
-            The same with labels of shape ``(N, k)``, NaN where unknown.
+            The batch with labels of shape ``(N, k)``, NaN where unknown.
         """
         labels = torch.from_numpy(self.groundings.labels(batch['point']))
         return {**batch, 'concepts': labels}

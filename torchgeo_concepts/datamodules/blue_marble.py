@@ -20,13 +20,13 @@ from ._epochs import BatchedDataModule
 # Seeds that no training set is likely to have.
 VAL_SEED, TEST_SEED = 1_000_003, 1_000_033
 
-# Over all pixels of the 60,000 patches of BlueMarble(mask_sea=True), in [0, 1].
+# Statistics of all pixels of 60,000 patches of BlueMarble(mask_sea=True), in [0, 1].
 MEAN = (0.363, 0.351, 0.258)
 STD = (0.290, 0.266, 0.281)
 
 
 class BlueMarbleDataModule(BatchedDataModule):
-    """Data module of Blue Marble, with other points and pictures for each stage.
+    """Data module of Blue Marble, with different points and pictures for each stage.
 
     By default, images have mean 0 and standard deviation 1 over the 60,000 patches of
     the default training set. For other pictures these values differ.

@@ -30,8 +30,8 @@ class GroundedPointsDataModule(BatchedDataModule):
         """Initialize a new GroundedPointsDataModule instance.
 
         Args:
-            root: Folder of the training points. Validation points are in a folder
-                beside it whose name ends in ``-val``.
+            root: Folder of the training points. The folder of the validation points has
+                the same name with ``-val`` at the end.
             number: Number of training points.
             val_number: Number of validation points.
             batch_size: Number of points in a batch.

@@ -43,8 +43,8 @@ BLOCK_DEGREES = 10
 class ImagePointsDataModule(ResumingDataModule):
     """Data module of any datasets of images and points, or of cached features.
 
-    Images are normalised and cropped to one size, in training at random, otherwise in the
-    centre. Cached features stay as they are.
+    Images are normalised and cropped to one size: at random in training, in the centre
+    otherwise. Cached features are not changed.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class ImagePointsDataModule(ResumingDataModule):
             return train, None if val is None else self._evaluated(val)
         held_out = self._held_out(source)
         if isinstance(source, ImagePoints):
-            # Separate datasets, so that no image replaces one of the other.
+            # In separate datasets, no training image can replace a validation image.
             train = self._transformed(source.select(~held_out), train=True)
             return train, self._evaluated(source.select(held_out))
         train, evaluated = (self._transformed(source, train=t) for t in (True, False))
@@ -168,7 +168,7 @@ class ImagePointsDataModule(ResumingDataModule):
         )
 
     def _held_out(self, source: NonGeoDataset) -> NDArray[np.bool_]:
-        """Return which samples are held out for validation."""
+        """Return a mask of the samples that are held out for validation."""
         number = len(source)
         if number < 2:
             raise ValueError(f'{number} training sample cannot be split. Pass val.')
@@ -190,7 +190,7 @@ class ImagePointsDataModule(ResumingDataModule):
 
     def _evaluated(self, source: NonGeoDataset) -> Dataset[Sample]:
         if isinstance(source, ImagePoints) and source.on_error == 'skip':
-            # A replacement of an unreadable image would count twice.
+            # An image that replaces an unreadable one would count twice.
             source = source.without_unreadable()
         return self._transformed(source, train=False)
 

@@ -66,17 +66,17 @@ class PointTableDataModule(ResumingDataModule):
                 splits blocks of longitude and latitude; ``'region'`` tests on *region*;
                 ``'column'`` uses the *split_column* of the dataset.
             fractions: Fractions of training, validation and test points. If a region, a
-                column or a fold defines the test points, the first two divide the rest
-                in proportion.
+                column or a fold defines the test points, the first two fractions divide
+                the other points in proportion.
             block_degrees: Side of a block in degrees.
             block_km: Side of a block in km, for blocks of equal area. It replaces
                 *block_degrees*.
-            region: Names of continents, names or two-letter codes of countries,
-                polygons in longitude and latitude as WKT, or paths of vector files of
-                polygons, such as GeoPackage or GeoJSON; one or several.
+            region: One or several regions: names of continents, names or two-letter
+                codes of countries, polygons in longitude and latitude as WKT, or paths
+                of vector files of polygons, such as GeoPackage or GeoJSON.
             folds: Number of folds for cross-validation, at random or by blocks.
             fold: Index of the test fold, from 0.
-            buffer_km: Leave out training points that are closer to a test point.
+            buffer_km: Leave out training points within this distance of a test point.
             batch_size: Maximum number of points in a batch of each process.
             num_workers: Number of processes that load points.
             seed: Seed of the split and of the order of training.
@@ -133,7 +133,8 @@ class PointTableDataModule(ResumingDataModule):
         processes, number = self._num_processes, len(self.train_dataset)
         if stage == 'fit' and number < processes:
             raise ValueError(
-                f'{processes} processes need as many training points, got {number}.'
+                f'{processes} processes need at least {processes} training points, got '
+                f'{number}.'
             )
         part = STAGES[stage]
         if getattr(self, f'{part}_dataset') is None:

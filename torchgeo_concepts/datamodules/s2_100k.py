@@ -15,8 +15,8 @@ from .image_points import ImagePointsDataModule, ValidationSplit
 class S2100kDataModule(ImagePointsDataModule):
     """Data module of S2-100K, Sentinel-2 patches with 12 bands all over land.
 
-    The dataset has no official splits, so the held-out validation samples are the test
-    samples, too.
+    The dataset has no official splits, so the held-out validation samples are also
+    the test samples.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class S2100kDataModule(ImagePointsDataModule):
         super().__init__(
             batch_size=batch_size,
             image_size=None,
-            # Reflectances are stored times 10,000.
+            # Reflectances are stored multiplied by 10,000.
             mean=(0.0,),
             std=(1.0,),
             scale=10_000.0,

@@ -61,7 +61,7 @@ from .losses import InfoNCE, PointQueue, masked_mse
 
 
 class AlignmentTask(BaseTask):
-    """Builds, freezes, saves and loads the model of ConceptAlignment."""
+    """Base class of ConceptAlignment that builds, freezes, saves and loads a model."""
 
     ignore = (
         # A checkpoint contains these, so their files are not needed to load it.
@@ -69,7 +69,7 @@ class AlignmentTask(BaseTask):
         'head_weights',
         'bank',
         'text_embeddings',
-        # Set again when a checkpoint is tested.
+        # Testing a checkpoint may use other values of these.
         'gallery',
         'drop_test_points',
         'download',
@@ -106,7 +106,8 @@ class AlignmentTask(BaseTask):
                 ``open_clip/ViT-L-14-quickgelu``, ``timm/resnet18``, or
                 ``features/768`` for cached features.
             image_weights: Weights of the backbone.
-            head_weights: Weights of GeoCLIP's head on it, or None for a new head.
+            head_weights: Weights of GeoCLIP's head on the backbone. None for a
+                new head.
             location_encoder: Name of a location encoder in TorchGeo's registry, or a
                 safetensors file of this package.
             location_weights: Name of its weights, a safetensors file of this package, or
@@ -115,9 +116,9 @@ class AlignmentTask(BaseTask):
                 *truncate_dim*, the number of principal components of the embedding to
                 use.
             bank: CSV or YAML file of concepts, ``'general'`` for the bank of common
-                nouns, ``'layers'`` for the concepts of the installed maps, such as
-                ``'layers without imagery, people'`` to omit groups of maps, or None for
-                the curated bank.
+                nouns, ``'layers'`` for the concepts of the installed maps, or None for
+                the curated bank. Groups of maps can be omitted, as in
+                ``'layers without imagery, people'``.
             text_embeddings: Safetensors file whose tensor ``directions`` has one row for
                 each concept, as ``torchgeo-concepts text-directions`` writes it. None
                 for random directions, which have no meaning.
@@ -126,11 +127,11 @@ class AlignmentTask(BaseTask):
             image_projection: How images are projected onto concepts: by a network
                 (``'mlp'``, the paper), or by the basis of the locations (``'tied'``).
             unit: Compare unit vectors. If false, use dot products, as in the paper.
-            supervision: Train concepts on labels from maps, which batches must contain:
-                ``'projections'`` supervises both concept projections, so that maps give
-                them their names; ``'heads'`` supervises separate linear layers;
-                ``'both'`` does both. None for no supervision. Points with labels but
-                without images in a batch supervise locations only.
+            supervision: Train concepts on labels from maps, which batches must contain.
+                ``'projections'`` supervises both concept projections, which gives the
+                concepts their meaning; ``'heads'`` supervises separate linear layers;
+                ``'both'`` supervises all of these. None for no supervision. Labelled
+                points without images supervise locations only.
             loss: Parts of the loss and their weights, see
                 :class:`~torchgeo_concepts.tasks.alignment_options.LossOptions`.
             optimizer: Learning rate and its schedule, see
@@ -155,7 +156,7 @@ class AlignmentTask(BaseTask):
         self.search = GallerySearch(gallery, download)
         self.drop_test_points = drop_test_points
         self.download = download
-        # Hash of the backbone of the cached features, if the task is trained on any.
+        # Hash of the backbone of the cached features, if the task uses cached features.
         self.features_made_by: str | None = None
         self._random_state: Tensor | None = None
         loss, optimizer = asdict(self.loss_options), asdict(self.optimizer_options)
@@ -238,7 +239,7 @@ class AlignmentTask(BaseTask):
         if kind is not None:
             dim, num_concepts = basis.initial.shape
             self.supervision = ConceptSupervision(num_concepts, dim, kind)
-        # Bank of the labels in batches, and the column of each concept among them.
+        # Bank of the labels in batches, and the label column of each concept.
         self._labelled: ConceptBank | None = None
         self._columns: Tensor | None = None
 
@@ -265,7 +266,7 @@ class AlignmentTask(BaseTask):
         )
 
     def _freeze(self) -> None:
-        """Freeze the chosen parts, and parts that get no gradient.
+        """Freeze the chosen parts, and parts without a gradient.
 
         Distributed training would wait for the missing gradients.
         """
@@ -313,7 +314,7 @@ class AlignmentTask(BaseTask):
             stage: Either 'fit', 'validate', 'test', or 'predict'.
 
         Raises:
-            ValueError: If cached features are those of another backbone, or the dataset
+            ValueError: If cached features come from another backbone, or the dataset
                 has labels for none of the concepts.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
@@ -330,20 +331,20 @@ class AlignmentTask(BaseTask):
                 self._check_features(source.made_by)
 
     def _check_features(self, made_by: str | None) -> None:
-        """Check that all cached features are those of one backbone."""
+        """Check that all cached features come from one backbone."""
         if None not in (made_by, self.features_made_by) and (
             made_by != self.features_made_by
         ):
             raise ValueError(
-                'The cached features are of another backbone than the features that '
-                'this model is trained on. Cache them again with that backbone.'
+                'The cached features come from another backbone than the features that '
+                'this model was trained on. Cache them again with its backbone.'
             )
         self.features_made_by = self.features_made_by or made_by
 
     # Labels from maps -------------------------------------------------------------------
 
     def _find_labels(self, labelled: ConceptBank) -> None:
-        """Find the concepts of the bank among those of the labels."""
+        """Find the label column of each concept of the bank."""
         where = {concept: column for column, concept in enumerate(labelled.ids)}
         columns = [where.get(concept, len(labelled)) for concept in self.bank.ids]
         if min(columns) == len(labelled):
@@ -361,7 +362,7 @@ class AlignmentTask(BaseTask):
         return padded[..., self._columns.to(values.device)]
 
     def _set_scale(self, scale: ConceptScale) -> None:
-        """Set the scale that standardises labels to that of the training data."""
+        """Use the statistics of the training data to standardise labels."""
         if self.supervision is not None:
             self.supervision.set_scale(
                 self._in_bank_order(torch.tensor(scale.mean), 0.0),
@@ -376,9 +377,9 @@ class AlignmentTask(BaseTask):
         labels: Tensor | None,
         maps: tuple[Tensor, Tensor] | None,
     ) -> Tensor:
-        """Compute the squared error of the estimates of standardised labels.
+        """Compute the mean squared error of estimates of standardised labels.
 
-        The first locations are those of the images, the last those of *maps*.
+        The first locations belong to the images, the last locations to *maps*.
         """
         supervision = self.supervision
         if supervision is None or labels is None:

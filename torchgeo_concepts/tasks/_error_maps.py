@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def log_error_maps(
     task: LightningModule, points: Tensor, errors: Sequence[tuple[str, Tensor]]
 ) -> None:
-    """Log error maps as figures, or write them to the folder of a logger without figures.
+    """Log error maps as figures, or write files if a logger takes no figures.
 
     Args:
         task: The task, with its loggers.
@@ -54,7 +54,7 @@ def file_names(names: Sequence[str]) -> list[str]:
         names: The names.
 
     Returns:
-        Unique parts, also on file systems that ignore case.
+        Parts that are unique, even if a file system ignores case.
     """
     safe = [re.sub(r'\W+', '_', name).strip('_')[:80] for name in names]
     if len({name.casefold() for name in safe}) < len(safe):

@@ -13,7 +13,7 @@ from ..utils.distributed import gather_objects
 
 
 class GallerySearch:
-    """Embedded images with their points, and the candidates to search for them.
+    """Embedded images with their points, and the candidates to search.
 
     Args:
         source: Candidate points, named as in
@@ -34,7 +34,7 @@ class GallerySearch:
 
         Args:
             queries: Vectors of the images, of shape ``(N, d)``.
-            points: Points of shape ``(N, 2)`` where they were taken.
+            points: Points of shape ``(N, 2)`` where the images were taken.
         """
         self._queries.append(queries.cpu())
         self._points.append(points.cpu())
@@ -62,7 +62,7 @@ class GallerySearch:
     def run(
         self, model: ImageLocationModel, device: torch.device, drop_own: bool = False
     ) -> tuple[Gallery, Tensor, Tensor, Tensor]:
-        """Search for all added images, and remove them.
+        """Locate all added images, then remove them.
 
         Args:
             model: The model that embeds the candidates.

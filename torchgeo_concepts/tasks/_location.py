@@ -24,7 +24,7 @@ from ._schedules import with_cosine
 
 
 class LocationTask(LocationBase):
-    """Trains and evaluates a head on the features of points."""
+    """Base class that trains and evaluates a head on the features of points."""
 
     # Training ---------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ class LocationTask(LocationBase):
         """Initialize the optimizer and learning rate scheduler.
 
         Returns:
-            AdamW, with a rate of its own for the encoder, and a cosine decay.
+            AdamW, with a separate learning rate for the encoder, and a cosine decay.
         """
         model = self._model()
         head = list(model.head.parameters())
@@ -130,7 +130,7 @@ class LocationTask(LocationBase):
         self._kept.append({name: value.cpu() for name, value in kept.items()})
 
     def _gathered(self) -> dict[str, Tensor]:
-        """Return the outputs and labels of all processes, each row once."""
+        """Return the outputs and labels of all processes, without repeated rows."""
         own = concatenate(self._kept)
         self._kept.clear()
         kept = concatenate(gather_objects(own))
@@ -152,7 +152,7 @@ class LocationTask(LocationBase):
         self._log_scores(kept, 'val')
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics, print them beside the baseline, and draw error maps."""
+        """Log the metrics, print them with the baseline, and draw error maps."""
         if not self._kept:
             return
         kept = self._gathered()
@@ -204,7 +204,7 @@ class LocationTask(LocationBase):
         if names and tuple(names) != self.label_names:
             raise ValueError(
                 f'The model predicts {_listed(self.label_names)}, but the data have '
-                f'{_listed(names)}. Use data with those of the model, in the same order.'
+                f'{_listed(names)}. Use data with the same names in the same order.'
             )
 
 

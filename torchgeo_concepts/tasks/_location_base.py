@@ -38,7 +38,7 @@ SEARCHED = ('lr', 'weight_decay', 'hidden_dim', 'depth', 'dropout')
 
 
 class LocationBase(BaseTask):
-    """Builds, fits, saves and loads a model of the features of points."""
+    """Base class that builds, fits, saves and loads a model of point features."""
 
     ignore: Sequence[str] | str | None = (
         # A checkpoint contains the weights and the options that the search found.
@@ -103,9 +103,10 @@ class LocationBase(BaseTask):
             encoder_lr: Learning rate of the encoder and the backbone. Much higher rates
                 destroy their pretrained features.
             weight_decay: Weight decay of AdamW.
-            search_trials: Number of random learning rates, sizes and dropout rates of
-                the head to compare with the given ones on the validation points. Each
-                trial has as many epochs as the task, at most 50. The best is trained.
+            search_trials: Number of random trials of learning rate, size and dropout
+                rate of the head. The task uses the best of these and the given options
+                on the validation points. Each trial has as many epochs as the task, at
+                most 50.
             download: Download weights that are not on this machine.
 
         Raises:
@@ -178,7 +179,7 @@ class LocationBase(BaseTask):
     def scores(
         self, kept: dict[str, Tensor], stage: str
     ) -> tuple[dict[str, float], list[list[str]]]:
-        """Compute metrics of outputs, and the rows of the table that is printed."""
+        """Compute metrics of outputs, and the rows of the printed table."""
 
     @abstractmethod
     def errors(self, kept: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
@@ -198,7 +199,7 @@ class LocationBase(BaseTask):
     def setup(self, stage: str) -> None:
         """Build the model for the features and targets of the data.
 
-        A head in closed form is also fitted here.
+        This also fits a closed-form head.
 
         Args:
             stage: Either 'fit', 'validate', 'test', or 'predict'.
@@ -206,7 +207,7 @@ class LocationBase(BaseTask):
         Raises:
             ValueError: If there is no dataset to train on.
         """
-        # If training resumes, the checkpoint replaces all of this afterwards.
+        # If training resumes, the checkpoint then replaces the results of this method.
         if stage != 'fit' or (self.model is not None and not self.is_closed_form):
             return
         datamodule: Any = getattr(self.trainer, 'datamodule', None)
@@ -293,7 +294,7 @@ class LocationBase(BaseTask):
     def _table(
         self, model: LocationModel, dataset: Dataset[Sample], split: str
     ) -> FeatureTable:
-        """Compute the inputs of all rows, or of as many as statistics need."""
+        """Compute the inputs of all rows, or of enough rows for statistics."""
         device = self.trainer.strategy.root_device
         datamodule: Any = self.trainer.datamodule
 
@@ -362,7 +363,7 @@ class LocationBase(BaseTask):
         rank_zero_info(
             f'head={self.closed_form!r} was fitted on {len(train.labels):,} rows in '
             f'{time.perf_counter() - start:.1f} s, with a penalty of {penalties}. '
-            'Training stops after one pass, which does not change it.'
+            'Training stops after one epoch, which does not change the head.'
         )
 
     def _search(self, train: FeatureTable, val: FeatureTable | None) -> None:
@@ -388,10 +389,10 @@ class LocationBase(BaseTask):
             rank_zero_info(
                 f'Compared {self._num_trials} trials in '
                 f'{time.perf_counter() - start:.1f} s: the best val_loss is '
-                f'{min(losses):.4f}, that of the given options is {losses[0]:.4f}. '
+                f'{min(losses):.4f}, and {losses[0]:.4f} with the given options. '
                 f'The chosen options are {chosen}.'
             )
-        # Rounding may differ between processes, so all use the options of the first.
+        # Rounding may differ between processes, so all use those of the first process.
         self.hparams.update(self.trainer.strategy.broadcast(chosen))
 
     # Checkpoints ------------------------------------------------------------------------
@@ -452,7 +453,7 @@ class LocationBase(BaseTask):
 
 
 def _fits(dataset: Any) -> bool:
-    """Check that a dataset is a table whose features fit into memory."""
+    """Return True if a dataset is a table whose features fit into memory."""
     return isinstance(dataset, PointTable) and len(dataset) <= MAX_CACHED_ROWS
 
 

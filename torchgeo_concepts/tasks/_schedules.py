@@ -16,7 +16,7 @@ def cosine_schedule(optimizer: Optimizer, total: int, warmup: int = 0) -> Lambda
 
     Args:
         optimizer: The optimizer.
-        total: Number of steps of the training.
+        total: Number of training steps.
         warmup: Number of steps until the learning rate is reached, at most a tenth of
             *total*.
 
@@ -37,7 +37,7 @@ def cosine_schedule(optimizer: Optimizer, total: int, warmup: int = 0) -> Lambda
 def with_cosine(
     optimizer: Optimizer, trainer: Trainer, warmup: int = 0
 ) -> OptimizerLRSchedulerConfig:
-    """Add a cosine schedule over all steps of a training to an optimizer.
+    """Add a cosine schedule over all training steps to an optimizer.
 
     Args:
         optimizer: The optimizer.
@@ -45,7 +45,7 @@ def with_cosine(
         warmup: Number of steps until the learning rate is reached.
 
     Returns:
-        Both, as :meth:`configure_optimizers` returns them.
+        Optimizer and schedule, as :meth:`configure_optimizers` returns them.
     """
     total = int(trainer.estimated_stepping_batches)
     schedule = cosine_schedule(optimizer, total, warmup)

@@ -67,8 +67,8 @@ def name_scores(
         targets: Names of the targets.
 
     Returns:
-        Means by name, such as ``'r2'``, and, of several targets, the metrics of each, such
-        as ``'r2_elevation'``.
+        Means by name, such as ``'r2'``. With several targets, also the metrics of each
+        target, such as ``'r2_elevation'``.
     """
     named = {}
     for name, column in columns.items():
@@ -86,7 +86,7 @@ def score_table(
     targets: Sequence[str],
     confidence: float,
 ) -> list[list[str]]:
-    """Make the table of metrics that is printed.
+    """Make the printed table of metrics.
 
     Args:
         columns: Metrics of shape ``(t,)`` by name.
@@ -95,7 +95,7 @@ def score_table(
         confidence: Nominal coverage of intervals.
 
     Returns:
-        The header, a row for each target, and the means of several targets.
+        The header, a row for each target, and, for several targets, a row of means.
     """
     shown = [name for name in TITLES if name in columns]
     rows = [['', *(TITLES[name].format(confidence) for name in shown)]]

@@ -21,16 +21,16 @@ class LossOptions:
 
     Args:
         divergence: Divergence between the concept projections of images and locations.
-        divergence_weight: Weight of the divergence, lambda in the paper, which uses 1.
-            0 omits it.
+        divergence_weight: Weight of the divergence. It is lambda in the paper, which
+            uses 1. A weight of 0 omits the divergence.
         sigma: Width of the kernel of the divergence.
         drift_weight: Weight of the penalty on the drift of concept directions from their
             initial values, and so from the meaning of their names.
         label_weight: Weight of the error of each kind of supervision.
         symmetric: Contrast locations with images as well as images with locations.
         contrasted: With ``align='both'``, contrast embeddings and concepts separately
-            (``'each'``), or contrast the mean of their similarities (``'mean'``), which
-            ranks the gallery.
+            (``'each'``), or contrast the mean of their similarities (``'mean'``). This
+            mean also ranks the gallery.
         logit_scale: Natural logarithm of the initial factor of similarities, or weights
             that contain it, ``GeoCLIPLogitScale_Weights.MP16``.
         queue_size: Number of points of earlier batches to use as additional negatives.
@@ -65,7 +65,7 @@ class OptimizerOptions:
         schedule: ``'epochs'`` multiplies the learning rate by *gamma* after each epoch,
             ``'cosine'`` decreases it along a cosine over all steps.
         gamma: Factor of the learning rate after each epoch.
-        warmup_steps: Steps until the learning rate of ``'cosine'`` is reached.
+        warmup_steps: Number of warmup steps of ``'cosine'``.
     """
 
     lr: float = 3e-5

@@ -30,15 +30,17 @@ ACCURACIES = {
 
 
 class ConceptAlignment(AlignmentTask):
-    """Aligns images with the locations where they were taken, using concepts.
+    """Task that aligns images with the locations where they were taken, using concepts.
 
-    The loss is InfoNCE plus *divergence_weight* times the divergence of concepts. With
-    ``align='z'``, ``image_projection='mlp'``, ``unit=False`` and a weight of 1 it is the
-    paper's; with ``align='x'`` and a weight of 0 it is GeoCLIP's. The default compares
-    embeddings and concepts without divergence. On patches of satellite imagery, it
-    located images better than the paper's loss and worse than GeoCLIP's. With labels from
-    maps in the batches, ``supervision='both'`` and a label weight of 0.5 give the concepts
-    their meaning; this located patches about as well as GeoCLIP's loss.
+    The loss is InfoNCE plus *divergence_weight* times the divergence of concepts. It is
+    the loss of the paper with ``align='z'``, ``image_projection='mlp'``, ``unit=False``
+    and a weight of 1. It is the loss of GeoCLIP with ``align='x'`` and a weight of 0.
+
+    The default compares embeddings and concepts without divergence. On patches of
+    satellite imagery, it located images better than the paper's loss and worse than
+    GeoCLIP's. With labels from maps in the batches, ``supervision='both'`` and a label
+    weight of 0.5 give the concepts their meaning; this located patches about as well as
+    GeoCLIP's loss.
 
     If you use this task in your research, please cite the following paper:
 
@@ -58,7 +60,7 @@ class ConceptAlignment(AlignmentTask):
 
         Args:
             images: Preprocessed images, or their cached features.
-            points: Their points of shape ``(N, 2)``.
+            points: Points of the images, of shape ``(N, 2)``.
             labels: Labels of the concepts at the points, in the order of the dataset, if
                 there is supervision.
             maps: Points without images, and their labels, which supervise locations
@@ -137,7 +139,7 @@ class ConceptAlignment(AlignmentTask):
         """Restore the random state of a checkpoint, or warn about random weights."""
         if self._random_state is not None:
             if self.trainer.ckpt_path and self.trainer.world_size == 1:
-                # The first loader, which is created next, draws the seed of its workers.
+                # The loader that is created next draws the seed of its workers.
                 torch.set_rng_state(self._random_state.cpu())
             return
         tower = self.model.tower
@@ -252,7 +254,7 @@ class ConceptAlignment(AlignmentTask):
     def geolocator(
         self, candidates: Candidates | Tensor | str, folder: Path | str | None = None
     ) -> Geolocator:
-        """Build a geolocator that searches candidates in the space of the training.
+        """Build a geolocator that searches candidates in the space used in training.
 
         Args:
             candidates: Candidate points, or their name as in
@@ -269,6 +271,6 @@ class ConceptAlignment(AlignmentTask):
 
 
 def _side_by_side(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Concatenate spaces, so that a product is the mean of the products in each."""
+    """Concatenate spaces, so that a dot product is the mean of those in each space."""
     image, place = (torch.cat(parts, dim=1) for parts in zip(*pairs, strict=True))
     return image / len(pairs), place

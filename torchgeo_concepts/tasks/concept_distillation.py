@@ -50,10 +50,10 @@ def concept_quality(scores: Tensor, labels: Tensor, is_class: Tensor) -> Tensor:
 
 
 class ConceptDistillation(BaseTask):
-    """Trains :class:`~torchgeo_concepts.models.ConceptEarth`.
+    """Task that trains :class:`~torchgeo_concepts.models.ConceptEarth`.
 
     Embeddings are trained on those of a teacher, and concept scores on labels from maps.
-    Concept directions are trained on the same labels, from embeddings alone.
+    Concept directions are trained on the same labels, but do not change embeddings.
     """
 
     monitor = 'val_loss'
@@ -90,15 +90,15 @@ class ConceptDistillation(BaseTask):
             concept_weight: Weight of the loss of scores. A higher weight makes embeddings
                 worse.
             quantity_weight: Weight of a quantity in the loss of scores, relative to a
-                class. Classes are many and mostly coarse; quantities have the finest
-                detail.
+                class. There are many classes, most of them coarse; quantities have
+                finer detail.
             projection_weight: Weight of the loss of the concept directions. This loss
                 does not change embeddings.
             lr: Learning rate of AdamW.
             grid_lr_factor: Learning rate of the grid, as a multiple of *lr*.
             weight_decay: Weight decay of AdamW.
-            warmup_steps: Number of steps until the learning rate is reached. It then
-                decreases along a cosine to 0.
+            warmup_steps: Number of steps until the learning rate is reached. The
+                learning rate then decreases along a cosine to 0.
         """
         super().__init__()
 
@@ -162,7 +162,7 @@ class ConceptDistillation(BaseTask):
         """Initialize the optimizer and learning rate scheduler.
 
         Returns:
-            AdamW, with a rate of its own for the grid, and a cosine decay.
+            AdamW, with a separate learning rate for the grid, and a cosine decay.
         """
         grid = list(self._model().grids.parameters())
         known = set(map(id, grid))
@@ -227,7 +227,7 @@ class ConceptDistillation(BaseTask):
         self.log_dict(values, batch_size=number, sync_dist=stage == 'val')
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
-        """Compute the losses of a validation batch, and its cosines to the teacher.
+        """Compute the losses of a validation batch, and cosines to teacher embeddings.
 
         Args:
             batch: Points, labels of concepts, and embeddings of the teacher.

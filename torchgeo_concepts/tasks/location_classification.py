@@ -18,15 +18,15 @@ from ._scores import classification_scores
 
 
 class LocationClassification(LocationTask):
-    """Predicts a class at points.
+    """Task that predicts a class at points.
 
     It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
     of another data module whose samples have a ``'point'`` and a ``'label'`` and whose
-    dataset has ``classes``. Inputs are standardised with the training rows, and rows whose
-    class is missing are excluded from loss and metrics.
+    dataset has ``classes``. Inputs are standardised with statistics of the training
+    rows. Rows without a class are excluded from loss and metrics.
 
-    The penalty and the searched options are chosen on the validation points, so metrics
-    on these are slightly optimistic.
+    The penalty and the searched options are chosen on the validation points, so
+    validation metrics are slightly optimistic.
     """
 
     closed_form = 'logistic'
@@ -52,7 +52,7 @@ class LocationClassification(LocationTask):
             dataset: The dataset.
 
         Raises:
-            ValueError: If its targets are not classes.
+            ValueError: If the targets are not classes.
         """
         classes = getattr(dataset, 'classes', ())
         if not classes:
@@ -131,9 +131,9 @@ class LocationClassification(LocationTask):
             batch_idx: Index of the batch.
 
         Returns:
-            ``'point'``, ``'prediction'``, the index of the most likely class, of shape
-            ``(N,)``, ``'class'``, a list of class names, ``'probability'`` of shape
-            ``(N,)``, and the ``'row'`` of each point if the batch has it.
+            ``'point'``; ``'prediction'``, the index of the most likely class, of shape
+            ``(N,)``; ``'class'``, a list of class names; ``'probability'`` of shape
+            ``(N,)``; and the ``'row'`` of each point if the batch has it.
         """
         known = {name: batch[name] for name in ('row', 'point') if name in batch}
         best = self.outputs(batch).float().softmax(dim=1).max(dim=1)

@@ -33,15 +33,15 @@ NO_MARGIN = (
 
 
 class LocationRegression(LocationTask):
-    """Predicts one or more quantities at points.
+    """Task that predicts one or more quantities at points.
 
     It takes batches of :class:`~torchgeo_concepts.datamodules.PointTableDataModule`, or
     of another data module whose samples have a ``'point'`` and a ``'label'``. Inputs and
-    labels are standardised with the training rows, and missing labels are excluded from
-    loss and metrics. Metrics are in the units of the targets.
+    labels are standardised with statistics of the training rows. Missing labels are
+    excluded from loss and metrics. Metrics are in the units of the targets.
 
     The penalty, the searched options and the widths of intervals are chosen on the
-    validation points, so metrics on these are slightly optimistic.
+    validation points, so validation metrics are slightly optimistic.
     """
 
     closed_form = 'ridge'
@@ -104,7 +104,7 @@ class LocationRegression(LocationTask):
             dataset: The dataset.
 
         Raises:
-            ValueError: If its targets are classes.
+            ValueError: If the targets are classes.
         """
         if getattr(dataset, 'task', 'regression') != 'regression':
             raise ValueError(
@@ -129,8 +129,8 @@ class LocationRegression(LocationTask):
             labels: Labels of shape ``(N, t)``.
 
         Raises:
-            ValueError: If a target is missing in all rows, or intervals lack validation
-                points to be calibrated on.
+            ValueError: If a target is missing in all rows, or there are no validation
+                points to calibrate intervals on.
         """
         datamodule = getattr(self.trainer, 'datamodule', None)
         has_val = getattr(datamodule, 'val_dataset', None) is not None
@@ -183,7 +183,7 @@ class LocationRegression(LocationTask):
         other = getattr(source, 'target_transform', None)
         if not isinstance(other, TargetTransform) or other == self.target_transform:
             return labels
-        # Other data have other scales of their labels.
+        # The dataset may have another scale of labels than the training data.
         return self.target_transform(other.inverse(labels))
 
     # Outputs ----------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class LocationRegression(LocationTask):
         if self.quantiles is not None or self.conformal is not None:
             margin = self.margin.to(outputs.device) if self.conformal else 0.0
             lower, upper = quantiles[..., 0] - margin, quantiles[..., -1] + margin
-            # With a negative margin, the bounds must not cross.
+            # A negative margin must not make the bounds cross.
             parts |= {
                 'lower': torch.minimum(lower, parts['prediction']),
                 'upper': torch.maximum(upper, parts['prediction']),
@@ -377,7 +377,7 @@ class LocationRegression(LocationTask):
             )
 
     def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
-        """Compute predictions minus values.
+        """Compute the error of each prediction: prediction minus value.
 
         Args:
             kept: Outputs and labels.
@@ -394,7 +394,7 @@ class LocationRegression(LocationTask):
 
 
 def _columns(labels: Tensor) -> Tensor:
-    """Return labels of shape ``(N, t)``, also if they have shape ``(N,)``."""
+    """Reshape labels of shape ``(N,)`` or ``(N, t)`` to ``(N, t)``."""
     return labels[:, None] if labels.ndim == 1 else labels
 
 

@@ -43,7 +43,8 @@ def info_nce(
     * https://doi.org/10.48550/arXiv.1807.03748
 
     Args:
-        query: Queries of shape ``(N, d)``, images here. Unit vectors make cosines.
+        query: Queries of shape ``(N, d)``, images here. Products of unit vectors are
+            cosines.
         key: Keys of shape ``(N, d)``, locations here, in the order of the queries.
         scale: Factor of the similarities, the inverse of a temperature.
         negatives: Additional keys of shape ``(M, d)`` that belong to no query.
@@ -145,7 +146,7 @@ class PointQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, points: Tensor) -> None:
-        """Add the points of a batch, and remove the oldest.
+        """Add the points of a batch, and remove the oldest points.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -163,7 +164,7 @@ class PointQueue(nn.Module):
 
     @torch.no_grad()
     def forward(self) -> Tensor:
-        """Return the queued points, displaced.
+        """Return the queued points, displaced by noise.
 
         Returns:
             Points of shape ``(len(self), 2)`` as ``(longitude, latitude)`` in degrees.
@@ -172,7 +173,7 @@ class PointQueue(nn.Module):
         # The noise is the same in each process, and when training resumes.
         generator = torch.Generator().manual_seed(int(self.pushed))
         noise = torch.randn(unit.shape, generator=generator).to(unit)
-        # Three dimensions need no special case at poles and antimeridian.
+        # In three dimensions, poles and antimeridian need no special case.
         noise *= self.noise_km / EARTH_RADIUS_KM
         x, y, z = F.normalize(unit + noise, dim=1).unbind(dim=1)
         moved = torch.stack((torch.atan2(y, x), torch.asin(z.clamp(-1, 1))), dim=1)
@@ -200,8 +201,8 @@ def concept_divergence(
         \text{mmd:} \quad \frac{1}{N^2} \sum_{ij}
         K(u_i, u_j) + K(v_i, v_j) - 2 K(u_i, v_j)
 
-    The logarithm of the kernel is a squared distance, so the first, Eq. 6 of the paper,
-    is :math:`|\bar u - \bar v|^2 / \sigma^2`, which depends only on the means. The other
+    The logarithm of the kernel is a squared distance, so ``'paper'`` (Eq. 6) is
+    :math:`|\bar u - \bar v|^2 / \sigma^2`, which depends only on the means. The other
     two are zero only if the distributions are the same.
 
     In data-parallel training, the batches of all processes are used together.
@@ -257,8 +258,8 @@ def masked_mse(
     Args:
         prediction: Predictions of any shape.
         target: Targets of the same shape, NaN where unknown.
-        weight: Weights of the errors, of a shape that broadcasts to theirs. By default,
-            all have the same weight.
+        weight: Weights of a shape that broadcasts to the errors. By default, all errors
+            have the same weight.
 
     Returns:
         The loss, a scalar; 0 if nothing is known.

@@ -31,7 +31,7 @@ OWN_COLUMNS = ('row', 'geometry')
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes the predictions of ``torchgeo predict`` to a GeoParquet file.
+    """Callback that writes predictions of ``torchgeo predict`` to a GeoParquet file.
 
     .. code-block:: yaml
 
@@ -42,13 +42,12 @@ class PredictionWriter(BasePredictionWriter):
 
     Each process writes its own file. At the end, these are merged into the output, with
     each row once and in the order of the table. The output appears when it is complete.
-    Pass ``--return_predictions=false`` to keep
-    predictions of many points out of memory.
+    Pass ``--return_predictions=false`` to keep many predictions out of memory.
 
     Columns are the ``row`` of the point in its table, the predictions, and the
     ``geometry``. Predictions of several numbers are named after the targets of the task,
-    with ``_lower`` and ``_upper`` for the bounds of intervals. A name that another target
-    already has gets a further ``_``.
+    with ``_lower`` and ``_upper`` for the bounds of intervals. If a target already
+    has such a name, another ``_`` is added.
     """
 
     def __init__(self, output: str = 'predictions.parquet') -> None:

@@ -79,7 +79,7 @@ def quickstart(
     NO_PEOPLE predicts population. GeoCLIP is compared if its weights are on this machine.
 
     Args:
-        output: Folder for the picture report.png and its maps maps.tif.
+        output: Folder for the figure report.png and the maps in it, maps.tif.
         cities: Names of one to four cities whose temperatures are explained.
         concept: Name or id of the concept that is mapped.
         sample: Maximum number of randomly drawn cities whose population is predicted.

@@ -36,7 +36,7 @@ SIZE, DPI = (16.0, 12.6), 100
 COLOURS = {'ConceptEarth': '#0072b2', 'GeoCLIP': '#e69f00', 'coordinates': '#7f7f7f'}
 OTHER_COLOUR = '#56b4e9'
 
-# Characters per line of a remark, and of concept names beside all bars together.
+# Characters per line of a remark, and of the concept names of all panels together.
 REMARK_WIDTH, NAMES_WIDTH = 80, 72
 
 
@@ -48,7 +48,7 @@ def write_maps(
     Args:
         output: GeoTIFF file to write.
         encoder: The encoder.
-        concept: Number of the concept.
+        concept: Index of the concept.
         head: Head of features ``'xz'``.
         width: Number of columns.
     """

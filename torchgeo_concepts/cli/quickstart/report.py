@@ -78,7 +78,7 @@ class ExplainedCities:
     Attributes:
         cities: An explanation for each city.
         score: Score of the model on held-out blocks.
-        num_cities: Number of other cities, which the model was fitted on.
+        num_cities: Number of other cities that the model was fitted on.
         num_concepts: Number of candidate concepts.
         num_used: Number of concepts with a weight.
     """
@@ -98,7 +98,7 @@ class QuickstartReport:
         targets: Scores for temperature and for population.
         explained: Explanations of the temperatures of some cities.
         picture: File of the figure.
-        maps: GeoTIFF file of the maps in it.
+        maps: GeoTIFF file of the maps in the figure.
         seconds: Wall-clock time of the whole run.
     """
 
