@@ -206,7 +206,7 @@ class TestErrors:
         [
             ({'predicted': np.ones(500)}, 'The map is 1 at all 500 points'),
             ({'truth': np.zeros(500)}, 'The truth is 0 at all 500 points'),
-            ({'truth': np.full(500, np.nan)}, 'Only 0 of 500 points have'),
+            ({'truth': np.full(500, np.nan)}, 'at only 0 of 500 points'),
             ({'truth': np.zeros(3)}, 'Expected 500 values, one for each point, got an'),
             ({'predicted': np.full(500, np.inf)}, 'Row 0 of the prediction, counted'),
             ({'truth': None}, 'Pass truth='),
@@ -227,7 +227,10 @@ class TestErrors:
             ({'confidence': 1}, 'confidence must be between 0 and 1, got 1'),
             ({'min_points': 0}, 'min_points must be at least 1, got 0'),
             ({'num_samples': -1}, 'num_samples must be 0 or more, got -1'),
-            ({'regions': {'a': shapely.box(0, 0, 1, 1)}}, 'Only 0 of 1 regions have 5'),
+            (
+                {'regions': {'a': shapely.box(0, 0, 1, 1)}},
+                'Only 0 of 1 regions have at least 5',
+            ),
             ({'regions': {}}, 'There are no regions'),
         ],
     )

@@ -195,7 +195,7 @@ class TestRidge:
         assert run.current_epoch == 1
         [message] = messages
         assert "head='ridge' was fitted on 240 rows" in message
-        assert 'stops after one pass' in message
+        assert 'stops after one epoch' in message
 
     def test_is_fitted_anew_on_other_data(self) -> None:
         task = LocationRegression(Waves(), head='ridge')
