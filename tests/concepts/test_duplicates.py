@@ -41,7 +41,7 @@ def mini_lm(texts: tuple[str, ...]) -> Tensor:
 def test_same_but_for_spelling(first: str, second: str) -> None:
     [pair] = same_names(concepts(first, 'mesa', second))
     assert (pair.first, pair.second) == (0, 2)
-    assert pair.reason == f'{second!r} is the name {first!r}'
+    assert pair.reason == f'{second!r} is the same name as {first!r}'
     assert pair.certain
 
 

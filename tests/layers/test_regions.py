@@ -183,7 +183,7 @@ class TestSample:
             sample_area(area, 100)
 
     def test_no_land(self) -> None:
-        with pytest.raises(ValueError, match='lies in the area .* on land'):
+        with pytest.raises(ValueError, match='The area .* has no point on land'):
             sample_area((-40, 30, -39, 31), 100, land_only=True)
 
     def test_no_points(self) -> None:

