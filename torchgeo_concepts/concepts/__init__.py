@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Concepts, banks of them, and the directions of their texts."""
+"""Concepts, concept banks, and directions computed from concept texts."""
 
 from .bank import ConceptBank
 from .concept import CATEGORIES, REGIONS, Concept

@@ -81,8 +81,9 @@ class ConceptBank:
 
         A CSV file has a column for each field: ``id, name, category, prompts,
         definition, aliases, kind, unit, source, regions, layer``. Only ``name`` and
-        ``category`` are required. Items of a field are separated by ``|``. A YAML file is
-        a list of mappings with the same fields, in which several items are a list.
+        ``category`` are required. Items of a field are separated by ``|``. A YAML file
+        is a list of mappings with the same fields; a field with several items is a
+        list.
 
         Args:
             path: The file.
@@ -160,22 +161,22 @@ class ConceptBank:
 
     @cached_property
     def digest(self) -> str:
-        """Return the SHA-256 of the content."""
+        """SHA-256 of the content."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Return the identifiers, in order."""
+        """Identifiers, in order."""
         return tuple(concept.id for concept in self)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names, in order."""
+        """Names, in order."""
         return tuple(concept.name for concept in self)
 
     @property
     def categories(self) -> dict[str, int]:
-        """Return the number of concepts in each category, in order of appearance."""
+        """Number of concepts in each category, in order of appearance."""
         return dict(Counter(concept.category for concept in self))
 
     @cached_property
@@ -245,7 +246,7 @@ class ConceptBank:
         )
 
     def __add__(self, other: 'ConceptBank') -> 'ConceptBank':
-        """Return all concepts of this bank, then those that only the other has.
+        """Return all concepts of this bank, then those that are only in the other bank.
 
         Raises:
             ValueError: If two different concepts share an id, a name or an alias.
@@ -254,7 +255,7 @@ class ConceptBank:
         return ConceptBank((*self, *(c for c in other if c not in here)))
 
     def __sub__(self, other: 'ConceptBank') -> 'ConceptBank':
-        """Return the concepts of this bank whose id is not in the other."""
+        """Return the concepts of this bank whose id is not in the other bank."""
         there = set(other.ids)
         return self._unchecked(concept for concept in self if concept.id not in there)
 
@@ -314,7 +315,7 @@ def _validate(
         for row, concept in enumerate(concepts)
         for field, problem in concept.problems(categories)
     ]
-    # Compare ids first, then names, then aliases, so that the less important is reported.
+    # Compare ids first, then names, then aliases, to report the less important field.
     names = [(row, 'id', concept.id) for row, concept in enumerate(concepts)]
     names += [(row, 'name', concept.name) for row, concept in enumerate(concepts)]
     names += [(row, 'aliases', x) for row, c in enumerate(concepts) for x in c.aliases]

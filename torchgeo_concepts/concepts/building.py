@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Building of a bank from maps, tables and the answers of a language model."""
+"""Bank building from maps, tables and the answers of a language model."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ COLUMNS = {
     'source': ('source', 'item', 'class', 'uri', 'qid'),
 }
 
-# How the sources of the concepts of each map begin.
+# First words of the source of each map's concepts.
 MAPS = {'igbp': 'IGBP ', 'koppen-geiger': 'Köppen-Geiger '}
 
 _WIKIDATA_ID = re.compile(r'Q\d+')
@@ -64,7 +64,7 @@ class Decision:
             spelling. Empty if undecided, which keeps both.
         into: Identifier of the other concept. Without it, ``'keep'`` applies to all
             others.
-        reason: Reason why the concept is listed, or for the decision.
+        reason: Reason why the concept is listed, or reason for the decision.
     """
 
     id: str
@@ -170,7 +170,7 @@ def build_bank(
         seeds: Maps whose classes are concepts.
         tables: CSV files with names, such as Wikidata exports or banks.
         answers: Files of JSON lines with the answers of a language model.
-        category: Category of rows of tables that have none.
+        category: Category of table rows that have none.
         topic: Topic of the bank, for the prompt.
         count: Number of concepts to ask the language model for.
         threshold: Minimum cosine of the texts of pairs that are listed for review.
@@ -307,7 +307,7 @@ def _distinct_ids(concepts: Iterable[Concept], drops: list[Drop]) -> list[Concep
 def _to_review(
     concepts: Sequence[Concept], pairs: Iterable[Duplicate], review: _Review
 ) -> list[Decision]:
-    """Return rows for pairs about which no decision has been made."""
+    """Return rows for pairs without a decision."""
     rows = []
     for pair in pairs:
         first, second = concepts[pair.first], concepts[pair.second]
@@ -345,7 +345,7 @@ def _apply(
 def _merge_target(
     decision: Decision, removals: dict[str, Decision], ids: set[str]
 ) -> str:
-    """Return the concept into which a chain of merges leads."""
+    """Return the concept at the end of a chain of merges."""
     seen = {decision.id}
     target = decision.into
     while True:

@@ -32,17 +32,17 @@ class Concept:
 
     Attributes:
         id: Identifier of lower-case words joined by hyphens.
-        name: Name for people.
+        name: Readable name.
         category: Category, one of :data:`CATEGORIES` in the curated bank.
-        prompts: Phrases that name what is visible and complete "a photo of ...".
-            Without them, the name is the prompt.
+        prompts: Phrases for visible things, which complete "a photo of ...". Without
+            them, the name is the prompt.
         definition: Definition in one sentence.
         aliases: Other names of the same thing.
         kind: ``'class'`` if it is present or absent, ``'quantity'`` if it has a value.
         unit: Unit of a quantity.
         source: Source of the term.
         regions: Parts of the world where it occurs, empty if it occurs everywhere.
-        layer: Kind of map that could show where it is present, empty if there is none.
+        layer: Kind of map that could show the concept, empty if there is none.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Concept:
         return cls(**values)
 
     def joined_aliases(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return the aliases, and those of the given names that are new.
+        """Return the aliases, followed by the given names that are new.
 
         Args:
             names: Other names of the same thing.

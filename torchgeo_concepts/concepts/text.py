@@ -21,7 +21,7 @@ from ..utils.modes import evaluating
 from ..utils.open_clip_weights import GEOCLIP_MODEL, hub_files, load_clip
 from .bank import ConceptBank
 
-# Sentences around a prompt, each for another kind of photo.
+# Sentences around a prompt, one for each kind of photo.
 TEMPLATES = (
     'a photo of {}.',
     'a street-level photo of {}.',
@@ -99,7 +99,7 @@ class OpenCLIPText:
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the weights and of the tokens of a sample text."""
+        """SHA-256 of the weights and of the tokens of a sample text."""
         tokens = self.tokenizer(['A concept, tokenised.']).tolist()
         state = {
             name: value
@@ -145,11 +145,11 @@ def encode_text(
         head: Module to apply to the vectors. GeoCLIP's image head,
             :func:`~torchgeo_concepts.models.geoclip_image_mlp`, maps the text vectors of
             CLIP ViT-L/14 into the space of locations, as for GeoCLIP's text queries.
-        templates: Sentences with ``{}`` in the place of the prompt.
+        templates: Sentences with ``{}`` in place of the prompt.
         batch_size: Number of texts to encode at a time.
-        cache: Folder in which results are cached; True for a folder beside torch's
-            downloads, False for no cache. File names depend on the texts, the templates,
-            the encoder and the head, so results are never out of date.
+        cache: Folder in which results are cached; True for a folder next to torch's
+            downloads, False for no cache. File names depend on the texts, the
+            templates, the encoder and the head, so results are never out of date.
         progress: Show a progress bar. By default, only on a terminal.
 
     Returns:

@@ -47,12 +47,12 @@ class Source:
 
     @property
     def is_installed(self) -> bool:
-        """Return True if all files exist on this machine."""
+        """True if all files exist on this machine."""
         return all(installed_file(self.distribution, file) for file in self.files)
 
     @property
     def version(self) -> str:
-        """Return the distribution and its version, empty without a distribution."""
+        """Name and version of the distribution, empty without a distribution."""
         if not self.distribution:
             return ''
         self.paths()
@@ -78,7 +78,7 @@ class Source:
         )
 
     def key(self) -> str:
-        """Return version and size of the files, a text that changes with the data."""
+        """Return a text that changes with the data: version and size of the files."""
         size = sum(path.stat().st_size for path in self.paths())
         return f'{self.version} {size}'
 
@@ -88,7 +88,7 @@ class Layer(ABC):
 
     Attributes:
         name: Identifier of lower-case words joined by hyphens.
-        title: Name for people.
+        title: Readable name.
         group: One of :data:`GROUPS`.
         kind: ``'class'`` if values are codes of classes, else ``'quantity'``.
         unit: Unit of a quantity, ``'1'`` if it has none.
@@ -113,7 +113,7 @@ class Layer(ABC):
 
         Args:
             name: Identifier of lower-case words joined by hyphens.
-            title: Name for people. By default, *name* with spaces.
+            title: Readable name. By default, *name* with spaces.
             group: One of :data:`GROUPS`.
             unit: Unit of a quantity, ``'1'`` if it has none.
             resolution_km: Distance between values at the equator in km.
@@ -140,12 +140,12 @@ class Layer(ABC):
 
     @property
     def version(self) -> str:
-        """Return the distribution of the data and its version."""
+        """Name and version of the distribution of the data."""
         return self.source.version
 
     @property
     def is_installed(self) -> bool:
-        """Return True if the data are on this machine."""
+        """True if the data are on this machine."""
         return self.source.is_installed
 
     def __call__(self, points: PointsLike) -> NDArray[np.float32]:
@@ -176,7 +176,7 @@ class Layer(ABC):
 
     @abstractmethod
     def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
-        """Compute the values at valid coordinates, in any type of number.
+        """Compute the values at valid coordinates, as numbers of any type.
 
         Args:
             lon: Longitudes of shape ``(N,)`` in [-180, 180].
@@ -264,10 +264,10 @@ class RasterLayer(Layer):
             make: Computes the grid of shape ``(H, W)``, north and west first. It is
                 called when the layer is first read.
             registration: ``'cell'`` if each value covers the area of a pixel, ``'node'``
-                if values of a quantity stand where meridians and parallels cross, with
-                both poles, and with the dateline once.
+                if values of a quantity are at crossings of meridians and parallels,
+                with both poles, and with the dateline once.
             decode: Converts the stored values, after interpolation.
-            stored_as: Name of the file of the grid, if layers share one. By default,
+            stored_as: Name of the grid file, if several layers share it. By default,
                 *name*.
             **info: Arguments of :class:`Layer`.
         """
@@ -284,7 +284,7 @@ class RasterLayer(Layer):
 
     @property
     def grid(self) -> NDArray[Any]:
-        """Return the grid of shape ``(H, W)``, mapped into memory, not decoded."""
+        """Grid of shape ``(H, W)``, mapped into memory, not decoded."""
         if self._grid is None:
             # Without a version, nothing would show that a cached grid is out of date.
             self._grid = (
@@ -319,7 +319,7 @@ def raster(
 
     Args:
         make: Computes the grid.
-        title: Name for people.
+        title: Readable name.
         unit: Unit of a quantity, empty for a layer of classes.
         **info: Further arguments of :class:`RasterLayer`.
     """

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Climate: zones of Köppen and Geiger, temperature, rain, and how haze dims the sun."""
+"""Climate: Köppen-Geiger zones, temperature, rain, and Linke turbidity."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -68,7 +68,7 @@ RAIN = Source(
 
 KELVIN = 273.15
 
-# Decrease with height in the standard atmosphere in °C per m, ISO 2533:1975.
+# Temperature lapse rate of the standard atmosphere in °C per m, ISO 2533:1975.
 LAPSE = 0.0065
 
 # Distance between nodes of temperature.
@@ -113,7 +113,7 @@ def _summer_excess(rain: Months) -> Floats:
 
 
 def _seasonality(rain: Months) -> Floats:
-    """Return Walsh and Lawler's index: 0 for equal months, 1.83 if one has all rain."""
+    """Return Walsh and Lawler's index: 0 for equal months, 1.83 for one rainy month."""
     total = rain.sum(axis=0)
     uneven = np.abs(rain - total / 12).sum(axis=0)
     return np.where(total > 1, uneven / np.maximum(total, 1), np.nan)

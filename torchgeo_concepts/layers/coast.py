@@ -69,7 +69,7 @@ class LandMask(Layer):
 
     @property
     def bits(self) -> NDArray[np.uint8]:
-        """Return the mask of shape ``(21600, 5400)``, eight pixels to a byte."""
+        """Mask of shape ``(21600, 5400)``, eight pixels to a byte."""
         if self._bits is None:
             self._bits = cached_array(self.name, GLOBE.key(), _packed_mask)
         return self._bits
@@ -114,7 +114,7 @@ def _packed_mask() -> NDArray[np.uint8]:
 
 
 def _coast(bits: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """Return the middles of pixel edges between land and sea, as lon and lat."""
+    """Return lon and lat of the midpoints of pixel edges between land and sea."""
     lons, lats = [], []
     step = 360 / COLUMNS
     above: NDArray[np.uint8] | None = None
@@ -208,7 +208,7 @@ def _areas() -> NDArray[np.float32]:
     labels[edge] = labels[tuple(index)][edge]
     _, lat = cell_centres(CELL_ROWS, CELL_COLUMNS)
     cell = (KM_PER_DEGREE * 180 / CELL_ROWS) ** 2 * np.cos(np.deg2rad(lat))
-    # A cell that is partly land counts by half.
+    # A cell that is partly land counts half.
     weights = cell[:, None] * np.where(whole, 1.0, np.where(part, 0.5, 0.0))
     areas = np.bincount(labels.ravel(), weights.ravel(), minlength=count + more + 1)
     areas[0] = 0
@@ -232,7 +232,7 @@ _distance = partial(_layer, _signed_distance, unit='km', stored_as='inland-dista
 
 LAYERS = {
     'land': LandMask,
-    # To the shore of the sea, on land and at sea.
+    # Distance to the seashore, for points on land and at sea.
     'distance-to-coast': _distance('distance to the coast', decode=np.abs),
     'inland-distance': _distance('distance inland, negative at sea'),
     'landmass-area': LandmassLayer,

@@ -87,7 +87,7 @@ class FileLayer(Layer):
         self._goes_around, self._has_north, self._has_south = self._seams()
 
     def _seams(self) -> tuple[bool, bool, bool]:
-        """Return if the raster spans all longitudes, the North Pole and the South Pole."""
+        """Return whether the raster spans all longitudes and reaches each pole."""
         a, b, _, d, e, _ = self._inverse[:6]
         # Many files have rounded pixel sizes, so their edges are slightly off.
         around = abs(abs(360 * a) - self._size[1]) < 0.5
@@ -99,7 +99,7 @@ class FileLayer(Layer):
 
     @property
     def version(self) -> str:
-        """Return the name of the file, and a hash of its content and interpretation."""
+        """Name of the file, and a hash of its content and interpretation."""
         # A hash of the content stays the same when the file is copied; a time does not.
         with rasterio.open(self.path) as file:
             # Viewers store statistics in .aux.xml files, which do not change the values.
@@ -182,7 +182,7 @@ class FileLayer(Layer):
             pixels, first_column = np.hstack((west, pixels)), -1
         if self._goes_around and right > width:
             pixels = np.hstack((pixels, self._pixels(file, top, 0, bottom, 1)))
-        # Beyond a pole lies the same row, on the other side of the Earth.
+        # The row beyond a pole is the same row, on the other side of the Earth.
         columns = np.arange(pixels.shape[1]) + first_column
         opposite = (columns + width // 2) % width
         if self._has_north and top < 0:
@@ -219,7 +219,7 @@ class FileLayer(Layer):
 
 @lru_cache
 def _file_hash(path: Path, size: int, mtime_ns: int) -> bytes:
-    """Hash a file; the arguments make a changed file miss the cache."""
+    """Hash a file; size and time are arguments, so a changed file is hashed again."""
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').digest()
 
@@ -295,7 +295,7 @@ class PolygonLayer(Layer):
         self._tree = shapely.STRtree(self._polygons)
 
     def _hash(self) -> str:
-        # Hash what was read, because a Shapefile keeps its columns in another file.
+        # Hash the data read, because a Shapefile stores its columns in another file.
         digest = hashlib.sha256(self._values.tobytes())
         for shape in shapely.to_wkb(self._polygons):
             digest.update(shape)
@@ -305,7 +305,7 @@ class PolygonLayer(Layer):
 
     @property
     def version(self) -> str:
-        """Return the name of the file, and a hash of what was read from it."""
+        """Name of the file, and a hash of the data read from it."""
         return self._version
 
     def local_probes(self, number: int) -> Floats:
@@ -317,7 +317,8 @@ class PolygonLayer(Layer):
         Returns:
             Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         """
-        # Every polygon gets the same number, so that small ones are not missed.
+        # Every polygon gets the same number of points, so that small ones are not
+        # missed.
         which = np.arange(number) * len(self._polygons) // number
         bounds = shapely.bounds(self._polygons)[which]
         share = np.random.default_rng(0).random((number, 2))
@@ -347,8 +348,8 @@ def first_polygon(
         turns: Numbers to add to the first coordinates, to search beyond the antimeridian.
 
     Returns:
-        Indices of polygons, of shape ``(N,)``; the number of all polygons for points in
-        none.
+        Indices of polygons, of shape ``(N,)``; the number of polygons for points that
+        no polygon contains.
     """
     polygons = tree.geometries
     shapely.prepare(polygons)

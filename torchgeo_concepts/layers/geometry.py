@@ -64,8 +64,8 @@ def _from_equator(lon: Floats, lat: Floats) -> Floats:
 
 
 def _day_hours(declination: float, lon: Floats, lat: Floats) -> Floats:
-    """Return hours between sunrise and sunset, for a declination in summer."""
-    # The cosine of exactly 90° would be a division by 0.
+    """Return hours between sunrise and sunset, for a summer declination."""
+    # At exactly 90°, the cosine would cause a division by 0.
     phi = np.deg2rad(np.minimum(np.abs(lat), 89.999))
     delta = np.deg2rad(declination)
     cosine = (np.sin(np.deg2rad(SUNRISE)) - np.sin(phi) * np.sin(delta)) / (

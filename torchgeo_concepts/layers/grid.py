@@ -21,7 +21,7 @@ from ..geo.sphere import KM_PER_DEGREE
 type Floats = NDArray[np.float64]
 type Registration = Literal['cell', 'node']
 
-# Distance in pixels within which a point lies on an edge, because edges are rounded.
+# Points closer than this to an edge, in pixels, lie on it, because edges are rounded.
 EDGE = 1e-9
 
 # Number of points whose arrays fit into the cache of a core.
@@ -33,7 +33,7 @@ def cell_centres(rows: int, columns: int) -> tuple[Floats, Floats]:
 
     Args:
         rows: Number of rows of a grid that spans the Earth.
-        columns: Number of its columns.
+        columns: Number of columns of the grid.
 
     Returns:
         Longitudes of shape ``(columns,)`` and latitudes of shape ``(rows,)``.
@@ -53,8 +53,8 @@ def pixel_of(
         shape: Rows and columns of a grid of cells.
 
     Returns:
-        Rows and columns. The south edge of the last row belongs to it, and the east edge
-        of the last column to the first one.
+        Rows and columns. The south edge of the last row belongs to that row. The east
+        edge of the last column belongs to the first column.
     """
     rows, columns = shape[:2]
     row = np.floor((90.0 - lat) * (rows / 180.0) + EDGE).astype(np.int64)
@@ -120,9 +120,9 @@ def interpolate(
 ) -> Floats:
     """Interpolate bilinearly between values at whole rows and columns.
 
-    Where some of the four values are unknown, the others share their weight if they have
-    at least half of it; otherwise the result is unknown. This moves the border of unknown
-    values by less than half a pixel.
+    If some of the four values are unknown, the weights of the others are rescaled to
+    sum to 1. If these weights sum to less than half, the result is unknown. This moves
+    the border of unknown values by less than half a pixel.
 
     Args:
         value_at: Returns the values at rows and columns, NaN where unknown.

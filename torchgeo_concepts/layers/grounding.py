@@ -27,7 +27,7 @@ from .files import FileLayer, PolygonLayer
 from .registry import LAYERS, get_layer
 from .rules import Condition, Grounding, Labels, Layers
 
-# Number of points over the whole Earth, at which the labels of a concept must vary.
+# Number of points over the whole Earth. The labels of a concept must vary over them.
 PROBES = 100_000
 
 # Number of points inside a layer of your own, which may cover only a city.
@@ -61,7 +61,8 @@ class Groundings:
             report: A table of all candidates.
 
         Raises:
-            ValueError: If *groundings* are not those of the concepts of *bank*, in order.
+            ValueError: If *groundings* and *bank* differ in their concepts or in the
+                order.
         """
         self.bank = bank
         self.groundings = tuple(groundings)
@@ -73,27 +74,27 @@ class Groundings:
 
     @property
     def kinds(self) -> tuple[ConceptKind, ...]:
-        """Return the kind of each concept."""
+        """Kind of each concept."""
         return tuple(grounding.kind for grounding in self.groundings)
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Return the unit of each concept, empty for classes."""
+        """Unit of each concept, empty for classes."""
         return tuple(grounding.unit for grounding in self.groundings)
 
     @property
     def is_log(self) -> tuple[bool, ...]:
-        """Return True for each concept whose labels are ``log10(1 + value)``."""
+        """True for each concept whose labels are ``log10(1 + value)``."""
         return tuple(grounding.is_log for grounding in self.groundings)
 
     @property
     def groups(self) -> tuple[frozenset[str], ...]:
-        """Return the groups of the layers of each concept."""
+        """Groups of the layers of each concept."""
         return tuple(grounding.groups for grounding in self.groundings)
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
-        """Return the layers of all concepts, by name."""
+        """Layers of all concepts, by name."""
         return {
             name: grounding.layers[name]
             for grounding in self.groundings
@@ -102,7 +103,7 @@ class Groundings:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Return the version of the data of each layer, by name."""
+        """Version of the data of each layer, by name."""
         return {name: layer.version for name, layer in self.layers.items()}
 
     def labels(self, points: PointsLike) -> Labels:
@@ -137,10 +138,10 @@ class Groundings:
         return result
 
     def without(self, groups: Collection[str]) -> 'Groundings':
-        """Drop all concepts that need layers of some groups.
+        """Drop all concepts that need layers of the given groups.
 
         Args:
-            groups: Some of :data:`~torchgeo_concepts.layers.GROUPS`.
+            groups: Names from :data:`~torchgeo_concepts.layers.GROUPS`.
 
         Returns:
             The other concepts.
@@ -216,8 +217,8 @@ def load_groundings(
     Args:
         bank: The bank. By default, the curated one.
         layers: Names of layers to use, or layers of your own, which add the concepts that
-            they measure. By default, all whose data are installed.
-        exclude_groups: Groups of layers to exclude, some of
+            they measure. By default, all layers whose data are installed.
+        exclude_groups: Groups of layers to exclude, from
             :data:`~torchgeo_concepts.layers.GROUPS`.
         probes: Number of points, spread evenly over the Earth, on which labels must vary.
 
@@ -277,7 +278,7 @@ def installed_layers() -> tuple[Layer, ...]:
     layers = [get_layer(name) for name in LAYERS]
     installed = tuple(layer for layer in layers if layer.is_installed)
     if not any(layer.source.distribution for layer in installed):
-        # It raises an error that names the package to install.
+        # This call raises an error that names the package to install.
         layers[0].source.paths()
     return installed
 
@@ -364,7 +365,7 @@ def probe_points(number: int) -> torch.Tensor:
 def _missing_layer(
     grounding: Grounding, chosen: Layers, exclude_groups: Collection[str]
 ) -> str:
-    """Return the reason why a layer of a concept cannot be used, empty if all can."""
+    """Return the reason why a layer of a concept cannot be used, or an empty text."""
     for name in grounding.layer_names:
         layer = grounding.layers[name]
         if layer.group in exclude_groups:

@@ -31,7 +31,7 @@ SHADED_RELIEF = Source(
 
 
 def _blue_marble(what: str) -> NDArray[Any]:
-    """Return the mean of the colours, or how green or how red the Earth is."""
+    """Return the brightness, greenness or redness of the Earth."""
     image = read_raster(BLUE_MARBLE.paths()[0], (3, 2700, 5400)).astype(np.float32)
     red, green, blue = image / 255
     if what == 'brightness':

@@ -50,7 +50,7 @@ class Condition:
 
         Args:
             layer: The layer.
-            rule: Such as ``'is BWh, BWk'``, ``'above 2500'``, ``'below 10'``,
+            rule: The rule, such as ``'is BWh, BWk'``, ``'above 2500'``, ``'below 10'``,
                 ``'between 0 and 10'``, ``'value'`` or ``'log'``.
 
         Returns:
@@ -78,7 +78,7 @@ class Condition:
 
     @property
     def measures(self) -> bool:
-        """Return True if the result is a quantity rather than a class."""
+        """True if the result is a quantity rather than a class."""
         return self.verb in ('value', 'log')
 
     def __call__(self, values: Labels) -> Labels:
@@ -142,12 +142,12 @@ class Grounding:
     """Rules that label points with one concept.
 
     A class is present where all conditions are met. If the first rule measures a
-    quantity, the others select where it is known.
+    quantity, its value is known only where the other rules hold.
 
     Attributes:
         concept: Identifier of the concept.
         conditions: The rules, one for each layer.
-        layers: Layers by name, at least those of the conditions.
+        layers: Layers by name, including those of the conditions.
         unit: Unit of the values, empty for a class.
         note: Limits of the rules.
     """
@@ -175,7 +175,8 @@ class Grounding:
             The grounding.
 
         Raises:
-            ValueError: If a layer or a rule does not exist, or their numbers differ.
+            ValueError: If a layer or a rule does not exist, or the numbers of layers
+                and rules differ.
         """
         names, rules = layer.split(' & '), rule.split(' & ')
         if len(names) != len(rules):
@@ -198,27 +199,27 @@ class Grounding:
 
     @property
     def kind(self) -> ConceptKind:
-        """Return ``'quantity'`` or ``'class'``."""
+        """Kind of the concept, ``'quantity'`` or ``'class'``."""
         return 'quantity' if self.conditions[0].measures else 'class'
 
     @property
     def is_log(self) -> bool:
-        """Return True if labels are ``log10(1 + value)``."""
+        """True if labels are ``log10(1 + value)``."""
         return self.conditions[0].verb == 'log'
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Return the names of the layers of the rules."""
+        """Names of the layers of the rules."""
         return tuple(condition.layer for condition in self.conditions)
 
     @property
     def groups(self) -> frozenset[str]:
-        """Return the groups of the layers of the rules."""
+        """Groups of the layers of the rules."""
         return frozenset(self.layers[name].group for name in self.layer_names)
 
     @property
     def rule(self) -> str:
-        """Return the rules in words, in Markdown."""
+        """Rules in words, in Markdown."""
         return ' and '.join(c.describe(self.layers[c.layer]) for c in self.conditions)
 
     def __call__(self, points: PointsLike) -> Labels:

@@ -64,7 +64,7 @@ COUNTRIES = [_CODES[start : start + 2] for start in range(0, len(_CODES), 2)]
 # Longitude that separates Europe from Asia in Russia, roughly the Ural Mountains.
 URAL = 60.0
 
-# Distance from the nearest place beyond which the country of land is unknown.
+# Maximum distance of land from the nearest place; beyond it, the country is unknown.
 FAR_KM = 1000.0
 
 
@@ -86,7 +86,7 @@ class Places:
     country: NDArray[np.int64]
 
     def with_people(self, at_least: int) -> 'Places':
-        """Return the places with at least that many inhabitants."""
+        """Return the places with at least *at_least* inhabitants."""
         large = self.people >= at_least
         return Places(
             self.lon[large], self.lat[large], self.people[large], self.country[large]
@@ -146,10 +146,10 @@ class NearestPlace(Layer):
 
 
 class CountryLayer(NearestPlace):
-    """Layer of the country of the nearest place, an approximation of that of the point.
+    """Layer of the country of a point, approximated by that of the nearest place.
 
-    Close to a border, it may be the neighbouring country. Antarctica is all land south of
-    60° S. The border between Europe and Asia in Russia is at 60° E.
+    Close to a border, the value may be the neighbouring country. Antarctica is all land
+    south of 60° S. The border between Europe and Asia in Russia is at 60° E.
     """
 
     def __init__(self, name: str) -> None:
@@ -168,7 +168,7 @@ class CountryLayer(NearestPlace):
 
     @property
     def is_installed(self) -> bool:
-        """Return True if the data are on this machine."""
+        """True if the data are on this machine."""
         return GEONAMES.is_installed and GLOBE.is_installed
 
     def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
@@ -198,7 +198,7 @@ def _continents(countries: Floats, lon: Floats) -> Floats:
 
 @cache
 def _continent_codes() -> Floats:
-    """Return the class code of the continent of each country, by that of the country."""
+    """Return the class code of each country's continent, indexed by country code."""
     table = json.loads(GEONAMES.paths()[1].read_text(encoding='utf-8'))
     order = list(CONTINENTS)
     codes = np.full(len(COUNTRIES) + 1, np.nan)

@@ -95,6 +95,7 @@ LAYERS = {
     'height-above-100-km': _layer(
         partial(_relative_height, 100), f'{_mean_title} 100 km'
     ),
-    # Between cells of 5 arc minutes, so much gentler than the slope at a point.
+    # The slope between cells of 5 arc minutes is much gentler than the slope at a
+    # point.
     'slope': _layer(_slope, 'slope over about 20 km', unit='degree'),
 }

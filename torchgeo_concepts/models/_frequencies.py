@@ -13,7 +13,7 @@ from torch import Tensor, nn
 class Frequencies(nn.Module):
     """Module whose frequencies stay in float32 or better when a model is converted.
 
-    Phases reach thousands of radians, where types below float32 hold only noise.
+    Phases reach thousands of radians. Types below float32 are too coarse for them.
     """
 
     frequencies: Tensor

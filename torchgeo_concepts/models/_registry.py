@@ -39,13 +39,13 @@ def _is_ours(registered: object) -> bool:
 def register_model(name: str, builder: Builder, weights: type[WeightsEnum]) -> None:
     """Add a model and its weights to TorchGeo's registry.
 
-    A second registration replaces the first. A model or weights of TorchGeo with that
-    name are not replaced, and a warning is issued.
+    A second registration replaces the first. If TorchGeo itself has a model or weights
+    of that name, they are kept, and a warning is issued.
 
     Args:
         name: Name of the model.
-        builder: Function that builds it.
-        weights: Its weights.
+        builder: Function that builds the model.
+        weights: Weights of the model.
     """
     models, known_weights = _dictionaries()
     if _is_ours(models.get(name, builder)) and _is_ours(

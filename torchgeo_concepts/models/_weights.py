@@ -17,20 +17,20 @@ from ..utils.distributions import installed_file
 
 
 class NamedWeights(WeightsEnum):
-    """Weights that can be given by name, and whose file has a known SHA-256."""
+    """Weights that are selected by name and verified by the SHA-256 of their file."""
 
     @classmethod
     def verify(cls, obj: Any) -> Any:
-        """Return the member of a name.
+        """Return the member with a name.
 
         Args:
-            obj: A member, its name with or without that of the class, or None.
+            obj: A member; its name, with or without the class name; or None.
 
         Returns:
             The member, or None.
 
         Raises:
-            ValueError: If there is no such member; the message lists all.
+            ValueError: If there is no such member; the message lists all members.
         """
         if obj is None or isinstance(obj, cls):
             return obj
@@ -79,13 +79,13 @@ class PackagedWeights(NamedWeights):
 class DistributionWeights(NamedWeights):
     """Weights whose file is part of another Python distribution.
 
-    The file is found in the installed distribution without importing it. Otherwise it
-    is downloaded, if and only if the caller allows it. Its SHA-256 is always checked
-    before it is read.
+    The file is found in the installed distribution without importing it. A missing file
+    is downloaded only if the caller allows it. The SHA-256 is always checked before the
+    file is read.
 
     Each member's ``meta`` holds ``distribution``, ``file`` (the path inside the
-    distribution), ``extra`` (of this package, that installs the distribution) and
-    ``sha256``.
+    distribution), ``extra`` (the extra of this package that installs the distribution)
+    and ``sha256``.
     """
 
     def path(self, download: bool = False) -> Path:

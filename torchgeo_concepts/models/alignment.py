@@ -102,8 +102,8 @@ class ConceptBasis(nn.Module):
     def drift(self) -> Tensor:
         """Return the cosine of each direction with its initial value, shape ``(k,)``.
 
-        The name of a concept belongs to its initial direction. The lower the cosine, the
-        less the name describes the trained direction.
+        The name of a concept describes its initial direction. A lower cosine means that
+        the name describes the trained direction less well.
         """
         return F.cosine_similarity(self.initial + self.offset, self.initial, dim=0)
 
@@ -130,7 +130,7 @@ class AlignedEmbeddings:
 
 
 class ImageLocationAlignment(nn.Module):
-    """Compares images with locations, in the embedding space or by concepts.
+    """Comparison of images with locations, in the embedding space or by concepts.
 
     If you use this module in your research, please cite the following paper:
 
@@ -195,7 +195,7 @@ class ImageLocationAlignment(nn.Module):
             x_location: Location embeddings of shape ``(N, d)``.
 
         Returns:
-            Embeddings and concept projections of both.
+            Embeddings and concept projections of images and locations.
         """
         z_image, z_location = self.project_image(x_image), self.basis(x_location)
         return AlignedEmbeddings(x_image, x_location, z_image, z_location)
@@ -209,7 +209,8 @@ class ImageLocationAlignment(nn.Module):
             space: Space of the comparison. By default, *align* of the module.
 
         Returns:
-            Unit vectors, except for concept projections of a basis that is not unit.
+            Unit vectors. Projections are not normalised if the basis has
+            ``unit=False``.
         """
         space = space or self.align
         vectors = [F.normalize(x, dim=1)] if space in ('x', 'both') else []
@@ -224,7 +225,8 @@ class ImageLocationAlignment(nn.Module):
             aligned: Images and locations.
 
         Returns:
-            Images and locations in each space that is compared, as from :meth:`vectors`.
+            Vectors of images and of locations, from :meth:`vectors`, for each compared
+            space.
         """
         images = self.vectors(aligned.x_image, aligned.z_image)
         locations = self.vectors(aligned.x_location, aligned.z_location)
@@ -233,14 +235,14 @@ class ImageLocationAlignment(nn.Module):
     def similarity(self, aligned: AlignedEmbeddings) -> Tensor:
         """Compare each image with each location.
 
-        The similarity in concept space is a sum over concepts, so explanations of it
-        are exact.
+        The similarity in concept space is a sum over concepts, so its explanations are
+        exact.
 
         Args:
             aligned: ``N`` images and ``M`` locations.
 
         Returns:
-            Similarities of shape ``(N, M)``, the mean over the spaces compared.
+            Similarities of shape ``(N, M)``, averaged over the compared spaces.
         """
         pairs = self.pairs(aligned)
         return torch.stack([image @ place.T for image, place in pairs]).mean(dim=0)

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Blueprints, from which a checkpoint builds its location encoder again."""
+"""Blueprints, from which a checkpoint rebuilds its location encoder."""
 
 import inspect
 from typing import Any
@@ -24,7 +24,7 @@ def named_encoder(
     truncate_dim: int | None = None,
     download: bool = False,
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Build an encoder by its name, with its blueprint.
+    """Build a named encoder and its blueprint.
 
     Args:
         model: Name of a model in TorchGeo's registry, or a safetensors file of this
@@ -45,7 +45,8 @@ def named_encoder(
     name = find_encoder(model, weights)
     encoder = load_encoder(name, truncate_dim=truncate_dim, download=download, **kwargs)
     if isinstance(name.weights, WeightsEnum):
-        # TorchGeo keeps the arguments that weights determine in their meta.
+        # TorchGeo stores the arguments that weights determine in the meta of the
+        # weights.
         known = inspect.signature(type(encoder)).parameters
         kwargs = {
             key: value for key, value in name.weights.meta.items() if key in known
@@ -73,7 +74,7 @@ def encoder_blueprint(encoder: nn.Module) -> dict[str, Any] | None:
 
 
 def build_encoder(blueprint: dict[str, Any]) -> nn.Module:
-    """Build an encoder whose weights are loaded next.
+    """Build an encoder, without loading its weights.
 
     Args:
         blueprint: Returned by :func:`encoder_blueprint` or :func:`named_encoder`.

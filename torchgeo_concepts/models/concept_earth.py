@@ -23,7 +23,7 @@ from .concept_model import ConceptModel
 from .earth_grid import EarthGrid, SphericalWaves
 
 # Levels of the grid, from 30 to 0.125 degrees, and the number of features of their nodes.
-# GeoCLIP's embeddings change most over some hundred kilometres.
+# GeoCLIP's embeddings change most over a few hundred kilometres.
 ROWS = (6, 12, 24, 48, 96, 192, 384, 768, 1440)
 GRID_FEATURES = (4, 4, 16, 32, 32, 24, 8, 4, 4)
 
@@ -39,7 +39,7 @@ class ConceptScale:
         mean: Mean of each label, of length ``k``.
         std: Standard deviation of each label.
         is_log: True where labels are ``log10(1 + value)``.
-        is_class: True where a concept holds or does not, so that values are
+        is_class: True for concepts that are present or absent, whose values are
             probabilities.
     """
 
@@ -115,7 +115,8 @@ class ConceptEarth(ConceptModel):
 
         Args:
             bank: The concepts.
-            scale: Scale that converts scores to values. By default, scores are values.
+            scale: Scale that converts scores to values. By default, values equal
+                scores.
             **sizes: Attributes of :class:`Architecture`.
 
         Raises:
@@ -190,8 +191,8 @@ class ConceptEarth(ConceptModel):
     def truncate(self, dim: int | None) -> Self:
         """Truncate embeddings to their first principal components.
 
-        A truncated embedding begins with every shorter one. It is no longer in the space
-        of GeoCLIP; projections do not change.
+        Shorter truncations are prefixes of longer ones. Truncated embeddings are not in
+        GeoCLIP's space. Projections do not change.
 
         Args:
             dim: Number of principal components, or None for whole embeddings.
@@ -241,7 +242,7 @@ class ConceptEarth(ConceptModel):
         Returns:
             Embeddings in GeoCLIP's space, of shape ``(N, d)``, never truncated.
         """
-        # The network output is standardised, so its scale is that of the scores.
+        # The network output is standardised, so it has the same scale as the scores.
         x: Tensor = self.embedding(hidden) * self.embedding_std + self.embedding_mean
         return x
 
@@ -275,9 +276,9 @@ class ConceptEarth(ConceptModel):
         """Score the concepts at points.
 
         Scores are standardised estimates. Scores of classes are compressed by an inverse
-        hyperbolic sine, which changes little up to 1. Otherwise a rare class would score
-        30 standard deviations where it holds, and a linear model fitted where it does
-        not hold would extrapolate far.
+        hyperbolic sine, which changes little up to 1. Otherwise a rare class would
+        score 30 standard deviations where it is present, and a linear model fitted
+        where it is absent would extrapolate far.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -341,7 +342,7 @@ class ConceptEarth(ConceptModel):
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
             basis: Directions of another bank in the space of the embeddings, such as
                 from :func:`~torchgeo_concepts.concepts.text.encode_text`. By default,
-                the directions trained with the model, of :attr:`bank`.
+                the model's own trained directions, for :attr:`bank`.
 
         Returns:
             Projections of shape ``(N, k)``, in the order of the bank.
@@ -350,7 +351,7 @@ class ConceptEarth(ConceptModel):
         return self._compute(points, lambda hidden: chosen(self.whole(hidden)))
 
     def metadata(self) -> dict[str, str]:
-        """Return what :meth:`from_metadata` builds the model from."""
+        """Return the metadata that :meth:`from_metadata` takes."""
         return {
             **super().metadata(),
             'architecture': json.dumps(asdict(self.architecture)),
@@ -359,7 +360,7 @@ class ConceptEarth(ConceptModel):
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
-        """Build a model whose weights are loaded next.
+        """Build a model, without loading its weights.
 
         Args:
             metadata: Returned by :meth:`metadata`.

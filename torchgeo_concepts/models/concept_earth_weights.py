@@ -114,7 +114,7 @@ def concept_earth(
     truncate_dim: int | None = None,
     **kwargs: Any,
 ) -> ConceptEarth:
-    """Compact location encoder with embeddings in GeoCLIP's space and named concepts.
+    """Build a compact encoder with embeddings in GeoCLIP's space and named concepts.
 
     If you use this model in your research, please cite the following papers:
 
@@ -128,7 +128,7 @@ def concept_earth(
         truncate_dim: Number of principal components of the embedding to return, at
             most 128; see :meth:`ConceptEarth.truncate`.
         **kwargs: Additional keyword arguments to pass to
-            :class:`~torchgeo_concepts.models.ConceptEarth`, without weights.
+            :class:`~torchgeo_concepts.models.ConceptEarth` if *weights* is None.
 
     Returns:
         A location encoder.

@@ -37,7 +37,7 @@ class ConceptGeoCLIP(ConceptModel):
             basis: Basis that projects embeddings.
 
         Raises:
-            ValueError: If the two do not have the same number of features.
+            ValueError: If the encoder and the basis differ in their number of features.
         """
         super().__init__()
         dim = len(basis.initial)
@@ -78,7 +78,7 @@ class ConceptGeoCLIP(ConceptModel):
         return projection
 
     def metadata(self) -> dict[str, str]:
-        """Return what :meth:`from_metadata` builds the model from."""
+        """Return the metadata that :meth:`from_metadata` takes."""
         return {
             **super().metadata(),
             'encoder': json.dumps(self.encoder.config),
@@ -87,7 +87,7 @@ class ConceptGeoCLIP(ConceptModel):
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
-        """Build a model whose weights are loaded next.
+        """Build a model, without loading its weights.
 
         Args:
             metadata: Returned by :meth:`metadata`.
@@ -125,7 +125,7 @@ def concept_geoclip(
     download: bool = False,
     **kwargs: Any,
 ) -> ConceptGeoCLIP:
-    """GeoCLIP's location encoder with a basis of named concepts.
+    """Build GeoCLIP's location encoder with a basis of named concepts.
 
     If you use this model in your research, please cite the following paper:
 
@@ -137,13 +137,13 @@ def concept_geoclip(
         bank: The concepts. By default, the curated bank.
         text_embeddings: Directions of the concepts, of shape ``(k, embed_dim)`` in the
             order of the bank, such as from
-            :func:`~torchgeo_concepts.concepts.text.encode_text`. Without them, the basis
-            is random, so that names have no meaning, and a warning is issued.
+            :func:`~torchgeo_concepts.concepts.text.encode_text`. Without them, the
+            basis is random, so names have no meaning, and a warning is issued.
         unit: Project unit vectors onto unit directions. If false, dot products as in
             the paper.
         download: Download the weights if they are not on this machine.
         **kwargs: Additional keyword arguments to pass to
-            :class:`~torchgeo_concepts.models.GeoCLIPLocation`, without weights.
+            :class:`~torchgeo_concepts.models.GeoCLIPLocation` if *weights* is None.
 
     Returns:
         A concept-aware location encoder.

@@ -43,7 +43,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
 class ConceptModel(nn.Module):
     """Location encoder with a concept basis.
 
-    A saved model is complete: its file contains the weights, and metadata for the rest.
+    A saved file is complete: it contains the weights, and everything else as metadata.
     """
 
     model_name: ClassVar[str]
@@ -55,7 +55,7 @@ class ConceptModel(nn.Module):
         return self.basis.bank
 
     def metadata(self) -> dict[str, str]:
-        """Return what :meth:`from_metadata` builds the model from."""
+        """Return the metadata that :meth:`from_metadata` takes."""
         return {
             'model': self.model_name,
             'version': VERSION,
@@ -65,7 +65,7 @@ class ConceptModel(nn.Module):
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
-        """Build a model whose weights are loaded next.
+        """Build a model, without loading its weights.
 
         Args:
             metadata: Returned by :meth:`metadata`.

@@ -19,7 +19,8 @@ class ConceptSupervision(nn.Module):
     """Estimates of concepts from images and locations, trained with labels from maps.
 
     The estimates are standardised, as labels are. They use the concept projections of
-    the alignment, which train the basis, or separate linear layers, which do not, or both.
+    the alignment, separate linear layers, or both. Only the projections train the
+    basis.
     """
 
     mean: Tensor

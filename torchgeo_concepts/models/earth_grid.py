@@ -19,10 +19,10 @@ ROW_PRIME, COLUMN_PRIME = 73_856_093, 19_349_663
 class EarthGrid(nn.Module):
     """Features at the nodes of several grids, interpolated between them.
 
-    A grid has rows of latitude from pole to pole. The number of nodes in a row keeps
-    their distance about the same, with a single node at each pole. The grid has no seam:
-    rows are periodic, and all meridians meet in the node at a pole. Levels with more
-    nodes than table entries share entries.
+    A grid has rows of latitude from pole to pole. The distance between nodes is about
+    the same in all rows, with a single node at each pole. The grid has no seam: rows
+    are periodic, and all meridians meet in the node at a pole. Levels with more nodes
+    than table entries share entries.
     """
 
     steps: Tensor
@@ -62,12 +62,13 @@ class EarthGrid(nn.Module):
             'firsts': torch.tensor(firsts),
             'bases': torch.tensor([sum(kept[:level]) for level in range(len(rows))]),
             'hashed': torch.tensor([n > table_size for n in numbers]),
-            # For each row of each level: its nodes, and the nodes before it.
+            # For each row of each level: the number of its nodes, and of those before
+            # it.
             'widths': torch.cat(widths),
             'starts': torch.cat(starts),
         }
         for name, table in tables.items():
-            # Checkpoints leave out what the arguments determine.
+            # The arguments determine these tables, so checkpoints do not store them.
             table = table if name == 'hashed' else table.int()
             self.register_buffer(name, table, persistent=False)
         self.table = nn.Parameter(torch.empty(sum(kept), num_features))
@@ -96,7 +97,7 @@ class EarthGrid(nn.Module):
         below = place - upper
         rows = torch.stack((upper, upper + 1), dim=2).int()
         row_shares = torch.stack((1 - below, below), dim=2)
-        # In each of them the node to the west and the one to the east.
+        # In each of these rows, the nodes to the west and to the east.
         widths = self.widths[rows + self.firsts[:, None]]
         column = turn[..., None] * widths
         west = column.floor().minimum(widths - 1)

@@ -20,8 +20,8 @@ class EfficientNetLite0_Weights(DistributionWeights):
 
     The weights come from TensorFlow and need its padding and epsilon, as in timm's
     ``tf_efficientnet_lite0`` (not ``efficientnet_lite0``). On the same images, logits
-    equal those of efficientnet-lite-pytorch 0.1.0, the implementation that the weights
-    were converted for, bit for bit.
+    are bitwise equal to those of efficientnet-lite-pytorch 0.1.0, the implementation
+    that the weights were converted for.
 
     :attr:`transforms` normalises images as in training: values in 0..255, minus 127,
     divided by 128. See ``MEAN_RGB`` and ``STDDEV_RGB`` in

@@ -29,7 +29,7 @@ EQUAL_EARTH_SCALE = 66.50336
 # Weights below this are zeroed at load: see GeoCLIPLocation_Weights.
 NEGLIGIBLE_WEIGHT = 1e-20
 
-# Arguments of the encoder, which weights determine.
+# Arguments of the encoder that weights determine.
 ARGUMENTS = ('sigmas', 'num_frequencies', 'hidden_dim', 'embed_dim')
 
 
@@ -220,7 +220,7 @@ class GeoCLIPLocation_Weights(DistributionWeights):
 
 
 def _location_key(key: str) -> str:
-    """Translate a key, such as ``LocEnc0.capsule.1.weight``, to this package's."""
+    """Translate a key, such as ``LocEnc0.capsule.1.weight``, to this package's key."""
     capsule, part, index, name = key.split('.')
     capsule = capsule.replace('LocEnc', 'capsules.')
     if name == 'b':
@@ -273,7 +273,7 @@ def geoclip_location(
     download: bool = False,
     **kwargs: Any,
 ) -> GeoCLIPLocation:
-    """GeoCLIP location encoder.
+    """Build a GeoCLIP location encoder.
 
     If you use this model in your research, please cite the following paper:
 
@@ -283,8 +283,8 @@ def geoclip_location(
         weights: Pre-trained weights to load, or their name. If provided, the returned
             model is set to eval mode.
         download: Download the weights if they are not on this machine.
-        **kwargs: Additional keyword arguments to pass to :class:`GeoCLIPLocation`,
-            without weights.
+        **kwargs: Additional keyword arguments to pass to :class:`GeoCLIPLocation` if
+            *weights* is None.
 
     Returns:
         A GeoCLIP location encoder.
@@ -305,7 +305,7 @@ def geoclip_location(
 def geoclip_image_mlp(
     weights: GeoCLIPImageMLP_Weights | str | None = None, *, download: bool = False
 ) -> nn.Sequential:
-    """GeoCLIP's head from CLIP ViT-L/14 embeddings to the location embedding space.
+    """Build GeoCLIP's head from CLIP ViT-L/14 to the location embedding space.
 
     GeoCLIP encodes text queries with the same head.
 

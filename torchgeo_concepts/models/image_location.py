@@ -45,7 +45,7 @@ class ImageLocationModel(nn.Module):
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
 
         Returns:
-            Embeddings and concept projections of both.
+            Embeddings and concept projections of images and locations.
         """
         aligned: AlignedEmbeddings = self.alignment(
             self.tower(images), self.encoder(points)
@@ -53,7 +53,7 @@ class ImageLocationModel(nn.Module):
         return aligned
 
     def embed_images(self, images: Tensor, space: Align | None = None) -> Tensor:
-        """Compute vectors of images, the queries of a gallery.
+        """Compute vectors of images, to query a gallery.
 
         Args:
             images: Preprocessed images, or their cached features.
@@ -61,14 +61,14 @@ class ImageLocationModel(nn.Module):
                 for the two side by side. By default, the space of the alignment.
 
         Returns:
-            Vectors of shape ``(N, D)``, whose dot products with those of points are the
+            Vectors of shape ``(N, D)``. Their dot products with vectors of points are
             similarities.
         """
         x: Tensor = self.tower(images)
         return self._join(x, self.alignment.project_image, space)
 
     def embed_points(self, points: Tensor, space: Align | None = None) -> Tensor:
-        """Compute vectors of points, the candidates of a gallery.
+        """Compute vectors of points, to search in a gallery.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.

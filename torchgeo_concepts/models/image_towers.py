@@ -103,7 +103,7 @@ def image_tower(
     frozen: bool = True,
     num_features: int | None = None,
 ) -> ImageTower:
-    """Any timm or TorchGeo backbone, with a new head.
+    """Build a tower from any timm or TorchGeo backbone, with a new head.
 
     Args:
         backbone: Maps images to features. The classifier of a timm model is removed.

@@ -19,7 +19,7 @@ _BICUBIC = InterpolationMode.BICUBIC
 
 
 class _OfImage(nn.Module):
-    """Sequence of transforms, applied to the image of a sample as whole numbers.
+    """Sequence of transforms, applied to the image of a sample as bytes.
 
     CLIP was trained on images that were resized as bytes.
     """
@@ -103,7 +103,7 @@ class Normalize(nn.Module):
         self.scale = scale
 
     def extra_repr(self) -> str:
-        """Return the arguments, which set cached features apart."""
+        """Return the arguments, which identify cached features."""
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
         return f'mean={mean}, std={std}, scale={self.scale}'
 
@@ -134,8 +134,8 @@ class ColourJitter(nn.Module):
         """Initialize a new ColourJitter instance.
 
         Args:
-            strength: Factors are uniform from 1 - *strength* to 1 + *strength*; the range
-                of channel gains is a quarter of that, around 1.
+            strength: Factors are uniform from 1 - *strength* to 1 + *strength*; the
+                range of channel gains is a quarter as wide.
 
         Raises:
             ValueError: If *strength* does not lie in [0, 1].

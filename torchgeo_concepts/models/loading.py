@@ -23,7 +23,7 @@ from .concept_model import ConceptModel, read_metadata
 DEFAULT_MODEL = 'concept_earth'
 DEFAULT_WEIGHTS = 'ConceptEarth_Weights.GROUNDED'
 
-# Models with files of this package, by the name in their metadata.
+# Models that files of this package can contain, by the name in the metadata.
 CONCEPT_MODELS: dict[str, type[ConceptModel]] = {
     model.model_name: model for model in (ConceptEarth, ConceptGeoCLIP)
 }

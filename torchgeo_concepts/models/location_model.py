@@ -196,7 +196,7 @@ class LocationModel(nn.Module):
 
 
 def freeze_unused(encoder: nn.Module, kind: InputKind) -> None:
-    """Freeze parameters without a gradient, which distributed training waits for."""
+    """Freeze parameters without a gradient; distributed training would wait for it."""
     if kind == 'coordinates':
         return
     trained = [p for p in encoder.parameters() if p.requires_grad]

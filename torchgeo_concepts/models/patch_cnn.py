@@ -13,7 +13,8 @@ class PatchCNN(nn.Module):
     """Convolutional network that keeps positions within a patch.
 
     Networks for photos average over the image at the end. This one flattens the last
-    feature map instead, because the course of a coast through a patch locates it.
+    feature map instead, because the position of a coastline in a patch helps to locate
+    the patch.
     """
 
     def __init__(self, size: int = 32, in_chans: int = 3) -> None:

@@ -14,7 +14,7 @@ from ..concepts.bank import ConceptBank
 class LocationEncoder(Protocol):
     """Encoder of points: any ``nn.Module`` whose ``forward`` takes points.
 
-    Everything in this package that needs the embedding *x* alone accepts one.
+    All functions of this package that need only the embedding *x* accept it.
     """
 
     def __call__(self, points: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class ConceptEncoder(LocationEncoder, Protocol):
 
 @runtime_checkable
 class GroundedEncoder(LocationEncoder, Protocol):
-    """Location encoder with named concepts that it scores."""
+    """Location encoder that scores named concepts."""
 
     @property
     def bank(self) -> ConceptBank:
@@ -89,7 +89,7 @@ def check_encoder[Encoder: LocationEncoder](
         The encoder itself.
 
     Raises:
-        ValueError: If it lacks a method or attribute of the protocol.
+        ValueError: If the encoder lacks a method or attribute of the protocol.
     """
     if not isinstance(encoder, protocol):
         raise ValueError(f'{type(encoder).__name__} {MISSING[protocol]}')

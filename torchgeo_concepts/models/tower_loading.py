@@ -39,9 +39,9 @@ def load_image_tower(
 
     Args:
         name: ``open_clip/NAME``, ``timm/NAME`` or ``torchgeo/NAME`` for a backbone of
-            that library with one feature vector for an image; ``patch_cnn/SIZE`` for a
-            small network on patches of that size in pixels; or ``features/NUMBER`` for
-            that many cached features, without a backbone.
+            that library that returns one feature vector per image; ``patch_cnn/SIZE``
+            for a small network on patches of that size in pixels; or
+            ``features/NUMBER`` for that many cached features, without a backbone.
         weights: Weights of the backbone: a tag of open_clip, the full name of TorchGeo
             weights, ``'pretrained'`` for the default weights of timm, or a file.
             ``EfficientNetLite0_Weights.IMAGENET1K``, for
@@ -137,7 +137,7 @@ def _torchgeo(
     try:
         backbone: nn.Module = get_model(model, weights=None, in_chans=in_chans)
     except TypeError:
-        # Some builders have a fixed number of channels, which an image tests later.
+        # Some builders have a fixed number of channels, which _try_image checks later.
         backbone = get_model(model)
     return _with_file(backbone, weights)
 
