@@ -20,8 +20,8 @@ def label_scale(labels: Tensor, groundings: Groundings) -> ConceptScale:
         groundings: Groundings of the ``k`` concepts.
 
     Returns:
-        Mean and standard deviation over the known values of each label; without any,
-        0 and the smallest standard deviation.
+        Mean and standard deviation over the known values of each label. For labels
+        without known values, 0 and the minimum standard deviation.
     """
     values = labels.double()
     known = (~values.isnan()).sum(dim=0).clamp(min=1)

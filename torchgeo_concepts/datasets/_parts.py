@@ -15,7 +15,7 @@ from ..utils.files import atomic_path
 
 
 def start_folder(info: Path, content: Any) -> Any:
-    """Create a folder with a description, if it has none.
+    """Create a folder with a description, unless it has one.
 
     Args:
         info: File in the folder that describes its origin.
@@ -41,7 +41,7 @@ def start_folder(info: Path, content: Any) -> Any:
 def check_origin(
     info: Path, before: Any, made: Mapping[str, Any], names: Mapping[str, str]
 ) -> None:
-    """Validate that a folder has the same origin, so that its computation can resume.
+    """Validate the origin of a folder, so that its computation can resume.
 
     Args:
         info: File in the folder that describes its origin.
@@ -65,12 +65,12 @@ def check_origin(
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file as a whole or not at all."""
+    """Write a JSON file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2))
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as a whole or not at all."""
+    """Write an array atomically."""
     with atomic_path(path) as temporary, temporary.open('wb') as file:
         np.save(file, array)

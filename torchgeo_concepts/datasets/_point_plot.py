@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Figure of points, coloured by a value of each."""
+"""Figure of points, coloured by their values."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ def plot_points(
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         values: Value of each point, NaN where unknown. None for one colour.
-        label: Name of the values, at the colour bar.
+        label: Name of the values, for the colour bar.
         classes: Names of the values 0, 1, 2...
         title: Title of the map.
         suptitle: Title of the figure.

@@ -52,7 +52,7 @@ def find_file(
 
 
 def check_columns(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Validate that a table has some columns.
+    """Validate that a table has the given columns.
 
     Args:
         path: Path of the table, for the error.
@@ -67,7 +67,7 @@ def check_columns(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> No
 
 
 class PublishedImages(ImagePoints):
-    """Images in a folder of a known name, beside a table of a known name.
+    """Images and a table, found by their usual names.
 
     Attributes:
         metadata: Possible names of the table, in order of preference.
@@ -97,7 +97,7 @@ class PublishedImages(ImagePoints):
         Args:
             root: Folder with the table and the folder or the archive of images.
             transforms: Function that takes a sample and returns a changed one.
-            download: Download missing files that have a direct link into *root*.
+            download: Download missing files into *root* if they have a direct link.
             on_error: As in :class:`ImagePoints`. By default, ``'skip'`` for
                 :class:`MP16`, many of whose images are no longer available, and
                 ``'raise'`` for the others.

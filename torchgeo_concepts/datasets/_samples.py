@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Arguments, indices, classes and figures that datasets share."""
+"""Shared arguments, indices, classes and figures of datasets."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def no_point_error(source: str, problems: Mapping[int, str], hint: str) -> Value
 
     Args:
         source: Name of the table.
-        problems: Reason of each row, by its number.
+        problems: Reason for each row, by its number.
         hint: Advice, after a space.
 
     Returns:
@@ -78,7 +78,7 @@ def read_classes(
     texts: Sequence[str | None],
     classes: Sequence[str | int] | None,
 ) -> tuple[tuple[str, ...], Tensor]:
-    """Number the classes in a column.
+    """Convert the classes in a column to indices.
 
     Args:
         columns: Table that has the column, for errors.

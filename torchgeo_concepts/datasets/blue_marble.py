@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class BlueMarble(NonGeoDataset):
     """Blue Marble dataset.
 
-    Patches of a picture of the whole Earth by day around points on land, with labels of
-    the concepts that maps ground there.
+    Patches around points on land, cut from a daytime picture of the whole Earth, with
+    labels of the concepts that maps ground.
 
     Dataset features:
 
@@ -100,12 +100,12 @@ class BlueMarble(NonGeoDataset):
             size: Rows and columns of a patch.
             degrees: Height of a patch in degrees of latitude, at a zoom of 1. Its width
                 in longitude is larger by the factor 1 / cos(latitude), at most 10.
-            zooms: Zoom factors, of which samples get one each, in turn. The height of a
-                patch is divided by it.
+            zooms: Zoom factors. Each sample gets one of them, in turn. The height of a
+                patch is divided by its factor.
             zoom_range: Range of an additional random zoom factor, drawn each time a
                 sample is read. None for no random zoom.
             pixels_per_degree: Average finer pictures to this resolution.
-            mask_sea: Paint the sea black, since several pictures show the same sea
+            mask_sea: Paint the sea black, because several pictures show the same sea
                 floor.
             concepts: Add labels of concepts.
             groundings: Maps that ground the concepts. By default, all installed ones.
@@ -114,9 +114,9 @@ class BlueMarble(NonGeoDataset):
             rotate_degrees: Take labels this many degrees east of each point, as a
                 control.
             map_number: Number of additional points on land with labels and without
-                images, in all blocks. Samples get one each, in turn.
-            mislocated: Fraction of the points whose image always shows the same other
-                point, like photos with a wrong position. Labels stay right.
+                images, in all blocks. Each sample gets one of them, in turn.
+            mislocated: Fraction of the points that permanently get the image of another
+                point, like photos with a wrong position. Labels stay correct.
             transforms: Function that takes a sample or a batch and returns a changed
                 one.
             download: Download the picture if it is not found.
@@ -238,7 +238,7 @@ class BlueMarble(NonGeoDataset):
         return self.degrees / zoom
 
     def scale(self) -> ConceptScale:
-        """Compute mean and standard deviation of each label, where it is known."""
+        """Compute mean and standard deviation of the known values of each label."""
         return label_scale(self._labels, self.groundings)
 
     def plot(
@@ -270,7 +270,7 @@ def _on_land(number: int, seed: int, blocks: Blocks) -> Tensor:
 
 
 def _exchanged(points: Tensor, share: float, seed: int) -> Tensor:
-    """Exchange a fraction of the points with each other."""
+    """Permute a fraction of the points."""
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(points), generator=random)
     rows = order[: round(share * len(points))]

@@ -24,7 +24,7 @@ class CityClimate(PointTable):
     Dataset features:
 
     * 270 cities, one of them listed twice
-    * the mean temperature of the months, ``jan_c`` to ``dec_c``, and of the year,
+    * the mean temperature of each month, ``jan_c`` to ``dec_c``, and of the year,
       ``annual_c``, in °C
     * the mean annual precipitation, ``annual_mm``, in mm, corrected with stations of
       GHCN-M; monthly precipitation is not included
@@ -33,7 +33,8 @@ class CityClimate(PointTable):
 
     * ``world-temperature.csv`` and ``world-rainfall.csv`` in the installed distributions
       ``world-temperature-data`` and ``world-rainfall-data``, with the columns ``city``,
-      ``country_iso2``, ``lat``, ``lon`` and those above, the cities in the same order
+      ``country_iso2``, ``lat``, ``lon`` and those above, and with the cities in the
+      same order
 
     It needs the extra ``cities``; nothing is downloaded. The data are by GeoRank.place
     under CC-BY-4.0: "Temperature data © GeoRank.place (georank.place), CC-BY-4.0, derived

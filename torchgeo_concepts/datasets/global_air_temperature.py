@@ -36,9 +36,9 @@ class GlobalAirTemperature(PointTable):
       in ``rmsep`` are errors of models, the others describe the station
 
     Columns and number of rows come from ``figures/ssl4eo/stationDataAll.csv`` in
-    https://github.com/microsoft/satclip at commit 7c2cbd3, and the link from public code
-    that reads the same columns. Units are not stated there; they follow from the values.
-    Neither source states a checksum or a licence, so the file is not verified.
+    https://github.com/microsoft/satclip at commit 7c2cbd3. The link comes from public
+    code that reads the same columns. Units are not stated there; they follow from the
+    values. Neither source states a checksum or a licence, so the file is not verified.
 
     If you use this dataset in your research, please cite the following paper:
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Blocks = Literal['all', 'train', 'test']
 
-# Side of the held-out blocks, in degrees, and fraction of all blocks that they are.
+# Side of the held-out blocks, in degrees, and their fraction of all blocks.
 BLOCK_DEGREES = 8
 HELD_OUT = 0.1
 
@@ -200,7 +200,7 @@ class GroundedPoints(NonGeoDataset):
     def embedding_scale(
         self, num_samples: int = 200_000
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute mean, spread and principal components of the embeddings.
+        """Compute mean, standard deviation and principal components of the embeddings.
 
         Args:
             num_samples: Number of points to use.
@@ -219,7 +219,7 @@ class GroundedPoints(NonGeoDataset):
 
 
 def held_out_blocks(points: Tensor) -> NDArray[np.bool_]:
-    """Return which points lie in the held-out blocks, which never change.
+    """Return a mask of the points in the held-out blocks, which never change.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -273,7 +273,7 @@ def _start(root: Path, made: dict[str, Any]) -> None:
 
 
 def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]:
-    """Convert labels to float16, and raise if one becomes infinite."""
+    """Convert labels to float16, and raise an error if one becomes infinite."""
     with np.errstate(over='ignore'):
         half = labels.astype(np.float16)
     infinite = np.isinf(half).any(axis=0)

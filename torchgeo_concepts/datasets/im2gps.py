@@ -24,8 +24,8 @@ class Im2GPS(PublishedImages):
       itself
     * ``im2gps_places365.csv`` has the columns ``IMG_ID``, ``LAT`` and ``LON``
     * files may have a place and a number before the name in ``IMG_ID``, as in
-      ``Ankara_00003_601190107_9f05b2251e_1292_8504005@N07.jpg``; an image without a file
-      of its full name is matched with the only file whose name ends with it
+      ``Ankara_00003_601190107_9f05b2251e_1292_8504005@N07.jpg``; a name without an
+      exact match is matched with the only file whose name ends with it
 
     The archive of images comes from http://graphics.cs.cmu.edu/projects/im2gps, the table
     from the branch ``original_tf`` of https://github.com/TIBHannover/GeoEstimation. Both

@@ -32,9 +32,9 @@ class Im2GPS3k(PublishedImages):
 
     The first version of the table, in commit 3487c53 of
     https://github.com/TIBHannover/GeoEstimation, has the names of the columns ``LAT`` and
-    ``LON`` swapped: its first photo is in the Southern Ocean, at latitude -64.8 and
-    longitude 32.3, and in the corrected table of commit 5e091c0 in Bermuda. The dataset
-    recognises this version by its header, swaps the columns and warns.
+    ``LON`` swapped. Its first photo is in the Southern Ocean, at latitude -64.8 and
+    longitude 32.3. In the corrected table of commit 5e091c0, the photo is in Bermuda.
+    The dataset recognises this version by its header, swaps the columns and warns.
 
     The table of the branch ``original_tf`` of that repository and the archive of images
     of the authors of TransLocator are downloaded on request. The archive

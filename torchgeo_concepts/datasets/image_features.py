@@ -54,7 +54,7 @@ def cache_image_features(
 ) -> CachedFeatures:
     """Compute the features of all images of a set once, with a frozen backbone.
 
-    The centre of each image is cropped, and normalised with CLIP's mean and standard
+    Each image is cropped to its centre, and normalised with CLIP's mean and standard
     deviation. To resume an interrupted run, repeat it.
 
     Args:
@@ -65,7 +65,7 @@ def cache_image_features(
             positions come from Exif data.
         tower: Backbone: open_clip/NAME, timm/NAME or torchgeo/NAME.
         weights: Weights of the backbone: a tag of open_clip, "pretrained" for timm, the
-            full name of weights of TorchGeo, or a file of any of the three.
+            full name of weights of TorchGeo, or a file of weights of any of these.
         fraction: Fraction of the images to use, chosen at random.
         seed: Seed of the random choice.
         image_size: Side of the squares that images are cropped to, in pixels.
@@ -74,7 +74,7 @@ def cache_image_features(
         on_error: "raise" to fail if an image is missing or unreadable, "skip" to leave it
             out. By default, "skip" for MP16 and "raise" for the others, so that test
             sets are complete.
-        device: Where to compute. By default, on a GPU if there is one.
+        device: Device to compute on. By default, a GPU if there is one.
         download: Download weights that are not on this machine. Images are not
             downloaded.
         progress: Show a progress bar. By default, on a terminal only.

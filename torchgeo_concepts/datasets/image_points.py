@@ -103,8 +103,8 @@ class ImagePoints(NonGeoDataset):
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if an image is missing, has no point or
                 cannot be read. ``'skip'`` leaves out images that are missing or have no
-                point, and warns with their number; the next image takes the place of
-                one that cannot be read.
+                point, warns with their number, and replaces an unreadable image with
+                the next one.
 
         Raises:
             FileNotFoundError: If there is no such folder or table, if there are no
@@ -210,7 +210,7 @@ class ImagePoints(NonGeoDataset):
         Raises:
             IndexError: If there is no such image.
             UnreadableImageError: If it cannot be read and *on_error* is ``'raise'``, or
-                if none can be.
+                if no image can be read.
         """
         number = find_index(index, len(self), 'image')
         sample = self._next_readable(number) if self.on_error == 'skip' else None
@@ -257,7 +257,8 @@ class ImagePoints(NonGeoDataset):
             progress: Show a progress bar. By default, on a terminal only.
 
         Returns:
-            The dataset of the readable images. A warning gives the number of the others.
+            The dataset of the readable images. A warning gives the number of unreadable
+            images.
         """
         disable = None if progress is None else not progress
         with ThreadPool() as pool:

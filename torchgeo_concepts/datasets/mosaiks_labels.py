@@ -15,7 +15,7 @@ from ._published import check_columns, find_file
 from .point_table import PointTable, as_names
 from .target_transforms import TargetTransformOption
 
-# Unit of each label, and names of its column if not the name of the label.
+# Unit of each label, and names of its column if they differ from the label.
 LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     'treecover': ('%', ()),
     'elevation': ('m', ()),
@@ -33,7 +33,7 @@ class MOSAIKSLabels(PointTable):
     """MOSAIKS labels dataset.
 
     Seven variables on cells of about a square kilometre in the contiguous United States.
-    TorchGeo's :class:`~torchgeo.datasets.USAVars` has them beside its images.
+    TorchGeo's :class:`~torchgeo.datasets.USAVars` has the same labels, with images.
 
     Dataset features:
 
@@ -43,9 +43,9 @@ class MOSAIKSLabels(PointTable):
 
     Dataset format:
 
-    * a CSV file for each label, such as ``treecover.csv``, or by its name in the paper's
-      repository, ``outcomes_sampled_treecover_CONTUS_16_640_UAR_100000_0.csv``, with the
-      columns ``ID``, ``lon``, ``lat`` and one with the values, and perhaps others
+    * a CSV file for each label, such as ``treecover.csv`` or, as in the paper's
+      repository, ``outcomes_sampled_treecover_CONTUS_16_640_UAR_100000_0.csv``, with
+      the columns ``ID``, ``lon``, ``lat`` and one with the values, and perhaps others
     * values are in the column of the label's name, else in ``y`` (nightlights),
       ``length`` (roads), ``price_per_sqft`` or ``price`` (housing); -999 means missing
     * ``income.csv`` and ``housing.csv`` may lack ``lon`` and ``lat``, which are then taken
@@ -137,7 +137,7 @@ class MOSAIKSLabels(PointTable):
         return table.drop_duplicates('ID').set_index('ID')
 
     def _read_splits(self) -> dict[str, str]:
-        """Read the official split by cell, if its lists are there."""
+        """Read the official split by cell, if its lists exist."""
         splits = {}
         for name in SPLITS:
             info = USAVars.split_metadata[name]

@@ -14,7 +14,7 @@ MIN_COSINE = 0.1
 
 
 class EarthPatches:
-    """Cuts north-up patches around points out of a picture of the whole Earth.
+    """North-up patches around points, cut from a picture of the whole Earth.
 
     Values are interpolated bilinearly, across the antimeridian as well. Beyond a pole,
     the last row is repeated.
@@ -37,11 +37,11 @@ class EarthPatches:
         """Cut patches.
 
         Args:
-            points: Their centres, of shape ``(N, 2)`` as ``(longitude, latitude)`` in
-                degrees.
-            degrees: Height of each in degrees of latitude, of shape ``(N,)``. The width
-                in longitude is larger by the factor 1 / cos(latitude), at most 10, so
-                that shapes keep their proportions.
+            points: Centres of the patches, of shape ``(N, 2)`` as
+                ``(longitude, latitude)`` in degrees.
+            degrees: Height of each patch in degrees of latitude, of shape ``(N,)``. The
+                width in longitude is larger by the factor 1 / cos(latitude), at most
+                10, so that shapes keep their proportions.
             size: Number of rows and of columns.
 
         Returns:
@@ -93,7 +93,7 @@ def area_average(
 
 
 def _shares(before: int, after: int) -> csr_array:
-    """Return the weight of each old pixel in each new one."""
+    """Return the weight of each old pixel in each new pixel."""
     edges = np.linspace(0, before, after + 1)[:, None]
     pixel = np.arange(before)
     overlap = np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel)

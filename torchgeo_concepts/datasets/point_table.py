@@ -92,16 +92,17 @@ class PointTable(NonGeoDataset):
         Args:
             table: A CSV, Parquet, GeoParquet, GeoPackage, GeoJSON, Shapefile or
                 FlatGeobuf file, or a data frame.
-            targets: Names of the columns to predict. Empty for points to predict at.
+            targets: Names of the columns to predict. Empty for points without labels.
             task: ``'regression'`` or ``'classification'``. By default, text and
-                booleans are classes, and all numbers, integers too, are quantities;
-                ``print(dataset)`` shows the inferred task.
+                booleans are classes, and all numbers, including integers, are
+                quantities; ``print(dataset)`` shows the inferred task.
             classes: Names of the classes in their order. By default, the sorted values
                 of the target.
             target_transform: ``'log1p'`` for ``log(1 + value)``,
                 ``'standardise'`` for a mean of 0 and a standard deviation of 1,
                 ``'log1p-standardise'`` for both, or one of them for each target by
-                name. Means are over all rows; :meth:`fit` computes them over some.
+                name. Statistics are over all rows; :meth:`fit` computes them over the
+                given rows.
             extra: Columns of numbers that are model inputs in addition to the point.
             missing: Values of targets and *extra* columns that mean missing, such as
                 -999, in addition to empty cells.
@@ -185,7 +186,7 @@ class PointTable(NonGeoDataset):
         return torch.from_numpy(numbers)
 
     def _leave_out(self, columns: Columns, on_error: OnError) -> None:
-        """Leave out the rows without a point, or raise."""
+        """Leave out the rows without a point, or raise an error."""
         number, num_bad = len(self.points), len(columns.problems)
         hint = f' {SWAPPED_HINT}' if columns.is_swapped else ''
         if on_error == 'raise' or num_bad == number:
@@ -388,7 +389,7 @@ def as_names(
         The names.
 
     Raises:
-        ValueError: If a name is unknown or comes twice.
+        ValueError: If a name is unknown or repeated.
     """
     chosen = (names,) if isinstance(names, str) else tuple(names)
     for name in () if known is None else chosen:

@@ -28,7 +28,7 @@ BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, TypeError)
 
 
 class UnreadableShardError(OSError):
-    """A shard that cannot be read to its end."""
+    """Error of a shard that cannot be read to its end."""
 
 
 class ImagePointShards(IterableDataset[Sample]):
@@ -77,11 +77,11 @@ class ImagePointShards(IterableDataset[Sample]):
             shards: Files or URLs that ``webdataset`` opens: a list, or a text with
                 ranges in braces or with wildcards.
             seed: Seed of the order, which changes with each epoch.
-            shuffle: Size of the shuffle buffer. Shards are shuffled, too. 0 shuffles
-                neither.
+            shuffle: Size of the shuffle buffer. Shards are shuffled, too. 0 disables
+                both.
             samples_per_epoch: Number of samples in an epoch over all ranks; samples are
                 repeated if there are fewer. Needed for training on several ranks, since
-                shards have different sizes. By default, each sample comes once.
+                shards have different sizes. By default, each sample is read once.
             transforms: Function that takes a sample and returns a changed one.
             on_error: ``'raise'`` for an error if a sample has no image or no point, or
                 if a shard ends too early. ``'skip'`` leaves it out with a warning.
@@ -102,8 +102,8 @@ class ImagePointShards(IterableDataset[Sample]):
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, on which the order depends.
 
-        The dataset counts epochs itself, except in data loader workers that start anew
-        in each epoch.
+        The dataset counts epochs itself, except in data loader workers that restart in
+        each epoch.
 
         Args:
             epoch: The epoch, the same on all ranks.
@@ -154,10 +154,10 @@ class ImagePointShards(IterableDataset[Sample]):
     def _pass(
         self, name: str, rank: int, ranks: int, worker: int, workers: int
     ) -> Iterator[Sample]:
-        """Read the shards of a rank and a worker once, in the order of that name."""
+        """Read the shards of a worker once, in the order that *name* seeds."""
         shards = list(self.shards)
         if self.shuffle:
-            # The same order everywhere, so that no shard is read twice.
+            # The order is the same in all processes, so that no shard is read twice.
             random.Random(f'{self.seed} {name}').shuffle(shards)
         members = self._members(shards[rank::ranks][worker::workers])
         if self.shuffle:
@@ -210,7 +210,7 @@ def _read_point(sample: dict[str, Any]) -> Tensor:
 class _Member(tarfile.TarInfo):
     """Header of a file, which must be complete.
 
-    tarfile takes an archive without an end marker for complete.
+    tarfile considers an archive without an end marker complete.
     """
 
     @classmethod

@@ -14,7 +14,7 @@ from ..utils.names import check_choice, check_known
 
 TargetTransformName = Literal['log1p', 'standardise', 'log1p-standardise']
 
-# One transform for all targets, or one for each by its name.
+# One transform for all targets, or one for each target by name.
 TargetTransformOption = (
     TargetTransformName | Mapping[str, TargetTransformName | None] | None
 )
@@ -29,9 +29,9 @@ class TargetTransform:
 
     Attributes:
         names: Names of the targets.
-        is_log: Which targets become ``log(1 + value)``.
-        is_standardised: Which targets get mean 0 and standard deviation 1, after the
-            logarithm.
+        is_log: True for targets that become ``log(1 + value)``.
+        is_standardised: True for targets that get mean 0 and standard deviation 1,
+            after the logarithm.
         mean: Mean of each target, 0 if not standardised.
         std: Standard deviation of each target, 1 if not standardised.
     """
@@ -100,7 +100,7 @@ class TargetTransform:
                     'its mean is computed over.'
                 )
             mean[column] = float(known.mean())
-            # A spread of rounding errors, or below the range of float32, is no divisor.
+            # Do not divide by a standard deviation of rounding errors or below float32.
             spread = float(known.std(correction=0))
             varies = known.min() < known.max() and spread >= SMALLEST
             std[column] = spread if varies else 1.0

@@ -38,7 +38,7 @@ class USCensusTracts(PointTable):
 
     Dataset format:
 
-    * ``YEAR_Gaz_tracts_national.txt``, or the zip file of it, with the columns ``GEOID``,
+    * ``YEAR_Gaz_tracts_national.txt``, or its zip file, with the columns ``GEOID``,
       ``INTPTLAT`` and ``INTPTLONG`` among others, separated by tabs or vertical bars
     * ``acsdt5yYEAR-b19013.dat`` and ``acsdt5yYEAR-b15003.dat``, the tables of income and
       of education of the 5-year estimates, separated by vertical bars, with ``GEO_ID``
@@ -47,8 +47,8 @@ class USCensusTracts(PointTable):
       doctorate degrees)
     * negative values, such as -666666666, mean that there is no estimate
 
-    The files come from https://www2.census.gov and are downloaded on request. The tables
-    have all areas of the country, of which only tracts are kept. Links and columns come
+    The files come from https://www2.census.gov and are downloaded on request. The
+    tables have all areas of the country; only tracts are kept. Links and columns come
     from public code that downloads these files, and the meaning of -666666666 from an
     answer of IPUMS. No checksum was found, so none is verified. The Census Bureau gives
     medians above 250,000 dollars as 250,001, which is not changed. Its data are in the
@@ -95,7 +95,7 @@ class USCensusTracts(PointTable):
         if {'bachelor', 'graduate'} & set(names):
             degrees = [f'B15003_E{line:03}' for line in (22, 23, 24, 25)]
             people = self._read_table('b15003', ['B15003_E001', *degrees])
-            # Without people there is no share.
+            # A tract without people has no share.
             total = people['B15003_E001'].where(people['B15003_E001'] > 0)
             frame['bachelor'] = people[degrees[0]] / total
             frame['graduate'] = people[degrees[1:]].sum(axis=1, skipna=False) / total

@@ -58,7 +58,7 @@ class YFCC4k(PublishedImages):
     }
 
     def _find_table(self) -> pathlib.Path:
-        # The archive has the table beside its images.
+        # The archive has the table next to the images.
         archive = self.root / self.archives[0]
         if archive.is_file() and not (self.root / self.folders[0]).is_dir():
             self._extract(archive)

@@ -24,7 +24,7 @@ COORDINATES = ('sin_lon', 'cos_lon', 'sin_lat', 'cos_lat')
 
 
 class LocationFeatures(TransformerMixin, BaseEstimator):
-    """Computes features of a location encoder, as a scikit-learn transformer.
+    """Scikit-learn transformer that computes features of a location encoder.
 
     Example:
         >>> from sklearn.linear_model import Ridge
@@ -35,7 +35,7 @@ class LocationFeatures(TransformerMixin, BaseEstimator):
         ... ).shape
         (1,)
 
-    Fitting trains nothing: it loads the encoder and counts its features.
+    :meth:`fit` trains nothing: it loads the encoder and counts its features.
 
     Attributes:
         encoder_: The encoder, None for coordinates.

@@ -158,7 +158,7 @@ def embed_file(
         device: Device to compute on. By default, a GPU if there is one.
         batch_size: Number of points to embed at a time.
         on_error: Treatment of rows without a valid point: stop before any work is done,
-            or skip them and list them in a file beside the output.
+            or skip them and list them in a file next to the output.
         download: Download the weights if they are not on this machine.
         progress: Show a progress bar. By default, on a terminal only.
 
@@ -352,7 +352,7 @@ def _valid_rows(
 
 @contextmanager
 def _skipped_rows(path: Path | None) -> Iterator[Any]:
-    """Yield a writer of the file that lists skipped rows, None without such a file."""
+    """Yield a writer of the file of skipped rows, None if there is no such file."""
     if path is None:
         yield None
         return

@@ -23,7 +23,7 @@ from torch import Tensor
 
 WGS84 = CRS('OGC:CRS84')
 
-# Names of columns of longitudes, and of latitudes beside them.
+# Pairs of usual names of longitude columns and of latitude columns.
 DEGREE_NAMES = (
     (
         ('lon', 'longitude', 'lng', 'long', 'lon_deg', 'decimallongitude'),
@@ -47,8 +47,8 @@ type PointsLike = (
 def wrap_longitude(lon: Tensor) -> Tensor:
     """Wrap longitudes into [-180, 180].
 
-    Longitudes that already lie there do not change, 180 and -180 included, since some
-    encoders have different embeddings for the two.
+    Longitudes in this range do not change, including 180 and -180, because some
+    encoders embed these two differently.
 
     Args:
         lon: Longitudes in degrees, any shape, any finite value.
@@ -56,7 +56,7 @@ def wrap_longitude(lon: Tensor) -> Tensor:
     Returns:
         Longitudes of the same meridians in [-180, 180].
     """
-    # The remainder is exact, also for values whose multiples of 360 are not.
+    # The remainder is exact, even if the multiple of 360 to subtract is not.
     lon = torch.fmod(lon, 360)
     return lon - 360 * torch.round(lon / 360)
 
@@ -100,8 +100,8 @@ def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
         second: The column taken for latitudes.
 
     Returns:
-        True if a tenth of the second column or more is no latitude but could be a
-        longitude, while all of the first could be latitudes.
+        True if all of the first column could be latitudes, and at least a tenth of the
+        second column could be longitudes but not latitudes.
     """
     finite = np.isfinite(first) & np.isfinite(second)
     first, second = np.abs(first[finite]), np.abs(second[finite])
@@ -187,7 +187,7 @@ def _check_values(points: Tensor) -> None:
 
 
 class CoordinateColumnsError(ValueError):
-    """Coordinate columns of a table are missing or ambiguous.
+    """Error of missing or ambiguous coordinate columns of a table.
 
     Attributes:
         reason: Sentence that describes what is wrong.
@@ -215,7 +215,7 @@ def find_coordinate_columns(
     Args:
         names: Names of all columns.
         lon: Name of the longitude column. By default, it is found by its usual names.
-        lat: Name of the latitude column, found likewise.
+        lat: Name of the latitude column. By default, it is found by its usual names.
         projected: Find eastings and northings instead.
 
     Returns:
@@ -266,7 +266,7 @@ def as_points(
             DataFrame with columns of longitudes and latitudes; geopandas points; or a
             list of shapely points.
         lon: Name of a DataFrame's column of longitudes, or of eastings in *crs*. By
-            default, it is found. A GeoDataFrame has its geometry used unless columns
+            default, it is found. The geometry of a GeoDataFrame is used unless columns
             are named.
         lat: Name of a DataFrame's column of latitudes, or of northings in *crs*.
         crs: Coordinate reference system of *data*, in any form that pyproj reads. By
@@ -281,7 +281,8 @@ def as_points(
 
     Raises:
         ValueError: If a point is invalid; the message names the first bad row. If
-            geopandas points have no CRS and none is given, or differ from the given one.
+            geopandas points have no CRS and none is given, or if their CRS differs from
+            the given one.
     """
     given_crs = None if crs is None else parse_crs(crs)
     if isinstance(data, pd.DataFrame) and (
@@ -396,7 +397,7 @@ def one_crs(what: str, own: CRS | None, given: CRS | None) -> CRS:
         The system that is stated.
 
     Raises:
-        ValueError: If none is stated, or both and they differ.
+        ValueError: If neither is stated, or if they differ.
     """
     crs = own if own is not None else given
     if crs is None:

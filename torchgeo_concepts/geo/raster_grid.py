@@ -68,9 +68,9 @@ class RasterGrid:
             crs: Coordinate reference system, in any form that pyproj reads.
             resolution: Size of a pixel in units of the CRS. The grid begins at the top
                 left of the area, and its last pixels may reach beyond the area.
-            width: Number of columns instead. The grid covers exactly the area, with
-                nearly square pixels. By default, there are 720 pixels along the longer
-                side.
+            width: Number of columns, instead of *resolution*. The grid covers exactly
+                the area, with nearly square pixels. By default, there are 720 pixels
+                along the longer side.
 
         Returns:
             The grid over the smallest rectangle of the CRS that contains the area.
@@ -165,7 +165,7 @@ class RasterGrid:
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees,
-                with longitudes as those of :attr:`area`.
+                with longitudes in the range of :attr:`area`.
 
         Returns:
             Mask of shape ``(N,)``.
@@ -191,7 +191,7 @@ class RasterGrid:
 
 
 def _steps(length: float, step: float) -> int:
-    """Return the number of steps that cover a length, except for a rounding error."""
+    """Return the number of steps that cover a length, up to a rounding error."""
     return max(1, int(np.ceil(length / step - 1e-6)))
 
 

@@ -38,8 +38,8 @@ def unit_vectors(
 def golden_fractions(index: NDArray[np.number[Any]]) -> NDArray[np.float64]:
     """Return longitudes of a Fibonacci lattice as fractions of a turn.
 
-    Consecutive points differ by the golden ratio of a turn, so that points at equal
-    steps of the sine of latitude cover a sphere evenly.
+    Consecutive longitudes differ by the golden ratio of a turn. With equal steps of the
+    sine of latitude, the points cover a sphere evenly.
 
     Args:
         index: Positions of points in the lattice, of shape ``(N,)``.

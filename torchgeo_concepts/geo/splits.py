@@ -24,7 +24,7 @@ from .sphere import RADIUS_KM, chord, unit_vectors
 # Combines the row and the column of a block into one number.
 ROW_STRIDE = 100_003
 
-# Names that columns of splits use, in lower case, of training, validation and test rows.
+# Lower-case names of training, validation and test rows in columns of splits.
 NAMES = (
     ('train', 'training', 'trainval', 'train_val'),
     ('val', 'valid', 'validation', 'dev'),
@@ -122,7 +122,7 @@ def block_folds(
         folds: Number of folds.
         seed: Seed of the split.
         degrees: Side of a block of longitude and latitude.
-        km: Side of a block, all of which have the same area then.
+        km: Side of a block in km, instead of *degrees*. All blocks have the same area.
 
     Returns:
         The rows of each fold.
@@ -149,7 +149,7 @@ def block_split(
             whole blocks allow; the last two may be 0.
         seed: Seed of the split.
         degrees: Side of a block of longitude and latitude.
-        km: Side of a block, all of which have the same area then.
+        km: Side of a block in km, instead of *degrees*. All blocks have the same area.
         buffer_km: Exclude training points nearer than this to a test point.
 
     Returns:
@@ -195,7 +195,7 @@ def block_numbers(
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         degrees: Side of a block.
-        km: Side of a block instead, all of which have the same area.
+        km: Side of a block in km, instead of *degrees*. All blocks have the same area.
         origin: Corner of a block of degrees, as ``(longitude, latitude)``.
 
     Returns:
@@ -222,7 +222,7 @@ def block_numbers(
 def _equal_area_cells(
     lon: NDArray[np.float64], lat: NDArray[np.float64], km: float
 ) -> NDArray[np.float64]:
-    """Return the number of the nearly square cell of equal area of each point."""
+    """Return the number of each point's cell, nearly square and of equal area."""
     rows = max(1, round(math.pi * RADIUS_KM / km))
     edges = (
         2 * math.pi * (RADIUS_KM / km) ** 2 * np.cos(np.linspace(0, np.pi, rows + 1))
@@ -244,7 +244,7 @@ def _choose(
     """Choose blocks with about the wanted number of points."""
     chosen, number = list[int](), 0
     for block in free:
-        # A block that would move the sum away from the wanted number is skipped.
+        # Skip a block that would move the sum away from the wanted number.
         if len(chosen) < len(free) - later and sizes[block] < 2 * (wanted - number):
             chosen.append(block)
             number += int(sizes[block])
@@ -304,12 +304,13 @@ def fold_splits(
     seed: int = 0,
     buffer_km: float = 0,
 ) -> list[Split]:
-    """Make a split for each fold, which tests on it and trains on the others.
+    """Make a split for each fold: test on the fold, train on the other folds.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         folds: Rows of each fold.
-        val_fraction: Fraction of the rows of the others to validate on, chosen at random.
+        val_fraction: Fraction of the rows of the other folds to validate on, chosen at
+            random.
         seed: Seed of the validation rows.
         buffer_km: Exclude training points nearer than this to a test point.
 
@@ -379,7 +380,7 @@ def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
         raise ValueError(f'buffer_km must be 0 or more, not {buffer_km}.')
     if buffer_km == 0 or not len(split.test):
         return split
-    # It takes long to import, and models import this folder.
+    # SciPy takes long to import, and models import this folder.
     from scipy.spatial import cKDTree
 
     lon, lat = check_points(points).detach().cpu().double().numpy().T

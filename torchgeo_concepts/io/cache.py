@@ -23,7 +23,7 @@ def cache_folder() -> Path:
     """Return the folder of the cached arrays of layers.
 
     Returns:
-        Folder of the environment variable ``TORCHGEO_CONCEPTS_CACHE``. By default,
+        Folder in the environment variable ``TORCHGEO_CONCEPTS_CACHE``. By default,
         ``~/.cache/torchgeo-concepts/layers``.
     """
     folder = os.environ.get('TORCHGEO_CONCEPTS_CACHE')
@@ -54,7 +54,7 @@ def cached_array(name: str, key: str, make: Callable[[], NDArray[Any]]) -> NDArr
         with atomic_path(file) as temporary, temporary.open('wb') as stream:
             np.save(stream, array, allow_pickle=False)
     except OSError:
-        # A full or read-only disk costs time, not the result.
+        # If the disk is full or read-only, return the array without storing it.
         return array
     mapped = _mapped(file)
     return array if mapped is None else mapped

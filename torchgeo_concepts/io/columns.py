@@ -43,7 +43,7 @@ class Columns:
     is_swapped: bool = False
 
     def where(self, row: int) -> str:
-        """Return the name of a row in errors."""
+        """Return the name of a row, for errors."""
         return f'{self.source}: row {row}, counted from 0,'
 
 
@@ -121,11 +121,11 @@ def infer_task(
     Args:
         columns: Tables that have the column.
         name: Name of the column.
-        missing: Values that stand for a missing one.
+        missing: Values that mean missing, such as -999.
 
     Returns:
-        ``'classification'`` for text and booleans; ``'regression'`` for numbers, also
-        for those read as text because of words that stand for a missing value.
+        ``'classification'`` for text and booleans; ``'regression'`` for numbers,
+        including those read as text because of words that mean missing.
 
     Raises:
         ValueError: If a column of text has numbers in most rows.
@@ -172,7 +172,7 @@ def as_numbers(
     Args:
         table: The table.
         name: Name of the column.
-        missing: Values that stand for a missing one.
+        missing: Values that mean missing, such as -999.
 
     Returns:
         Numbers of shape ``(N,)``, NaN where missing.
@@ -224,7 +224,7 @@ def as_texts(
     Args:
         table: The table.
         name: Name of the column.
-        missing: Values that stand for a missing one.
+        missing: Values that mean missing, such as -999.
 
     Returns:
         Names, None where missing; integers become their digits.
@@ -267,7 +267,7 @@ def sorted_classes(texts: Sequence[str | None]) -> tuple[str, ...]:
 def class_numbers(
     table: Columns, name: str, texts: Sequence[str | None], classes: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Return the position of the class of each row among all classes.
+    """Return the position of each row's class in the list of classes.
 
     Args:
         table: The table.

@@ -31,7 +31,7 @@ TYPES = (
     pa.string(),
 )
 
-# Postal and census codes, which would lose their zeros, and hexadecimal numbers.
+# Postal and census codes, which would lose leading zeros, and hexadecimal numbers.
 CODES = r'^[+-]?0[\dxX]'
 
 # Integers that a float would round, such as cell ids.
@@ -77,13 +77,13 @@ class CSVFile:
         return names
 
     def with_longer_blocks(self) -> 'CSVFile':
-        """Return the file, read in blocks that are eight times as long."""
+        """Return the file with blocks that are eight times as long."""
         return replace(self, block_size=min(8 * self.block_size, MAX_RECORD))
 
     def read(
         self, types: Mapping[str, pa.DataType], columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
-        """Read columns in their types, and as text those that have none.
+        """Read columns in the given types, and all others as text.
 
         Args:
             types: Types of columns by name.
@@ -96,7 +96,8 @@ class CSVFile:
             LongRecordError: If a record is longer than a block.
             ValueError: If the file cannot be read.
         """
-        # All columns are text first: pyarrow would settle types by the first block.
+        # Read all columns as text first, because pyarrow infers types from the first
+        # block.
         with self._open(columns) as stream:
             for text in stream:
                 arrays = [pc.cast(text[c], types.get(c, pa.string())) for c in columns]
@@ -139,7 +140,7 @@ class CSVFile:
         try:
             with pc_csv.open_csv(
                 pa.input_stream(self.path),
-                # Several threads would not number the rows.
+                # With several threads, pyarrow does not number the rows.
                 pc_csv.ReadOptions(block_size=self.block_size, use_threads=False),
                 pc_csv.ParseOptions(
                     delimiter=self.delimiter,
@@ -157,7 +158,7 @@ class CSVFile:
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             check_utf8(self.path)
             for row in ragged:
-                # The header is number 1.
+                # The header is row number 1.
                 raise ValueError(
                     f'{self.path}: row {row.number - 2} (counted from 0) has '
                     f'{row.actual_columns} cells, the header has {row.expected_columns}.'
@@ -183,7 +184,7 @@ def check_unique(path: Path, names: Sequence[str]) -> None:
 
 
 def _parses(column: pa.Array, kind: pa.DataType) -> bool:
-    """Return True if all values of a column of text are of a type."""
+    """Return True if all values of a column of text can be parsed as a type."""
     if pa.types.is_string(kind):
         return True
     loses_digits = f'{CODES}|{LONG_INTEGERS}' if pa.types.is_floating(kind) else CODES
@@ -197,7 +198,7 @@ def _parses(column: pa.Array, kind: pa.DataType) -> bool:
 
 
 def check_utf8(path: Path) -> None:
-    """Validate that a text file, also a compressed one, is in UTF-8.
+    """Validate that a text file, plain or compressed, is in UTF-8.
 
     Args:
         path: The file.

@@ -45,7 +45,7 @@ def _degrees(
     signs: tuple[str, str],
     limit: int,
 ) -> float:
-    """Read one coordinate. A separate tag has its hemisphere."""
+    """Read one coordinate. A separate tag holds the hemisphere."""
     if tag not in gps:
         raise ValueError(f'It has no {tag.name}.')
     positive, negative = signs

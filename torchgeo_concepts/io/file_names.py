@@ -19,7 +19,7 @@ from .images import ENDING, is_image
 
 
 def concat_names(chunks: list[Any]) -> Any:
-    """Join arrays of names; there may be no array."""
+    """Join zero or more arrays of names."""
     # Five million long names take more than two gigabytes.
     empty = pa.array([], pa.large_string())
     return pa.concat_arrays([empty, *(c.cast(pa.large_string()) for c in chunks)])
@@ -45,7 +45,7 @@ def list_images(folder: Path) -> Any:
 
 
 def existing(folder: Path, names: Any) -> NDArray[np.bool_]:
-    """Find the names of files that exist, without a system call for each file.
+    """Check which files exist, without a system call for each file.
 
     Args:
         folder: Folder that names are relative to.

@@ -48,7 +48,7 @@ class EmbeddingWriter:
         dtype: str,
         info: dict[str, Any],
     ) -> Iterator['EmbeddingWriter']:
-        """Open a file to write. It appears when the block ends without an error.
+        """Open a file to write. The file appears when the block ends without an error.
 
         Args:
             path: The file.
@@ -134,7 +134,7 @@ def point_metadata(others: Mapping[str, Any] = MappingProxyType({})) -> dict[str
 def _geo_metadata(table: OpenedTable) -> dict[str, Any]:
     if isinstance(table.coordinates, ColumnCoordinates):
         return point_metadata(table.geometries)
-    # Without types, points may have heights or not.
+    # An empty list of types allows points with and without heights.
     return _metadata(table.geometries, table.coordinates.column, table.crs, [])
 
 

@@ -25,7 +25,7 @@ BandKind = Literal['quantity', 'probability', 'score', 'class', 'colour']
 # Pixels on a side of a block, the part of a file that is written and read at once.
 BLOCK = 512
 
-# Megabytes of blocks that GDAL keeps.
+# Size of GDAL's block cache in megabytes.
 CACHE_MB = 256
 
 
@@ -34,7 +34,7 @@ class Band:
     """Description of a band of a map.
 
     Attributes:
-        name: Name for people.
+        name: Readable name.
         unit: Unit of a quantity, empty for anything else.
         kind: ``'quantity'`` in a unit; ``'probability'`` from 0 to 1; ``'score'``, a
             number without a unit; ``'class'``, a code of one of *classes*; or
@@ -56,8 +56,8 @@ def open_geotiff(
 ) -> Iterator[rasterio.io.DatasetWriter]:
     """Open a file to write. It appears when the ``with`` block ends without an error.
 
-    A cloud-optimised file begins with its overviews, which are computed last. So the
-    blocks are written to a temporary file in the same folder, which is then copied.
+    A cloud-optimised file begins with its overviews, which are computed last. So blocks
+    are first written to a temporary file in the same folder. This file is then copied.
 
     Args:
         path: The file.
@@ -67,7 +67,7 @@ def open_geotiff(
 
     Yields:
         The dataset; write its windows with values of shape ``(bands, height, width)``,
-        NaN where there are none.
+        NaN where missing.
     """
     path = path.resolve()
     is_class = any(band.kind == 'class' for band in bands)

@@ -89,7 +89,7 @@ def read_image_table(
 
 
 def _image_column(source: str, columns: Sequence[str]) -> str:
-    """Find the column of names of images by its usual names."""
+    """Find the column of image names by its usual names."""
     usual = [name for name in columns if name.strip().lower() in IMAGE_COLUMNS]
     if len(usual) == 1:
         return usual[0]

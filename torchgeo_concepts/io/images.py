@@ -35,7 +35,7 @@ class UnreadableImageError(OSError):
 
 
 def is_image(name: str) -> bool:
-    """Return True if a name is that of an image file that is not hidden.
+    """Return True if a file name is that of an image and not hidden.
 
     Args:
         name: Name of a file, without folders.
@@ -88,7 +88,7 @@ def to_tensor(image: Image.Image, name: str) -> Tensor:
         )
     upright = ImageOps.exif_transpose(image)
     if upright.mode == 'P':
-        # Pillow warns of palettes with transparency that skip this step.
+        # Without this step, Pillow warns of palettes with transparency.
         upright = upright.convert('RGBA')
     array = np.array(upright.convert('RGB'))
     return torch.from_numpy(array).permute(2, 0, 1).float()

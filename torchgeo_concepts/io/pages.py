@@ -18,7 +18,7 @@ from typing import Any
 from ..utils.files import atomic_path
 from ..utils.version import VERSION
 
-# Letters in a line of text.
+# Maximum number of characters in a line of text.
 LINE = 120
 
 
@@ -29,7 +29,7 @@ def command_line(
 
     Args:
         program: Program and name of the command, such as ``torchgeo-concepts embed``.
-        function: The function that it calls.
+        function: The function that the command calls.
         arguments: Arguments of the call by name.
     """
     words = program.split()
@@ -148,7 +148,7 @@ def report_head(
         remark: Date and versions.
         command: Command that created the report.
         setting: Description of the measurements.
-        left_out: A line for each omission that gives the reason.
+        left_out: A line with the reason for each omission.
     """
     for verdict in verdicts:
         yield from wrapped(f'**{verdict}**')

@@ -69,7 +69,7 @@ def open_parquet(path: Path, batch_rows: int) -> TableFile:
         raise ValueError(f'{path} has broken GeoParquet metadata: {error!r}') from error
     if primary not in geometries or primary not in schema.names:
         raise ValueError(f'{path} has no column {primary!r}, its primary geometry.')
-    # These describe all rows, some of which a copy may lack.
+    # These entries describe all rows, but a copy may have fewer rows.
     for column in geometries.values():
         column.pop('bbox', None)
         column.pop('covering', None)
@@ -91,7 +91,7 @@ def open_vector(path: Path, layer: str | None, batch_rows: int) -> TableFile:
 
     Args:
         path: The file.
-        layer: Name of the layer, which may be left out if there is one layer.
+        layer: Name of the layer, optional if the file has only one.
         batch_rows: Number of rows to read at a time.
 
     Raises:

@@ -35,7 +35,7 @@ def draw_bars(
         axes: Axes of a figure.
         rows: Names and values, from top to bottom.
         label: Label of the axis of values, with their unit.
-        has_sum: The last row is the sum of the others.
+        has_sum: True if the last row is the sum of the others.
         name_width: Characters per line of a name.
         form: Format of the values. By default, the largest value has three digits.
     """

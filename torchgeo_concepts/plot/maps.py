@@ -350,7 +350,7 @@ def _class_colours(number: int) -> list[tuple[float, ...]]:
 
 
 def _scale(values: NDArray[Any], band: Band) -> tuple[tuple[float, float], str, str]:
-    """Return the ends of the colours, their name, and the label of a band."""
+    """Return the value range, the colormap and the label of a band."""
     if band.kind == 'probability':
         return (0.0, 1.0), 'cividis', 'probability'
     known = values[np.isfinite(values)]

@@ -89,7 +89,7 @@ def point_size(number: int) -> float:
 
 
 def plot_split(points: Tensor, split: Split) -> Figure:
-    """Draw the parts of a split on a map, each in a colour.
+    """Draw the parts of a split on a map, each in its own colour.
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.

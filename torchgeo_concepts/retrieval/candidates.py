@@ -98,8 +98,8 @@ def land_lattice(spacing_km: float) -> Tensor:
     which resolves about a kilometre. This needs the extra ``layers``.
 
     Args:
-        spacing_km: Side of a square with the area of a point. Land has about 149
-            million square kilometres, so 3.9 km give 10 million points.
+        spacing_km: Side of a square with the area that a point represents. Land has
+            about 149 million square kilometres, so 3.9 km give 10 million points.
 
     Returns:
         Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.

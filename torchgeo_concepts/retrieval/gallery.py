@@ -83,8 +83,8 @@ class Locations:
 class Gallery:
     """Candidate points, encoded once.
 
-    A gallery in a folder is memory-mapped: it opens at once, and may be larger than the
-    memory. Make one by :meth:`build` or :meth:`load`.
+    A gallery in a folder is memory-mapped: it opens at once, and may be larger than
+    memory. Create one with :meth:`build` or :meth:`load`.
 
     Attributes:
         points: Points of shape ``(M, 2)`` as ``(longitude, latitude)`` in degrees.
@@ -271,8 +271,8 @@ class Gallery:
             points: True points of shape ``(N, 2)`` as ``(longitude, latitude)``.
 
         Returns:
-            Ranks of shape ``(N,)``: the number of candidates that are at least as similar
-            to the query as the one nearest to the truth; 1 is the best.
+            Ranks of shape ``(N,)``: the number of candidates at least as similar to the
+            query as the candidate nearest to the true point; 1 is the best.
         """
         which = np.flatnonzero(self.candidates)
         tree = KDTree(_on_sphere(self.points[which]))
@@ -282,7 +282,8 @@ class Gallery:
         return torch.cat([self._ranks(part, nodes) for part, nodes in parts])
 
     def _ranks(self, queries: Tensor, target: Tensor) -> Tensor:
-        # Similarity of the nearest candidate, from the same products as all others.
+        # The similarity of the nearest candidate comes from the same products as all
+        # others.
         own = torch.zeros(len(queries), 1, device=queries.device)
         for cosine, number in self._compare(queries):
             own += (cosine * (number == target)).sum(dim=1, keepdim=True)
@@ -292,7 +293,7 @@ class Gallery:
         return rank.cpu()
 
     def _compare(self, queries: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the cosines with a block of candidates at a time, and their rows."""
+        """Yield cosines with one block of candidates at a time, and its rows."""
         dim = self.vectors.shape[1]
         if queries.ndim != 2 or queries.shape[1] != dim:
             raise ValueError(

@@ -39,7 +39,7 @@ def clip_preprocess(image: Tensor) -> Tensor:
 
 @dataclass(eq=False)
 class Geolocator:
-    """Finds the locations where images were taken.
+    """Geolocation of images by search of a gallery.
 
     The gallery is encoded once. Each image then takes one pass of the image tower and
     one search.

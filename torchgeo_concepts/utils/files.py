@@ -31,7 +31,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Check that a file can be written, so that long work does not fail at its end.
+    """Check that a file can be written, so that a long run does not fail at its end.
 
     Args:
         path: The file to create or replace.

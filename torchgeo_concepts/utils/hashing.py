@@ -14,7 +14,7 @@ def hash_state(state: Mapping[str, Tensor], about: str = '') -> str:
 
     Args:
         state: Tensors by name, in any order.
-        about: Text that the hash also depends on.
+        about: Additional text to hash.
 
     Returns:
         The digest in hexadecimal.

@@ -11,7 +11,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set a model to eval mode in the block, then restore the mode of each part.
+    """Set a model to eval mode in a block, then restore the mode of each submodule.
 
     Args:
         model: The model.
