@@ -138,19 +138,13 @@ def test_what_weights_determine(bank: ConceptBank) -> None:
         concept_earth('FAST', bank, hidden_dim=3)
 
 
-@pytest.mark.parametrize('damage', ['missing', 'truncated'])
-def test_damaged_file(
-    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = ConceptEarth_Weights.FAST
     copy = tmp_path / 'fast.safetensors'
-    error: type[Exception] = FileNotFoundError
-    message = 'is missing. It is part of torchgeo-concepts'
-    if damage == 'truncated':
-        copy.write_bytes(weights.path().read_bytes()[:-1])
-        error, message = ValueError, 'does not hold ConceptEarth_Weights.FAST'
+    copy.write_bytes(weights.path().read_bytes()[:-1])
     monkeypatch.setitem(weights.meta, 'file', copy)
-    with pytest.raises(error, match=message):
+    message = 'does not hold ConceptEarth_Weights.FAST'
+    with pytest.raises(ValueError, match=message):
         concept_earth(weights)
 
 

@@ -150,6 +150,10 @@ def _count_below_0(months: Months) -> NDArray[Any]:
     return (months < 0).sum(axis=0)
 
 
+def _range(months: Months) -> Floats:
+    return months.max(axis=0) - months.min(axis=0)
+
+
 _minimum, _maximum = methodcaller('min', axis=0), methodcaller('max', axis=0)
 _only = itemgetter(0)
 
@@ -159,7 +163,7 @@ type Summary = tuple[str, str, Callable[[Months], NDArray[Any]]]
 TEMPERATURES: dict[str, Summary] = {
     'coldest-month': ('mean of the coldest month', '°C', _minimum),
     'warmest-month': ('mean of the warmest month', '°C', _maximum),
-    'range': ('warmest less coldest month', '°C', partial(np.ptp, axis=0)),
+    'range': ('warmest less coldest month', '°C', _range),
     'months-below-0': ('months with a mean below 0 °C', 'months', _count_below_0),
     'months-above-10': (
         'months with a mean of 10 °C or more',

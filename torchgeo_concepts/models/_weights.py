@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.models._api import WeightsEnum
 
 from ..utils.distributions import installed_file
+from ..utils.names import check_known
 
 
 class NamedWeights(WeightsEnum):
@@ -30,16 +31,12 @@ class NamedWeights(WeightsEnum):
             The member, or None.
 
         Raises:
-            ValueError: If there is no such member; the message lists all members.
+            ValueError: If there is no such member; the message lists members.
         """
         if obj is None or isinstance(obj, cls):
             return obj
         name = str(obj).removeprefix(f'{cls.__name__}.')
-        if name not in cls.__members__:
-            known = ', '.join(map(str, cls))
-            raise ValueError(
-                f'This model has no weights {obj!r}. Choose one of {known}.'
-            )
+        check_known(f'{cls.__name__} has no', name, cls.__members__)
         return cls.__members__[name]
 
     def _check(self, file: Path, advice: str) -> Path:
@@ -65,15 +62,9 @@ class PackagedWeights(NamedWeights):
             Path of a file with the right checksum.
 
         Raises:
-            FileNotFoundError: If the file is not in the package.
             ValueError: If the file has another checksum.
         """
-        file: Path = self.meta['file']
-        if not file.is_file():
-            raise FileNotFoundError(
-                f'{file} is missing. It is part of torchgeo-concepts: reinstall it.'
-            )
-        return self._check(file, 'Reinstall torchgeo-concepts.')
+        return self._check(self.meta['file'], 'Reinstall torchgeo-concepts.')
 
 
 class DistributionWeights(NamedWeights):
@@ -103,11 +94,8 @@ class DistributionWeights(NamedWeights):
                 corrupt or of another version.
         """
         name = Path(self.meta['file'])
-        cached = Path(
-            torch.hub.get_dir(),
-            'checkpoints',
-            f'{name.stem}-{self.meta["sha256"][:8]}{name.suffix}',
-        )
+        versioned = f'{name.stem}-{self.meta["sha256"][:8]}{name.suffix}'
+        cached = Path(torch.hub.get_dir(), 'checkpoints', versioned)
         file = installed_file(self.meta['distribution'], self.meta['file']) or cached
         if file.is_file():
             return self._check(
