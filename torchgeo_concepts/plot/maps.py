@@ -196,10 +196,9 @@ def _prepare(panel: Axes, grid: RasterGrid) -> None:
         panel.set_xlabel('longitude')
         panel.set_ylabel('latitude')
         labels = [_longitude, _latitude]
+        _set_degrees(panel)
     panel.xaxis.set_major_formatter(labels[0])
     panel.yaxis.set_major_formatter(labels[1])
-    if not grid.crs.is_projected:
-        _set_degrees(panel)
 
 
 def _set_degrees(panel: Axes) -> None:

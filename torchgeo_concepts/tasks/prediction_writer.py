@@ -128,9 +128,8 @@ class PredictionWriter(BasePredictionWriter):
         """
         if dataloader_idx:
             raise ValueError('PredictionWriter needs a single prediction loader.')
-        found = prediction
-        if not isinstance(prediction, Mapping):
-            found = {'prediction': prediction}
+        is_named = isinstance(prediction, Mapping)
+        found = prediction if is_named else {'prediction': prediction}
         rows = batch.get('row', batch_indices)
         points = found.get('point', batch.get('point'))
         if rows is None or points is None:

@@ -102,7 +102,11 @@ def quickstart(
     rows = _find_cities(cities, climate.cities)
     encoder, blind = concept_earth('GROUNDED'), concept_earth('NO_CLIMATE')
     mapped = encoder.bank.index(concept)
-    picture, maps = _make_folder(Path(output))
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    picture, maps = folder / 'report.png', folder / 'maps.tif'
+    for path in (picture, maps):
+        check_writable(path)
     is_hidden = None if progress is None else not progress
     with tqdm(desc='explanations', total=NUM_STEPS, disable=is_hidden) as bar:
         explained = _explain(climate, blind, rows)
@@ -130,23 +134,12 @@ def _find_cities(names: Sequence[str], known: Sequence[str]) -> list[int]:
     """Return the row of each city, without duplicates."""
     if not 1 <= len(names) <= MOST_CITIES:
         raise ValueError(f'Expected one to {MOST_CITIES} cities, got {len(names)}.')
-    numbers: dict[str, int] = {}
-    for number, city in enumerate(known):
-        # The table lists one city twice.
-        numbers.setdefault(normalise(city), number)
+    # The table lists one city twice; its first row counts.
+    numbers = {normalise(city): n for n, city in reversed([*enumerate(known)])}
     for name in names:
         if normalise(name) not in numbers:
             raise ValueError(f'No city {name!r}. {near_matches(name, known)}')
     return list(dict.fromkeys(numbers[normalise(name)] for name in names))
-
-
-def _make_folder(output: Path) -> tuple[Path, Path]:
-    """Make the folder, and return the paths of the picture and of the maps."""
-    output.mkdir(parents=True, exist_ok=True)
-    paths = output / 'report.png', output / 'maps.tif'
-    for path in paths:
-        check_writable(path)
-    return paths
 
 
 # Scores --------------------------------------------------------------------------------
@@ -246,22 +239,13 @@ def _explain(
     head = fit_regression(model, scaled[others], target[others])
     used = int((head.weight[0] != 0).sum())
     base, parts = float(head.bias[0]), scaled * head.weight[0]
-    cities = tuple(
-        ExplainedCity(
-            climate.cities[row],
-            Explanation(
-                f'annual mean temperature of {climate.cities[row]}',
-                '°C',
-                bank,
-                tuple(parts[row].tolist()),
-                base + float(parts[row].sum()),
-                base,
-                'average city',
-            ),
-            float(target[row]),
-        )
-        for row in rows
-    )
+    cities = []
+    for row in rows:
+        city, terms = climate.cities[row], parts[row]
+        names = f'annual mean temperature of {city}', '°C', bank
+        sums = base + float(terms.sum()), base, 'average city'
+        explanation = Explanation(*names, tuple(terms.tolist()), *sums)
+        cities.append(ExplainedCity(city, explanation, float(target[row])))
     name = f'{used} concepts of NO_CLIMATE'
     score = _score(name, z, target, block_folds(climate.points), model)
-    return ExplainedCities(cities, score, int(others.sum()), len(bank), used)
+    return ExplainedCities(tuple(cities), score, int(others.sum()), len(bank), used)
