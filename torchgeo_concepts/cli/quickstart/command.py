@@ -237,8 +237,8 @@ def _explain(
     alpha = choose_lasso(scaled[others], target[others], folds)
     model = Lasso(alpha, max_iter=LASSO_STEPS)
     head = fit_regression(model, scaled[others], target[others])
-    used = int((head.weight[0] != 0).sum())
-    base, parts = float(head.bias[0]), scaled * head.weight[0]
+    used, base = int((head.weight[0] != 0).sum()), float(head.bias[0])
+    parts = scaled * head.weight[0]
     cities = []
     for row in rows:
         city, terms = climate.cities[row], parts[row]
