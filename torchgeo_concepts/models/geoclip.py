@@ -356,4 +356,5 @@ def geoclip_gallery(*, download: bool = False) -> Tensor:
     Returns:
         Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
     """
-    return GeoCLIPGallery_Weights.MP16_100K.get_state_dict(download=download)['points']
+    weights: GeoCLIPGallery_Weights = GeoCLIPGallery_Weights.MP16_100K
+    return weights.get_state_dict(download=download)['points']

@@ -240,9 +240,8 @@ def _coastline(
     if not land.is_installed:
         return None
     scale = COAST_PIXELS / max(grid.width, grid.height)
-    fine = grid.resized(
-        *(max(2, round(length * scale)) for length in (grid.width, grid.height))
-    )
+    size = (max(2, round(length * scale)) for length in (grid.width, grid.height))
+    fine = grid.resized(*size)
     points, on_earth = fine.points()
     is_land = np.full(len(points), np.nan, dtype=np.float32)
     is_land[on_earth] = land(points[on_earth])

@@ -4,7 +4,7 @@
 """Geolocation of images, by search of a gallery of candidate points."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import batched
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from .gallery import Gallery, Locations, Space, encoder_hash
 
 type ImageLike = str | Path | Image.Image | Tensor
 type ImagesLike = ImageLike | Sequence[ImageLike]
+
+
+type Preprocess = Callable[[Tensor], Tensor]
 
 
 def clip_preprocess(image: Tensor) -> Tensor:
@@ -56,7 +59,7 @@ class Geolocator:
 
     model: ImageLocationModel
     gallery: Gallery
-    preprocess: Callable[[Tensor], Tensor] = clip_preprocess
+    preprocess: Preprocess = field(default_factory=lambda: clip_preprocess)
     scale: float = 100.0
 
     def __post_init__(self) -> None:
@@ -78,7 +81,7 @@ class Geolocator:
         folder: Path | str | None = None,
         *,
         space: Space | None = None,
-        preprocess: Callable[[Tensor], Tensor] = clip_preprocess,
+        preprocess: Preprocess = clip_preprocess,
         scale: float = 100.0,
         download: bool = False,
         progress: bool | None = None,

@@ -234,9 +234,8 @@ def _merge(shards: Sequence[Path], output: Path) -> None:
         for start in range(0, len(rows), MERGE_ROWS):
             block = rows[start : start + MERGE_ROWS]
             row = ds.field('row')
-            table = source.to_table(
-                filter=(row >= int(block[0])) & (row <= int(block[-1]))
-            )
+            within = (row >= int(block[0])) & (row <= int(block[-1]))
+            table = source.to_table(filter=within)
             # Distributed samplers repeat rows, so that all processes have the same number.
             first = np.unique(table['row'].to_numpy(), return_index=True)[1]
             writer.write_table(table.take(first))
