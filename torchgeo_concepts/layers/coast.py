@@ -139,7 +139,9 @@ def _signed_distance() -> NDArray[np.float16]:
     minutes, which makes distances midway between two coasts up to about 8 km too small.
     """
     land = LandMask()
-    tree = cKDTree(unit_vectors(*_coast(land.bits)))
+    # Far from the coast, a tree of plain halves is ten times as fast as a balanced one.
+    points = unit_vectors(*_coast(land.bits))
+    tree = cKDTree(points, compact_nodes=False, balanced_tree=False)
     lon, lat = cell_centres(CELL_ROWS // COARSE, CELL_COLUMNS // COARSE)
     coarse = np.stack([nearest_km(tree, lon, np.full_like(lon, y))[0] for y in lat])
     lon, lat = cell_centres(CELL_ROWS, CELL_COLUMNS)
