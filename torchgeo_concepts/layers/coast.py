@@ -184,11 +184,8 @@ class LandmassLayer(RasterLayer):
         Args:
             name: Identifier of lower-case words joined by hyphens.
         """
-        info: dict[str, Any] = {
-            'title': 'area of the island or continent',
-            'unit': 'km²',
-        }
-        super().__init__(name, _areas, **info, **_layer.keywords)
+        title = 'area of the island or continent'
+        super().__init__(name, _areas, title=title, unit='km²', **_layer.keywords)
 
     def values(self, lon: Floats, lat: Floats) -> NDArray[Any]:
         """Compute the values at valid coordinates."""

@@ -69,9 +69,8 @@ def _error_map(points: Tensor, error: Tensor, name: str) -> 'Figure':
     # Clip outliers, which would leave all other points in one colour.
     limit = float(np.quantile(error.abs(), 0.98)) or 1.0
     colours: dict[str, Any] = {'cmap': 'RdBu_r', 'vmin': -limit, 'vmax': limit}
-    dots = draw_points(
-        axes, points.numpy(), c=error, s=point_size(len(points)), **colours
-    )
+    size = point_size(len(points))
+    dots = draw_points(axes, points.numpy(), c=error, s=size, **colours)
     figure.colorbar(dots, ax=axes, label=f'error of {name}', shrink=0.8, extend='both')
     plt.close(figure)
     return figure
