@@ -44,7 +44,7 @@ def collect_garbage() -> Iterator[None]:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-@pytest.fixture(scope='session', autouse=True)
+@pytest.fixture(scope='module', autouse=True)
 def installed_groundings() -> Iterator[None]:
     """Ground the concepts of installed maps once, which takes seconds."""
     known: dict[tuple[object, ...], Groundings] = {}

