@@ -679,6 +679,8 @@ class TestCheckpoints:
         for name in ('test', 'predict', 'validate'):
             with pytest.raises(RuntimeError, match='has not been trained'):
                 getattr(trainer(), name)(LocationRegression(Waves()), data())
+        with pytest.raises(RuntimeError, match=r'baseline is missing\. Fit the task'):
+            LocationRegression(Waves()).baseline_outputs(torch.zeros(1, 2))
 
 
 class Pictures(NonGeoDataset):

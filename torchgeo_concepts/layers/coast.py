@@ -139,7 +139,7 @@ def _signed_distance() -> NDArray[np.float16]:
     minutes, which makes distances midway between two coasts up to about 8 km too small.
     """
     land = LandMask()
-    # Far from the coast, a tree of plain halves is ten times as fast as a balanced one.
+    # Far from the coast, searching a balanced tree is much slower.
     points = unit_vectors(*_coast(land.bits))
     tree = cKDTree(points, compact_nodes=False, balanced_tree=False)
     lon, lat = cell_centres(CELL_ROWS // COARSE, CELL_COLUMNS // COARSE)

@@ -172,9 +172,8 @@ class LocationTask(LocationBase):
 
     def baseline_outputs(self, points: Tensor) -> Tensor:
         """Compute the outputs of the baseline at points, on the CPU."""
-        assert self.baseline is not None, (
-            'The model and its baseline are fitted together.'
-        )
+        if self.baseline is None:
+            raise RuntimeError('The baseline is missing. Fit the task first.')
         weight, bias = self.baseline.weight.cpu(), self.baseline.bias.cpu()
         return F.linear(coordinate_features(points.float()), weight, bias)
 
