@@ -25,7 +25,7 @@ from torchgeo_concepts.datamodules import (
     S2100kDataModule,
 )
 from torchgeo_concepts.datasets import ImagePoints, cache_features
-from torchgeo_concepts.layers.grounding import load_groundings
+from torchgeo_concepts.layers.grounding import Groundings, load_groundings
 from torchgeo_concepts.models import ImageTower
 from torchgeo_concepts.models.image_transforms import CenterCrop
 
@@ -40,6 +40,11 @@ def create(name: str, root: Path, **kwargs: Any) -> None:
 def photos(tmp_path: Path) -> ImagePoints:
     create('regional_photos', tmp_path / 'photos', number=64)
     return ImagePoints(tmp_path / 'photos', tmp_path / 'photos' / 'photos.csv')
+
+
+@pytest.fixture(scope='module')
+def not_climate() -> Groundings:
+    return load_groundings(exclude_groups=['climate'])
 
 
 def points_of(datamodule: ImagePointsDataModule, split: str) -> set[tuple[float, ...]]:
@@ -107,7 +112,11 @@ class TestImagePoints:
 
     @pytest.mark.parametrize('val_split', ['random', 'blocks'])
     def test_maps_label_points(
-        self, photos: ImagePoints, val_split: Any, tmp_path: Path
+        self,
+        photos: ImagePoints,
+        not_climate: Groundings,
+        val_split: Any,
+        tmp_path: Path,
     ) -> None:
         tower = ImageTower(nn.Flatten(), nn.Linear(48, 4))
         cut = photos.select(np.arange(64) < 60)
@@ -131,16 +140,15 @@ class TestImagePoints:
             assert 'warm-summer-mediterranean-climate' not in known.bank.ids
             for split in ('train', 'val'):
                 batch = next(iter(getattr(datamodule, f'{split}_dataloader')()))
-                expected = load_groundings(exclude_groups=['climate'])
-                assert known.bank == expected.bank
+                assert known.bank == not_climate.bank
                 np.testing.assert_array_equal(
-                    batch['concepts'].numpy(), expected.labels(batch['point'])
+                    batch['concepts'].numpy(), not_climate.labels(batch['point'])
                 )
             assert 'concepts' not in next(iter(datamodule.test_dataloader()))
             # As those that are trained on vary.
             dataset: Any = datamodule.train_dataset
             assert len(known.points) == len(dataset)
-            labels = expected.labels(known.points)
+            labels = not_climate.labels(known.points)
             mean = np.nanmean(labels[:, 0], dtype=np.float64)
             assert known.scale().mean[0] == pytest.approx(mean)
 
@@ -285,7 +293,7 @@ class TestImagePoints:
 
 
 class TestPublished:
-    def test_mp16(self, tmp_path: Path) -> None:
+    def test_mp16(self, not_climate: Groundings, tmp_path: Path) -> None:
         create('mp16', tmp_path / 'mp16', missing=0)
         create('im2gps3k', tmp_path / 'im2gps3k')
         datamodule = MP16DataModule(
@@ -297,8 +305,8 @@ class TestPublished:
         datamodule.setup('test')
         for split in ('train', 'val', 'test'):
             assert points_of(datamodule, split)
-        known = load_groundings(exclude_groups=['climate']).bank
-        assert batch_of(datamodule)['concepts'].shape == (1, len(known))
+        expected = (1, len(not_climate.bank))
+        assert batch_of(datamodule)['concepts'].shape == expected
 
     def test_mp16_not_found(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetNotFoundError):

@@ -328,10 +328,14 @@ def test_probes_are_spread_evenly() -> None:
         assert share == pytest.approx(1 / 12, abs=0.002)
 
 
+@pytest.fixture(scope='module')
+def complete() -> Groundings:
+    return load_groundings()
+
+
 @pytest.mark.slow
-def test_all_layers_together() -> None:
-    grounding = load_groundings()
-    bank = grounding.bank
+def test_all_layers_together(complete: Groundings) -> None:
+    bank = complete.bank
     assert len(bank) >= 280
     assert len(bank.categories) >= 8
     added = set(added_concepts().ids)
@@ -351,7 +355,7 @@ def test_all_layers_together() -> None:
         (47.0, -19.0): 'lemur large-island kangaroo!',
         (-147.7, 64.84): 'taiga boreal-climate snow-cover',
     }
-    labels = grounding.labels(list(places))
+    labels = complete.labels(list(places))
     for row, names in zip(labels, places.values(), strict=True):
         for name in names.split():
             if (plain := name.rstrip('!')) in bank.ids:
@@ -359,11 +363,10 @@ def test_all_layers_together() -> None:
                 assert row[bank.ids.index(plain)] == expected, (names, name)
 
 
-def test_sent_to_another_process_without_grids() -> None:
+def test_sent_to_another_process_without_grids(complete: Groundings) -> None:
     points = probe_points(100)
-    made = load_groundings()
-    labels = made.labels(points)
-    sent = pickle.dumps(made)
+    labels = complete.labels(points)
+    sent = pickle.dumps(complete)
     # Grids are hundreds of megabytes, and whoever gets the layers maps them itself.
     assert len(sent) < 1_000_000
     np.testing.assert_array_equal(pickle.loads(sent).labels(points), labels)

@@ -51,10 +51,17 @@ def test_parity_with_the_image_encoder_of_geoclip() -> None:
     from geoclip import ImageEncoder
 
     torch.manual_seed(0)
-    theirs = ImageEncoder(from_pretrained=False).eval()
-    # Both share the weights, which take more than a gigabyte.
+    # Both share the weights of the vision part, and have no others.
     with torch.device('meta'):
+        theirs = ImageEncoder(from_pretrained=False).eval()
         clip = open_clip.create_model('ViT-L-14-quickgelu', device='meta')
+    theirs.mlp.to_empty(device='cpu')
+    for part in (theirs.CLIP.vision_model, theirs.CLIP.visual_projection):
+        part.to_empty(device='cpu')
+        for parameter in part.parameters():
+            nn.init.normal_(parameter, std=0.05)
+    embeddings = theirs.CLIP.vision_model.embeddings
+    embeddings.position_ids = torch.arange(257)[None]
     clip.visual.load_state_dict(to_open_clip(theirs.CLIP.state_dict()), assign=True)
     ours = ImageTower(clip.visual, geoclip_image_mlp('MP16')).eval()
     theirs.mlp.load_state_dict(ours.head.state_dict())

@@ -1,6 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,25 +66,43 @@ trainer:
     return str(path)
 
 
-def run(command: str, config: str, processes: int, *options: str) -> None:
-    words = [command, '--config', config, f'--trainer.devices={processes}', *options]
-    if processes == 1:
-        main(words)
-        return
-    words.append('--trainer.strategy=ddp')
-    subprocess.run([sys.executable, '-m', 'torchgeo', *words], check=True, timeout=500)
+def fit_and_predict(config: str, folder: Path) -> None:
+    """Train and predict with one process, or with each of a group."""
+    devices = os.environ.get('WORLD_SIZE', '1')
+    trainer = ['--config', config, f'--trainer.devices={devices}']
+    if devices != '1':
+        trainer.append('--trainer.strategy=ddp')
+    main(['fit', *trainer, f'--trainer.default_root_dir={folder}'])
+    [checkpoint] = folder.rglob('*.ckpt')
+    writer = 'torchgeo_concepts.tasks.PredictionWriter'
+    main(
+        [
+            'predict',
+            *trainer,
+            f'--ckpt_path={checkpoint}',
+            '--trainer.logger=false',
+            '--return_predictions=false',
+            f'--trainer.callbacks={writer}',
+            f'--trainer.callbacks.output={folder}.parquet',
+        ]
+    )
 
 
 @pytest.mark.slow
 def test_two_processes_fit_and_predict_as_one(tmp_path: Path) -> None:
     config = configuration(tmp_path)
-    states, metrics = {}, {}
+    fit_and_predict(config, tmp_path / '1')
+    launcher = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2']
+    command = [*launcher, __file__, config, str(tmp_path / '2')]
+    subprocess.run(command, check=True, timeout=500)
+    states, metrics, written = {}, {}, {}
     for processes in (1, 2):
         logs = tmp_path / str(processes)
-        run('fit', config, processes, f'--trainer.default_root_dir={logs}')
         [checkpoint] = logs.rglob('*.ckpt')
         states[processes] = torch.load(checkpoint, weights_only=True)['state_dict']
         metrics[processes] = pd.read_csv(next(logs.rglob('metrics.csv')))
+        written[processes] = gpd.read_parquet(tmp_path / f'{processes}.parquet')
+    assert not list(tmp_path.glob('.*'))
     assert states[1].keys() == states[2].keys()
     for name, value in states[1].items():
         torch.testing.assert_close(value, states[2][name], msg=name)
@@ -91,23 +110,6 @@ def test_two_processes_fit_and_predict_as_one(tmp_path: Path) -> None:
     scores = [name for name in metrics[1].columns.astype(str) if 'val_' in name]
     pd.testing.assert_frame_equal(metrics[1][scores], metrics[2][scores])
 
-    [checkpoint] = (tmp_path / '1').rglob('*.ckpt')
-    written = {}
-    for processes in (1, 2):
-        output = tmp_path / f'predicted_{processes}.parquet'
-        writer = 'torchgeo_concepts.tasks.PredictionWriter'
-        run(
-            'predict',
-            config,
-            processes,
-            f'--ckpt_path={checkpoint}',
-            '--trainer.logger=false',
-            '--return_predictions=false',
-            f'--trainer.callbacks={writer}',
-            f'--trainer.callbacks.output={output}',
-        )
-        written[processes] = gpd.read_parquet(output)
-        assert not list(tmp_path.glob('.*'))
     bounds = ('', '_lower', '_upper')
     names = [n + b for b in bounds for n in ('warm', 'wet')]
     assert list(written[1].columns) == ['row', *names, 'geometry']
@@ -157,3 +159,7 @@ def test_no_column_is_lost(
 ) -> None:
     expected = {'row': 5} | {name: number for number, name in enumerate(names)}
     assert write(tmp_path, targets, 'prediction', 'lower') == expected
+
+
+if __name__ == '__main__':
+    fit_and_predict(sys.argv[1], Path(sys.argv[2]))
