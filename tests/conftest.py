@@ -1,32 +1,31 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+from __future__ import annotations
+
 import ctypes
 import gc
 import os
 import platform
 import runpy
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from hypothesis import settings
-from threadpoolctl import threadpool_limits
 
-from torchgeo_concepts.concepts import Concept, ConceptBank
-from torchgeo_concepts.datamodules import _map_labels, blue_marble
-from torchgeo_concepts.datasets import EARTH_PICTURES, grounded_points
-from torchgeo_concepts.io.cache import _open_map
-from torchgeo_concepts.layers import LAYERS, Layer
-from torchgeo_concepts.layers.grounding import Groundings, load_groundings
-from torchgeo_concepts.models import GeoCLIPLocation, geoclip_location
+# The process that hands out the tests has no use for torch, which takes a gigabyte.
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-# Processes of pytest-xdist share the cores.
+    from torchgeo_concepts.concepts import ConceptBank
+    from torchgeo_concepts.layers import Layer
+    from torchgeo_concepts.layers.grounding import Groundings
+    from torchgeo_concepts.models import GeoCLIPLocation
+
+# Processes of pytest-xdist share the cores, also with those that tests start.
 WORKERS = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
-THREADS = max(1, (os.cpu_count() or 1) // WORKERS)
-torch.set_num_threads(THREADS)
-threadpool_limits(THREADS)
+os.environ['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1) // WORKERS))
 
 # The same examples on each machine, however busy it is.
 settings.register_profile('repeatable', deadline=None, derandomize=True)
@@ -36,6 +35,8 @@ settings.load_profile('repeatable')
 @pytest.fixture(scope='module', autouse=True)
 def collect_garbage() -> Iterator[None]:
     """Free trainers and their data, which refer to each other, and maps of layers."""
+    from torchgeo_concepts.io.cache import _open_map
+
     yield
     _open_map.cache_clear()
     gc.collect()
@@ -47,6 +48,11 @@ def collect_garbage() -> Iterator[None]:
 @pytest.fixture(scope='module', autouse=True)
 def installed_groundings() -> Iterator[None]:
     """Ground the concepts of installed maps once, which takes seconds."""
+    from torchgeo_concepts.datamodules import _map_labels, blue_marble
+    from torchgeo_concepts.datasets import grounded_points
+    from torchgeo_concepts.layers import LAYERS
+    from torchgeo_concepts.layers.grounding import load_groundings
+
     known: dict[tuple[object, ...], Groundings] = {}
 
     def load(
@@ -69,11 +75,17 @@ def installed_groundings() -> Iterator[None]:
 @pytest.fixture(scope='session')
 def geoclip() -> GeoCLIPLocation:
     """The encoder with its real weights, which the installed geoclip carries."""
+    from torchgeo_concepts.models import geoclip_location
+
     return geoclip_location(weights='MP16')
 
 
 @pytest.fixture
 def small_encoder() -> GeoCLIPLocation:
+    import torch
+
+    from torchgeo_concepts.models import GeoCLIPLocation
+
     torch.manual_seed(0)
     return GeoCLIPLocation(num_frequencies=4, hidden_dim=8, embed_dim=6).eval()
 
@@ -81,7 +93,9 @@ def small_encoder() -> GeoCLIPLocation:
 @pytest.fixture(scope='module')
 def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of small pictures of the Earth, in the place of the real ones."""
-    fake = runpy.run_path(str(Path(__file__).parent / 'data/bluemarble/data.py'))
+    from torchgeo_concepts.datasets import EARTH_PICTURES
+
+    fake = runpy.run_path(f'{os.path.dirname(__file__)}/data/bluemarble/data.py')
     folder = tmp_path_factory.mktemp('pictures')
     with pytest.MonkeyPatch.context() as patch:
         for name, picture in fake['create'](folder).items():
@@ -91,12 +105,16 @@ def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def bank() -> ConceptBank:
+    from torchgeo_concepts.concepts import Concept, ConceptBank
+
     return ConceptBank(Concept(f'c{i}', f'c{i}', 'landform') for i in range(5))
 
 
 @pytest.fixture
 def hub_dir(tmp_path: Path) -> Iterator[Path]:
     """An empty folder in the place of the downloads of this machine."""
+    import torch
+
     before = torch.hub.get_dir()
     torch.hub.set_dir(str(tmp_path / 'hub'))
     yield tmp_path / 'hub'

@@ -92,7 +92,7 @@ def test_config_round_trip(
             ['--model', 'geoclip_location', '--weights', 'MP16', '--features', 'xz'],
             'no concept scores',
         ),
-        (['--crs', 'EPSG:nil'], 'no coordinate reference system'),
+        (['--crs', 'EPSG:nil'], 'not a coordinate reference system'),
         (['--output', 'out.csv'], 'must end in .parquet'),
     ],
 )
@@ -116,7 +116,7 @@ def test_metres_without_a_crs(
     Path(csv).write_text('x,y\n448251,5411943\n')
     assert main(['embed', csv, '-o', out]) == 1
     error = capsys.readouterr().err
-    assert 'metres of a projected CRS need crs (--crs on the command line)' in error
+    assert 'for a projected CRS, pass crs (--crs on the command line)' in error
     Path(csv).write_text('x,y\n1,2\n448251,5411943\n')
     assert main(['embed', csv, '-o', out]) == 1
     assert 'Use --on-error skip to skip them' in capsys.readouterr().err

@@ -158,7 +158,7 @@ class TestEnrich:
                 'not a JSON object but list',
                 "unknown category 'wether'",
                 "unknown field 'prompt'. Did you mean 'prompts'",
-                "field 'prompts' must be a text or a list of texts",
+                "field 'prompts' must be a string or a list of strings",
             ),
             strict=True,
         ):

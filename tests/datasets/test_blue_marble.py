@@ -327,7 +327,7 @@ class TestBlueMarble:
             ({'pixels_per_degree': 0}, 'pixels_per_degree must be positive'),
             ({'zoom_range': (0, 1)}, 'zoom_range must be positive'),
             ({'map_number': -1}, 'map_number must be at least 0'),
-            ({'map_number': 9, 'concepts': False}, 'and 0 without concepts'),
+            ({'map_number': 9, 'concepts': False}, 'must be 0 if concepts=False'),
             ({'mislocated': -0.1}, 'mislocated must be from 0 to 1, not -0.1'),
             ({'mislocated': 1.1}, 'mislocated must be from 0 to 1, not 1.1'),
             ({'zoom_range': (2, 1)}, 'zoom_range must begin with the smaller'),

@@ -161,10 +161,7 @@ class TestTable:
         ('header', 'message'),
         [
             ('a,b,c', 'No two columns are clearly the longitudes.*a.*b.*c'),
-            (
-                'a,lon,lat',
-                r"No column is clearly the names of images.*'a'.*image_column=",
-            ),
+            ('a,lon,lat', r"No column clearly has image names.*'a'.*image_column="),
             ('image,path,lon,lat', r"Several columns.*'image', 'path'.*image_column="),
             ('image,image,lon,lat', 'several columns named'),
         ],
@@ -382,7 +379,7 @@ class TestImages:
 
     def test_sixteen_bits(self, tmp_path: Path) -> None:
         Image.new('I;16', (8, 6)).save(tmp_path / 't.png', exif=exif(1, 2))
-        with pytest.raises(UnreadableImageError, match='8 bits a channel'):
+        with pytest.raises(UnreadableImageError, match='8 bits per channel'):
             ImagePoints(tmp_path)[0]
 
 

@@ -223,7 +223,7 @@ class TestMOSAIKSLabels:
         ):
             MOSAIKSLabels(root, 'roads')
         (root / 'roads.csv').write_text('cell,lon,lat,length\n1,2,3,4\n')
-        with pytest.raises(ValueError, match="no column 'ID'. Known are .*'cell'"):
+        with pytest.raises(ValueError, match="no column 'ID'. Known names: .*'cell'"):
             MOSAIKSLabels(root, 'roads')
         with pytest.raises(ValueError, match="No label 'road'. Did you mean 'roads'"):
             MOSAIKSLabels(root, 'road')
@@ -264,7 +264,7 @@ class TestUSCensusTracts:
 
     def test_errors(self, tmp_path: Path) -> None:
         root = make('uscensustracts', tmp_path)
-        with pytest.raises(ValueError, match='no such tables of 2015'):
+        with pytest.raises(ValueError, match='year must be 2021 or later, not 2015'):
             USCensusTracts(root, year=2015)
         with pytest.raises(ValueError, match="No target 'bachelors'. Did you mean"):
             USCensusTracts(root, 'bachelors')

@@ -210,7 +210,7 @@ class TestErrors:
             ({'b_json': '{"lon": 1, "lat": 91}'}, 'latitude 91 is outside'),
             ({'b_json': '{"lon": 1, "lat": NaN}'}, 'latitude is nan'),
             ({'b_json': '{"lon": 1, "lat": null}'}, 'latitude is nan'),
-            ({'b_json': '{"lon": 1, "lat": "north"}'}, 'is no number'),
+            ({'b_json': '{"lon": 1, "lat": "north"}'}, 'is not a number'),
             ({'b_json': '{"lon": 1, "lat": [1]}'}, 'no point'),
             ({'b_json': '{"lon": 1}'}, 'No two columns'),
             ({'b_json': '[1, 2]'}, 'not an object'),

@@ -145,7 +145,7 @@ class TestPoints:
         for features in ('x', 'coordinates'):
             made = LocationFeatures(Plain(), features=features)
             for call in (made.fit, made.fit(POINTS).transform):
-                with pytest.raises(ValueError, match='Row 3 is no point on Earth'):
+                with pytest.raises(ValueError, match='Row 3 is not a point on Earth'):
                     call(points)
 
 

@@ -196,7 +196,7 @@ class TestErrors:
             explain(head, SAHARA, other=ARABIA)
 
     def test_points_and_names(self, earth: ConceptEarth) -> None:
-        with pytest.raises(ValueError, match='Row 0 is no point on Earth'):
+        with pytest.raises(ValueError, match='Row 0 is not a point on Earth'):
             explain(earth, (10.0, 95.0), other=SAHARA)
         with pytest.raises(ValueError, match='Expected 3 names, got 2'):
             contributions(earth, PLACES, others=PLACES, names=['a', 'b'])

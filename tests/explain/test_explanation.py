@@ -75,7 +75,7 @@ class TestExplanation:
         assert replace(explanation, title='b') != explanation
 
     def test_unknown_concept(self, explanation: Explanation) -> None:
-        with pytest.raises(ValueError, match="No concept 'c9'. Known are 'c0'"):
+        with pytest.raises(ValueError, match="No concept 'c9'. Known names: 'c0'"):
             explanation['c9']
 
     def test_parts_that_do_not_add_up(self, explanation: Explanation) -> None:

@@ -308,7 +308,7 @@ class TestAsPoints:
 
     @pytest.mark.parametrize('text', ['12,5', 'abc', object()])
     def test_text(self, text: Any) -> None:
-        with pytest.raises(ValueError, match='Row 1 is no point: .* is no number'):
+        with pytest.raises(ValueError, match='Row 1 is not a point.*is not a number'):
             as_points(np.array([[1, 2], [3, text]], dtype=object))
 
     def test_missing_values(self) -> None:
@@ -362,7 +362,7 @@ class TestFindCoordinateColumns:
             find_coordinate_columns(['a', 'lat'])
 
     def test_several(self) -> None:
-        with pytest.raises(ValueError, match=r"meant: \['y', 'Y'\].*lon= and lat="):
+        with pytest.raises(ValueError, match=r"possible: \['y', 'Y'\].*lon= and lat="):
             find_coordinate_columns(['x', 'y', 'Y'])
 
     def test_given_but_absent(self) -> None:

@@ -173,8 +173,8 @@ def test_any_bounds(west: float, east: float, south: float, width: int) -> None:
         ((0, 0, 1), 'four numbers, not 3'),
         ((0, 10, 1, 10), 'south must be less than north'),
         ((0, -91, 1, 10), r'latitudes, within \[-90, 90\]'),
-        ((5, 0, 5, 10), '0 to 360 degrees'),
-        ((-180, 0, 200, 10), '0 to 360 degrees'),
+        ((5, 0, 5, 10), 'at most 360 degrees'),
+        ((-180, 0, 200, 10), 'at most 360 degrees'),
         ((0, 0, 400, 10), 'longitudes, within'),
         ((0, float('nan'), 1, 10), 'must be finite'),
     ],
@@ -187,7 +187,7 @@ def test_bad_bounds(bounds: tuple[float, ...], message: str) -> None:
 @pytest.mark.parametrize(
     ('crs', 'bounds', 'message'),
     [
-        ('EPSG:nil', None, 'no coordinate reference system'),
+        ('EPSG:nil', None, 'not a coordinate reference system'),
         ('EPSG:4978', None, 'geographic or projected'),
         ('EPSG:4807', None, 'not in degrees from Greenwich'),
         (ORTHO, (-175, -40, -165, -30), 'not on the map of'),

@@ -334,7 +334,7 @@ class TestBadFiles:
 
     def test_unknown_ending(self, tmp_path: Path) -> None:
         write_csv(tmp_path / 'a.xlsx', 'lon,lat\n')
-        with pytest.raises(ValueError, match='no known suffix; known are .csv'):
+        with pytest.raises(ValueError, match='no known suffix. Use one of .csv'):
             open_table(tmp_path / 'a.xlsx')
 
     def test_not_utf8(self, tmp_path: Path) -> None:
@@ -441,7 +441,7 @@ class TestCRS:
 
     def test_no_crs_at_all(self, tmp_path: Path) -> None:
         path = write_csv(tmp_path / 'a.csv', 'x,y\n1,2\n')
-        with pytest.raises(ValueError, match="'EPSG:nil' is no coordinate"):
+        with pytest.raises(ValueError, match="'EPSG:nil' is not a coordinate"):
             open_table(path, crs='EPSG:nil')
 
     def test_projected_columns_are_not_called_lon(self, tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ class TestPolygonLayer:
             PolygonLayer(file, name='Bad Name')
         with pytest.raises(ValueError, match='joined by hyphens.$'):
             PolygonLayer(file, name='')
-        with pytest.raises(ValueError, match="No group 'mine'. Known are 'climate'"):
+        with pytest.raises(ValueError, match="No group 'mine'. Known names: 'climate'"):
             PolygonLayer(file, name='a', group='mine')
         with pytest.raises(
             ValueError, match="no column 'hight'. Did you mean 'height'"

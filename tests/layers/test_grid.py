@@ -153,7 +153,7 @@ class TestPoints:
         assert quantity(numbers())(points).shape == (1,)
 
     def test_bad_points_are_named(self) -> None:
-        with pytest.raises(ValueError, match='Row 1 is no point on Earth'):
+        with pytest.raises(ValueError, match='Row 1 is not a point on Earth'):
             quantity(numbers())([[0, 0], [0, 91]])
 
 

@@ -309,7 +309,7 @@ class TestMissing:
         grounding = load_groundings(probes=5000)
         assert 'hot-desert-climate' in grounding.bank
         dropped = grounding.report.set_index('concept')['dropped']
-        assert dropped['elevation'] == 'layer elevation needs itur, not installed'
+        assert dropped['elevation'] == 'layer elevation needs itur to be installed'
 
     def test_asked_for_by_name_it_must_be_there(
         self, monkeypatch: pytest.MonkeyPatch

@@ -91,15 +91,15 @@ class TestPolygons:
             (shapely.Point(0, 0), 'must be a polygon, not a Point'),
             ('box', 'must be a polygon, not a str'),
             (shapely.Polygon(), 'is empty'),
-            (shapely.box(0, 80, 10, 91), 'reaches off the Earth'),
+            (shapely.box(0, 80, 10, 91), 'has coordinates out of range'),
             (shapely.box(4e5, 5e6, 5e5, 6e6), 'longitude first'),
             (
                 shapely.Polygon([(177, -19), (-179, -19), (-179, -16), (177, -16)]),
-                'an edge over 356 degrees of longitude.*antimeridian',
+                'an edge that spans 356 degrees of longitude.*antimeridian',
             ),
             (
                 shapely.Polygon([(-180, 70), (-90, 70), (0, 70), (90, 70)]),
-                'an edge over 270 degrees.*Around a pole, add corners at the pole',
+                'edge that spans 270 degrees.*Around a pole, add corners at the pole',
             ),
             (
                 shapely.Polygon([(-180, 70), (0, 70), (180, 70)]),

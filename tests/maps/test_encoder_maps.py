@@ -413,7 +413,7 @@ class TestCommand:
             ),
             (['--weights', 'none.safetensors'], 'No file none.safetensors'),
             (['--bounds', '0', '10', '1', '5'], 'south must be less than north'),
-            (['--crs', 'EPSG:nil'], 'no coordinate reference system'),
+            (['--crs', 'EPSG:nil'], 'not a coordinate reference system'),
             (['--width', '3', '--resolution', '1'], 'Give --resolution or --width'),
             (['--output', 'map.png'], 'must end in .tif'),
             (['--output', '/nowhere/map.tif'], 'no folder'),

@@ -103,7 +103,7 @@ class TestOutputs:
         torch.testing.assert_close(model.project(POINTS, basis)[:, 0], expected)
 
     def test_bad_points(self, model: ConceptEarth) -> None:
-        with pytest.raises(ValueError, match='Row 0 is no point on Earth'):
+        with pytest.raises(ValueError, match='Row 0 is not a point on Earth'):
             model(torch.tensor([[10.0, 95.0]]))
 
 

@@ -109,5 +109,5 @@ def test_other_backbones(name: str, in_chans: int) -> None:
 
 
 def test_no_such_weights() -> None:
-    with pytest.raises(ValueError, match="has no 'V2'. Known are 'IMAGENET1K'"):
+    with pytest.raises(ValueError, match="has no 'V2'. Known names: 'IMAGENET1K'"):
         load_image_tower(NAME, 'EfficientNetLite0_Weights.V2')

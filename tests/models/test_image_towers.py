@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torchgeo_concepts.models import geoclip_image_mlp
 from torchgeo_concepts.models.image_towers import ImageTower, image_tower
 
+# Layers that are compared, of 24 equal ones.
+LAYERS = 4
+
 
 def to_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate the vision part of a CLIP of transformers into open_clip's layout."""
@@ -28,7 +31,7 @@ def to_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         # The spelling is that of transformers.
         translated[f'ln_pre.{kind}'] = state[f'{vision}pre_layrnorm.{kind}']
         translated[f'ln_post.{kind}'] = state[f'{vision}post_layernorm.{kind}']
-        for layer in range(24):
+        for layer in range(LAYERS):
             old = f'{vision}encoder.layers.{layer}.'
             new = f'transformer.resblocks.{layer}.'
             names = {
@@ -55,6 +58,10 @@ def test_parity_with_the_image_encoder_of_geoclip() -> None:
     with torch.device('meta'):
         theirs = ImageEncoder(from_pretrained=False).eval()
         clip = open_clip.create_model('ViT-L-14-quickgelu', device='meta')
+    encoder = theirs.CLIP.vision_model.encoder
+    encoder.layers = encoder.layers[:LAYERS]
+    blocks = clip.visual.transformer.resblocks
+    clip.visual.transformer.resblocks = blocks[:LAYERS]
     theirs.mlp.to_empty(device='cpu')
     for part in (theirs.CLIP.vision_model, theirs.CLIP.visual_projection):
         part.to_empty(device='cpu')

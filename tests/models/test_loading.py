@@ -90,7 +90,7 @@ class TestNames:
             load_encoder('geoclip_location', 'GeoCLIPLocation_Weights.MP61')
 
     def test_all_names_where_none_is_near(self) -> None:
-        with pytest.raises(ValueError, match="Known are .*'satclip'"):
+        with pytest.raises(ValueError, match="Known names: .*'satclip'"):
             load_encoder('0123456789')
 
     def test_model_without_weights(self) -> None:

@@ -1,6 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def no_windows() -> Iterator[None]:
     mpl.use('agg')
     yield
     plt.close('all')
+    # Parts of figures refer to each other, and coastlines are large.
+    gc.collect()
 
 
 @pytest.fixture

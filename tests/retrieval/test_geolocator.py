@@ -161,9 +161,11 @@ class TestPredict:
             locator.predict([])
         with pytest.raises(ValueError, match=r'shape \(C, H, W\), not \(4, 4\)'):
             locator.predict([torch.zeros(4, 4)])
-        with pytest.raises(ValueError, match='Multiply one in 0..1 by 255'):
+        with pytest.raises(ValueError, match='Multiply values in 0..1 by 255'):
             locator.predict([torch.full((3, 4, 4), 0.5)])
-        with pytest.raises(UnreadableImageError, match='mode I;16 is not 8 bits'):
+        with pytest.raises(
+            UnreadableImageError, match='mode I;16 does not have 8 bits'
+        ):
             locator.predict(Image.new('I;16', (8, 8)))
         with pytest.raises(ValueError, match='top_k must be at least 1'):
             locator.predict(torch.zeros(3, 8, 8), top_k=0)

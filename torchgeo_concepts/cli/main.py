@@ -22,7 +22,7 @@ USER_ERRORS = (ValueError, OSError, ImportError)
 
 # Subcommands and their help. Only the module of the requested one is imported.
 COMMANDS = {
-    'quickstart': 'Predict and explain the climate of world cities.',
+    'quickstart': 'Predict and explain the temperature of world cities.',
     'embed': 'Embed the points of a file.',
     'map': 'Map an embedding, concepts or predictions.',
     'benchmark': 'Score encoders on tables of points.',
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Command-line arguments. By default, those of the process.
 
     Returns:
-        Exit status: 0, 1 for an error that the message explains, 130 for an interrupt.
+        Exit status: 0 for success, 1 for an error with a message, 130 for an interrupt.
     """
     # A terminated job removes its partial files, like an interrupted job.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -101,7 +101,7 @@ class ConceptBank:
         return cls._unchecked(concepts)
 
     def save(self, path: Path | str) -> None:
-        """Save the bank to a CSV or YAML file, by the suffix of the file.
+        """Save the bank as CSV or YAML, depending on the suffix of the file.
 
         Args:
             path: The file.
@@ -272,7 +272,7 @@ class ConceptBank:
         return self._concepts[self.index(key) if isinstance(key, str) else key]
 
     def __contains__(self, value: object) -> bool:
-        """Return True if the bank has a concept, or one with that id, name or alias."""
+        """Return True if the bank has this concept, or this id, name or alias."""
         if isinstance(value, Concept):
             return value in self._concepts
         return isinstance(value, str) and normalise(value) in self._positions

@@ -59,11 +59,11 @@ class Concept:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Create a concept from texts and lists, such as a row of a table.
+        """Create a concept from strings and lists, such as a row of a table.
 
         Args:
-            mapping: Values by field. A field with several items is a list, or a text with
-                ``|`` between the items. Without an ``id``, it is made from the name.
+            mapping: Values by field. A field with several items is a list, or a string
+                with ``|`` between the items. A missing ``id`` is created from the name.
 
         Returns:
             The concept, not validated.
@@ -109,7 +109,7 @@ class Concept:
         for field, items in (('prompts', self.prompts), ('aliases', self.aliases)):
             for item in items:
                 if '|' in item or item != item.strip() or not item:
-                    yield field, f'{item!r} is empty, or has a | or blanks around it'
+                    yield field, f'{item!r} is empty, contains |, or has outer blanks'
         if self.kind not in ('class', 'quantity'):
             yield 'kind', f"must be 'class' or 'quantity', not {self.kind!r}"
         if self.kind == 'quantity' and not self.unit:

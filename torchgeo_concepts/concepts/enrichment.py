@@ -27,18 +27,18 @@ geotagged photograph, or on a map, that say something about where one is.
 
 # Answer
 
-Answer with JSON lines alone: one object on each line, no text around them.
+Answer only with JSON lines: one object on each line, no text around them.
 
 {{"name": "...", "category": "...", "prompts": ["..."], "definition": "...", \
 "aliases": ["..."], "regions": ["..."]}}
 
-* name: singular, lower case unless a proper noun; that of the list for a listed concept.
+* name: singular, lower case unless a proper noun; copy the name of a listed concept.
 * category: one of {categories}.
-* prompts: one to three noun phrases with an article that say what one sees, so that
-  "a photo of ..." continues with each.
+* prompts: one to three noun phrases with an article that say what is visible; each
+  completes "a photo of ...".
 * definition: one sentence of 8 to 22 words.
 * aliases: other names of the same thing; may be empty.
-* regions: where seeing it is evidence of being, from {regions}; empty if anywhere.
+* regions: parts of the world where it occurs, from {regions}; empty if everywhere.
 
 # Concepts so far
 
@@ -110,7 +110,7 @@ def _read_answer(line: bytes) -> Concept:
             raise ValueError(f'unknown field {field!r}. {near_matches(field, FIELDS)}')
         is_list = isinstance(value, list) and all(isinstance(v, str) for v in value)
         if not (isinstance(value, str | None) or (is_list and field in SEVERAL)):
-            kind = 'a text or a list of texts' if field in SEVERAL else 'a text'
+            kind = 'a string or a list of strings' if field in SEVERAL else 'a string'
             raise ValueError(f'field {field!r} must be {kind}')
     if not answer.get('name'):
         raise ValueError("the field 'name' is missing")

@@ -26,7 +26,7 @@ STD = (0.290, 0.266, 0.281)
 
 
 class BlueMarbleDataModule(BatchedDataModule):
-    """Data module of Blue Marble, with different points and pictures for each stage.
+    """Data module of Blue Marble, with points and a picture for each stage.
 
     By default, images have mean 0 and standard deviation 1 over the 60,000 patches of
     the default training set. For other pictures these values differ.

@@ -83,13 +83,13 @@ class ImagePointsDataModule(ResumingDataModule):
             std: Standard deviation of each channel.
             scale: Divisor of image values, before *mean* and *std*.
             val: Validation dataset. By default, a part of *train*.
-            val_fraction: Fraction of *train* that is held out without *val*.
+            val_fraction: Fraction of *train* that is held out if *val* is None.
             val_split: ``'random'`` holds out single samples, ``'blocks'`` all samples
                 in blocks of 10 degrees, to measure errors far from training samples.
             concepts: Add labels of concepts from installed maps to training and
                 validation samples. This needs the extra ``layers``.
             exclude_groups: Groups of layers to leave out.
-            seed: Seed of the split and of the order of training.
+            seed: Seed of the split and of the order of training samples.
         """
         super().__init__(NonGeoDataset, batch_size, num_workers)
         check_choice('val_split', val_split, ValidationSplit)

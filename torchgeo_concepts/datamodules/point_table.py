@@ -37,7 +37,7 @@ SplitMethod = Literal['random', 'blocks', 'region', 'column']
 class PointTableDataModule(ResumingDataModule):
     """Data module of a table of points, with several ways to split it.
 
-    Targets are standardised with mean and standard deviation of the training rows.
+    A transform that standardises targets uses statistics of the training rows only.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class PointTableDataModule(ResumingDataModule):
             buffer_km: Leave out training points within this distance of a test point.
             batch_size: Maximum number of points in a batch of each process.
             num_workers: Number of processes that load points.
-            seed: Seed of the split and of the order of training.
+            seed: Seed of the split and of the order of training points.
 
         Raises:
             ValueError: If *split* is unknown, or an argument that it needs is missing.

@@ -52,7 +52,7 @@ def no_point_error(source: str, problems: Mapping[int, str], hint: str) -> Value
     Args:
         source: Name of the table.
         problems: Reason for each row, by its number.
-        hint: Advice, after a space.
+        hint: Advice that starts with a space, or an empty string.
 
     Returns:
         The error, which names the first row.

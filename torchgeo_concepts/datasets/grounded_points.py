@@ -74,8 +74,8 @@ class GroundedPoints(NonGeoDataset):
             seed: Seed of the points.
             blocks: ``'train'`` leaves out the points in a tenth of all blocks of 8
                 degrees, ``'test'`` has only those.
-            exclude_groups: Groups of layers to leave out, and with them the concepts that
-                they ground, such as ``climate`` or ``people``.
+            exclude_groups: Groups of layers to leave out, such as ``climate`` or
+                ``people``, and with them the concepts that they ground.
             layers: Additional layers, whose concepts are added.
             teacher: Name of the teacher in TorchGeo's registry.
             teacher_weights: Name of its weights, or a safetensors file of this package.

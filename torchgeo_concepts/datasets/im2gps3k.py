@@ -37,7 +37,7 @@ class Im2GPS3k(PublishedImages):
     The dataset recognises this version by its header, swaps the columns and warns.
 
     The table of the branch ``original_tf`` of that repository and the archive of images
-    of the authors of TransLocator are downloaded on request. The archive
+    that TransLocator's authors publish are downloaded on request. The archive
     http://www.mediafire.com/file/7ht7sn78q27o9we/im2gps3ktest.zip has no direct link. No
     source states checksums, so none is verified.
 

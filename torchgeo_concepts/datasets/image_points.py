@@ -204,8 +204,8 @@ class ImagePoints(NonGeoDataset):
             index: Number of the image; negative ones count from the end.
 
         Returns:
-            Its ``'image'`` and ``'point'``, and its ``'label'`` if there is a column of
-            them, after the transforms.
+            Its ``'image'`` and ``'point'``, and its ``'label'`` if the dataset has
+            labels, after the transforms.
 
         Raises:
             IndexError: If there is no such image.

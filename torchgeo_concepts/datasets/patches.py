@@ -24,13 +24,13 @@ class EarthPatches:
         """Initialize a new EarthPatches instance.
 
         Args:
-            picture: Picture of shape ``(3, H, W)``, north and west first, whose pixels
-                span the Earth in steps of longitude and latitude.
+            picture: Equirectangular picture of the whole Earth, of shape ``(3, H, W)``,
+                north and west first.
         """
         self.height, self.width = picture.shape[1:]
         padded = np.zeros((self.height, self.width, 4), np.uint8)
         padded[..., :3] = np.moveaxis(picture, 0, -1)
-        # Gathering one number per pixel is three times as fast as three channels.
+        # One number per pixel is gathered three times as fast as three channels.
         self._pixels = torch.from_numpy(padded).view(torch.int32).flatten()
 
     def __call__(self, points: Tensor, degrees: Tensor, size: int) -> Tensor:

@@ -23,7 +23,7 @@ from ..io.images import SUFFIXES, UnreadableImageError, read_image
 from ..utils.names import check_choice
 from ._samples import OnError
 
-# Errors of reading a broken shard. tarfile raises TypeError for a part of a gzip header.
+# Errors of a broken shard. tarfile raises TypeError for a truncated gzip header.
 BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, TypeError)
 
 
@@ -74,7 +74,7 @@ class ImagePointShards(IterableDataset[Sample]):
         """Initialize a new ImagePointShards instance.
 
         Args:
-            shards: Files or URLs that ``webdataset`` opens: a list, or a text with
+            shards: Files or URLs that ``webdataset`` opens: a list, or a string with
                 ranges in braces or with wildcards.
             seed: Seed of the order, which changes with each epoch.
             shuffle: Size of the shuffle buffer. Shards are shuffled, too. 0 disables
@@ -216,7 +216,7 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         if len(buf) < tarfile.BLOCKSIZE:
-            raise tarfile.ReadError('it ends too early, without end-of-archive marker')
+            raise tarfile.ReadError('it ends without an end-of-archive marker')
         return super().frombuf(buf, encoding, errors)
 
 

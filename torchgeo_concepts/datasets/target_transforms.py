@@ -100,7 +100,7 @@ class TargetTransform:
                     'its mean is computed over.'
                 )
             mean[column] = float(known.mean())
-            # Do not divide by a standard deviation of rounding errors or below float32.
+            # Do not divide by rounding errors, or by a value too small for float32.
             spread = float(known.std(correction=0))
             varies = known.min() < known.max() and spread >= SMALLEST
             std[column] = spread if varies else 1.0

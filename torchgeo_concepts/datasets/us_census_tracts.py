@@ -87,7 +87,7 @@ class USCensusTracts(PointTable):
         self.year = year
         names = as_names(targets, UNITS)
         if year < 2021:
-            raise ValueError(f'There are no such tables of {year}; take 2021 or later.')
+            raise ValueError(f'year must be 2021 or later, not {year}.')
         frame = self._read_points()
         if 'income' in names:
             median = self._read_table('b19013', ['B19013_E001'])

@@ -35,9 +35,9 @@ class YFCC4k(PublishedImages):
 
     ``info.txt`` is in https://www.mediafire.com/file/3og8y3o6c9de3ye/yfcc4k.zip, which
     has no direct link. Its columns come from ``data/data.py`` of
-    https://github.com/gastruc/osv5m. The archive of images of the authors of
-    TransLocator, without coordinates, is downloaded on request. Neither source states
-    checksums, so none is verified.
+    https://github.com/gastruc/osv5m. TransLocator's archive of images, which has no
+    coordinates, is downloaded on request. Neither source states checksums, so none is
+    verified.
 
     If you use this dataset in your research, please cite the following paper:
 

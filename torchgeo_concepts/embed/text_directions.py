@@ -30,8 +30,8 @@ def write_text_directions(
     Args:
         output: Safetensors file to write, whose ``directions`` are unit vectors in the
             order of the bank.
-        bank: CSV or YAML file of concepts, ``general`` for the bank of common nouns. By
-            default, the curated one.
+        bank: CSV or YAML file of concepts, or ``general`` for the bank of common nouns.
+            By default, the curated one.
         model: Name of an open_clip architecture. By default, that of GeoCLIP.
         weights: Tag of open_clip weights, or path of a checkpoint.
         head_weights: Weights of GeoCLIP's head, which maps texts, like images, to the

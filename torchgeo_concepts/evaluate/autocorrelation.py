@@ -31,7 +31,7 @@ def morans_i(
 
     Raises:
         ImportError: If esda and libpysal are not installed.
-        ValueError: If there are no more points than neighbours.
+        ValueError: If there are not more points than neighbours.
     """
     try:
         from esda.moran import Moran

@@ -42,7 +42,7 @@ def fit_regression(model: Any, x: Tensor, y: Tensor) -> LinearFit:
 
     Args:
         model: The regression, such as ``Ridge(alpha)`` or ``Lasso(alpha)``.
-        x: Features of shape ``(N, d)``, on one scale.
+        x: Standardised features of shape ``(N, d)``.
         y: Values of shape ``(N,)``.
 
     Returns:
@@ -93,7 +93,7 @@ def choose_lasso(x: Tensor, y: Tensor, folds: Folds) -> float:
     smallest error. This penalty keeps the fewest features.
 
     Args:
-        x: Features of shape ``(N, d)``, on one scale.
+        x: Standardised features of shape ``(N, d)``.
         y: Values of shape ``(N,)``.
         folds: Rows of each test fold.
 

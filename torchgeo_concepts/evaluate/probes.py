@@ -128,7 +128,7 @@ def ridge_path(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Fit ridge regressions of all penalties of :data:`ALPHAS`, in closed form.
 
     Args:
-        x: Features of shape ``(N, d)`` in float64, on one scale.
+        x: Standardised features of shape ``(N, d)`` in float64.
         y: Values of shape ``(N, t)`` in float64.
 
     Returns:
@@ -167,7 +167,7 @@ def fit_ridge(
     """Fit ridge regressions and choose their penalties on validation rows.
 
     Args:
-        x: Features of shape ``(N, d)``, on one scale.
+        x: Standardised features of shape ``(N, d)``.
         y: Values of shape ``(N, t)``, NaN where missing.
         val_x: Features of the validation rows.
         val_y: Values of the validation rows. The penalty is 1 for a target that is
@@ -217,7 +217,7 @@ def fit_logistic(
     """Fit a multinomial logistic regression and choose its penalty on validation rows.
 
     Args:
-        x: Features of shape ``(N, d)``, on one scale.
+        x: Standardised features of shape ``(N, d)``.
         y: Class numbers of shape ``(N,)``, -1 where missing.
         num_classes: Number of classes. A class without rows is never predicted.
         val_x: Features of the validation rows. Without them, the penalty is 1 / N,

@@ -64,8 +64,8 @@ def make_goal(
         )
     if not output.isfinite().all():
         raise ValueError(
-            f'The head returns {output.flatten().tolist()} for the place, which is not '
-            'finite.'
+            f'The head returns {output.flatten().tolist()} for the place: the output '
+            'is not finite.'
         )
     num_classes = 1 if output.ndim == 1 else output.shape[1]
     if num_classes == 1:

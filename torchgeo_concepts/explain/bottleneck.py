@@ -28,7 +28,7 @@ class CurvePoint:
 
     Attributes:
         penalty: The penalty, relative to the smallest one that removes all features.
-        used: Mean number of features with a weight, over the folds.
+        used: Mean number of features with a nonzero weight, over the folds.
         mean: Mean score over the folds.
         error: Standard error of the mean score.
     """
@@ -92,7 +92,7 @@ class Bottleneck:
 
     @property
     def used(self) -> int:
-        """Number of concepts with a weight."""
+        """Number of concepts with a nonzero weight."""
         return int((self.weight != 0).any(dim=0).sum())
 
     def to_frame(self) -> pd.DataFrame:
@@ -148,7 +148,7 @@ class Bottleneck:
         """Draw scores against the number of features, and the largest weights.
 
         Returns:
-            The figure. Weights are ranked by their sum over all classes.
+            The figure. Concepts are ranked by the sum of their absolute weights.
         """
         figure, (left, right) = plt.subplots(
             1, 2, figsize=(10, 4.4), layout='constrained'

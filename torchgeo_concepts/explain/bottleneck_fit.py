@@ -130,7 +130,7 @@ def _check_folds(folds: Folds, y: Tensor, is_class: bool) -> None:
         if not is_class and (y[fold] == y[fold[0]]).all():
             raise ValueError(
                 f'R² is not defined, because all values of fold {number}, counted from 0, '
-                f'are {y[fold[0]].item():g}; use smaller blocks, or classes.'
+                f'are {y[fold[0]].item():g}; use smaller blocks, or pass classes=.'
             )
 
 

@@ -17,7 +17,7 @@ def cliffs_delta(
     rng: np.random.Generator,
     num_samples: int = 1000,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the effect of each concept, and its bootstrap samples.
+    """Compute Cliff's delta of each concept, and its bootstrap samples.
 
     Args:
         scores_a: Scores of A, of shape ``(n, k)``.
@@ -49,7 +49,7 @@ def _pairs_won(
     own_blocks: NDArray[np.int64],
     other_blocks: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Count pairs of a higher and a lower score, minus the opposite pairs, by block.
+    """Count pairs with a higher own score minus pairs with a lower one, by block.
 
     Args:
         own: Scores of shape ``(n,)``.

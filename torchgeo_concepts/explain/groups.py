@@ -279,8 +279,8 @@ def _draw_rows(
         if not mask.any():
             raise ValueError(
                 f'{name} has none of the {len(points):,} points. Use a smaller '
-                'spacing_km for a small region. Pass your own points at sea. A polygon '
-                'around a pole must extend to latitude 90 or -90.'
+                'spacing_km for a small region, or your own points for one at sea. A '
+                'polygon around a pole must extend to latitude 90 or -90.'
             )
     _check_overlap(int((first & second).sum()), names)
     rows = [mask.nonzero().flatten() for mask in (first, second)]

@@ -256,7 +256,7 @@ def _in_units(
 
 
 def _exact_units(task: LocationRegression, units: Sequence[str]) -> list[str]:
-    """Return the units of exact sums: ln(1 + unit) for logarithmic targets."""
+    """Return the units of a linear head: ln(1 + unit) for logarithmic targets."""
     pairs = zip(units, task.target_transform.is_log, strict=True)
     return [f'ln(1 + {unit or "value"})' if log else unit for unit, log in pairs]
 

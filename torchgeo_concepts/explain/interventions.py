@@ -19,7 +19,7 @@ from ..plot.point_maps import draw_points, point_map
 from ..retrieval.gallery import Gallery, Locations
 from ._scores import check_bank, check_scores
 
-# Maximum number of concepts in a title, and factor of similarities in the softmax.
+# Maximum number of concepts in a title, and inverse temperature of the softmax.
 FEW, SCALE = 3, 100.0
 
 
@@ -31,7 +31,7 @@ class Reranked:
         values: New value of each concept that was set.
         before: The best candidates before the intervention.
         after: The best candidates after the intervention.
-        rank_of_first: New rank of the best candidate before, of shape ``(N,)``.
+        rank_of_first: New rank of the candidate that was best, of shape ``(N,)``.
     """
 
     values: Mapping[str, float]

@@ -212,7 +212,7 @@ def smallest_change(
     if encoder is not None:
         check_bank(bank, encoder)
     if not 0 <= quantiles[0] < quantiles[1] <= 1:
-        raise ValueError(f'quantiles must ascend from 0 to 1, not {quantiles}.')
+        raise ValueError(f'quantiles must ascend between 0 and 1, got {quantiles}.')
     if most < 1:
         raise ValueError(f'most must be at least 1, not {most}.')
     with torch.no_grad():

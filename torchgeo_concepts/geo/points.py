@@ -88,7 +88,7 @@ def describe_bad_point(lon: float, lat: float) -> str:
             return f'{name} is {value}'
     reason = f'latitude {lat:.9g} is outside [-90, 90]'
     if abs(lat) > 360:
-        reason += '; metres of a projected CRS need crs (--crs on the command line)'
+        reason += '; for a projected CRS, pass crs (--crs on the command line)'
     return reason
 
 
@@ -114,8 +114,8 @@ def look_swapped(first: NDArray[Any], second: NDArray[Any]) -> bool:
 
 
 SWAPPED_HINT = (
-    'Are lon and lat swapped? Points are (lon, lat), but here the longitudes could be '
-    'latitudes and the latitudes could not.'
+    'Are lon and lat swapped? Points are (lon, lat), but here some latitudes are '
+    'beyond 90 degrees and no longitude is.'
 )
 
 
@@ -149,7 +149,7 @@ def check_points(points: Tensor) -> Tensor:
         if points.ndim == 1 and points.shape[0] == 2:
             hint = ' For a single point, pass [[lon, lat]].'
         elif points.ndim == 2 and points.shape[0] == 2:
-            hint = ' Pass the transpose, one row a point.'
+            hint = ' Pass the transpose, with one row for each point.'
         raise ValueError(
             'Points must have shape (N, 2) as (lon, lat) in degrees, '
             f'not {tuple(points.shape)}.{hint}'
@@ -176,7 +176,7 @@ def _check_values(points: Tensor) -> None:
     row = int(bad[0])
     lon, lat = points[row].tolist()
     message = (
-        f'Row {row} is no point on Earth: (lon, lat) = ({lon:.9g}, {lat:.9g}), '
+        f'Row {row} is not a point on Earth: (lon, lat) = ({lon:.9g}, {lat:.9g}), '
         f'{describe_bad_point(lon, lat)}.'
     )
     if len(bad) > 1:
@@ -222,7 +222,7 @@ def find_coordinate_columns(
         Names of the longitude and the latitude column.
 
     Raises:
-        CoordinateColumnsError: If columns are not found, or could be several.
+        CoordinateColumnsError: If a column is not found, or several are possible.
         ValueError: If a named column does not exist.
     """
     names = list(names)
@@ -244,7 +244,7 @@ def find_coordinate_columns(
             return first[0], second[0]
         if first and second:
             several = first if len(first) > 1 else second
-            raise CoordinateColumnsError(f'Several columns could be meant: {several}.')
+            raise CoordinateColumnsError(f'Several columns are possible: {several}.')
     what = 'eastings and northings' if projected else 'longitudes and latitudes'
     raise CoordinateColumnsError(
         f'No two columns are clearly the {what} (the columns are {names}).'
@@ -266,8 +266,8 @@ def as_points(
             DataFrame with columns of longitudes and latitudes; geopandas points; or a
             list of shapely points.
         lon: Name of a DataFrame's column of longitudes, or of eastings in *crs*. By
-            default, it is found. The geometry of a GeoDataFrame is used unless columns
-            are named.
+            default, it is found by its usual names. The geometry of a GeoDataFrame is
+            used unless columns are named.
         lat: Name of a DataFrame's column of latitudes, or of northings in *crs*.
         crs: Coordinate reference system of *data*, in any form that pyproj reads. By
             default, that of a geopandas object, else degrees in WGS84. Reprojection
@@ -341,7 +341,7 @@ def _floats_from_objects(array: NDArray[Any]) -> NDArray[np.float64]:
         except (TypeError, ValueError) as error:
             row = index[0] if index else 0
             raise ValueError(
-                f'Row {row} is no point: {value!r} is no number.'
+                f'Row {row} is not a point: {value!r} is not a number.'
             ) from error
     return floats
 
@@ -353,7 +353,7 @@ def _geometry_coordinates(geometry: gpd.GeoSeries) -> NDArray[np.float64]:
         if geometry.isna().iloc[row]:
             raise ValueError(f'Row {row} has no geometry.')
         raise ValueError(
-            f'Row {row} is no point but a {geometry.geom_type.iloc[row]}. Take '
+            f'Row {row} is not a point but a {geometry.geom_type.iloc[row]}. Take '
             'representative_point() of polygons and lines first.'
         )
     return np.column_stack((geometry.x, geometry.y)).astype(np.float64)
@@ -375,11 +375,11 @@ def parse_crs(crs: Any) -> CRS:
         parsed = CRS.from_user_input(crs)
     except CRSError as error:
         raise ValueError(
-            f"{crs!r} is no coordinate reference system; 'EPSG:4326' is one."
+            f"{crs!r} is not a coordinate reference system such as 'EPSG:4326'."
         ) from error
     if not (parsed.is_geographic or parsed.is_projected):
         raise ValueError(
-            f'{parsed.name} is a {parsed.type_name}: points need one that is '
+            f'{parsed.name} is a {parsed.type_name}: points need a CRS that is '
             'geographic or projected.'
         )
     return parsed

@@ -14,16 +14,16 @@ def check_polygon(polygon: Any, name: str) -> BaseGeometry:
     """Validate a polygon in longitude and latitude.
 
     Args:
-        polygon: A polygon or multipolygon. It may continue beyond the antimeridian, as
-            from 170 to 190 degrees.
+        polygon: A polygon or multipolygon. It may continue beyond the antimeridian,
+            such as from 170 to 190 degrees.
         name: Name of the polygon in errors.
 
     Returns:
         The polygon.
 
     Raises:
-        ValueError: If it is not a polygon, is empty or invalid, has points off the Earth,
-            or is ambiguous at the antimeridian or a pole.
+        ValueError: If it is not a polygon, is empty or invalid, has coordinates out of
+            range, or is ambiguous at the antimeridian or a pole.
     """
     kinds = ('Polygon', 'MultiPolygon')
     if not isinstance(polygon, BaseGeometry) or polygon.geom_type not in kinds:
@@ -34,7 +34,7 @@ def check_polygon(polygon: Any, name: str) -> BaseGeometry:
     lon, lat = shapely.get_coordinates(polygon).T
     if not (np.abs(lat) <= 90).all() or not (np.abs(lon) <= 540).all():
         raise ValueError(
-            f'{name} reaches off the Earth: longitudes {lon.min():.6g} to '
+            f'{name} has coordinates out of range: longitudes {lon.min():.6g} to '
             f'{lon.max():.6g}, latitudes {lat.min():.6g} to {lat.max():.6g}. Polygons '
             'must be in degrees, longitude first.'
         )
@@ -42,8 +42,8 @@ def check_polygon(polygon: Any, name: str) -> BaseGeometry:
     if not polygon.is_valid:
         reason = shapely.is_valid_reason(polygon)
         raise ValueError(
-            f'{name} is not a valid polygon: {reason}. shapely.make_valid() may help; one '
-            'around a pole needs corners at the pole.'
+            f'{name} is not a valid polygon: {reason}. shapely.make_valid() may help; a '
+            'polygon around a pole needs corners at the pole.'
         )
     return polygon
 
@@ -55,8 +55,8 @@ def _check_edges(polygon: BaseGeometry, name: str) -> None:
         far = steps[(steps > 180) & (steps < 360)]
         if len(far):
             raise ValueError(
-                f'{name} has an edge over {far[0]:.6g} degrees of longitude. If it '
-                'crosses the antimeridian, continue beyond 180, as from 170 to 190, or '
-                'split it there. Around a pole, add corners at the pole. If it is really '
-                'that wide, add corners between.'
+                f'{name} has an edge that spans {far[0]:.6g} degrees of longitude. If '
+                'it crosses the antimeridian, continue beyond 180, such as from 170 to '
+                '190, or split it there. Around a pole, add corners at the pole. If it '
+                'is really that wide, add corners along the edge.'
             )

@@ -25,7 +25,7 @@ WHOLE_EARTH: Bounds = (-180.0, -90.0, 180.0, 90.0)
 # Default number of pixels along the longer side of a grid.
 DEFAULT_SIZE = 720
 
-# Rows and columns of points that the extent of an area in a CRS is computed from.
+# Rows and columns of the points that determine the extent of an area in a CRS.
 LATTICE = (361, 721)
 
 # Maximum error, in pixels, of a point that is projected to the Earth and back.
@@ -107,7 +107,7 @@ class RasterGrid:
         return bounds
 
     def resized(self, width: int, height: int) -> 'RasterGrid':
-        """Return a grid of other pixels over the same rectangle."""
+        """Return a grid of the given size over the same rectangle."""
         step_x, _, west, _, step_y, north = self.transform[:6]
         step_x, step_y = step_x * self.width / width, step_y * self.height / height
         transform = Affine(step_x, 0, west, 0, step_y, north)
@@ -201,7 +201,7 @@ def _default_bounds(crs: CRS) -> Sequence[float]:
 
 
 def _check_bounds(bounds: Sequence[float]) -> Bounds:
-    """Return valid bounds with the east beyond 180 if they cross the antimeridian."""
+    """Validate bounds, and add 360 to the east if they cross the antimeridian."""
     if len(bounds) != 4:
         raise ValueError(
             f'bounds are west, south, east and north: four numbers, not {len(bounds)}.'
@@ -219,7 +219,7 @@ def _check_bounds(bounds: Sequence[float]) -> Bounds:
     if west > east:
         east += 360
     if not 0 < east - west <= 360:
-        raise ValueError(order + 'from west to east there must be 0 to 360 degrees.')
+        raise ValueError(order + 'the width must be above 0 and at most 360 degrees.')
     return west, south, east, north
 
 

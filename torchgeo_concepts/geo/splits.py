@@ -97,7 +97,7 @@ def random_split(
     for name, fraction in zip(('train', 'val', 'test'), fractions, strict=True):
         if fraction > 0 and not len(getattr(split, name)):
             raise ValueError(
-                f'{number} rows leave none for {name!r} at a fraction of {fraction:g}.'
+                f'A fraction of {fraction:g} of {number} rows leaves {name!r} empty.'
             )
     return split
 
@@ -265,10 +265,10 @@ def column_split(
 
     Args:
         names: Name of the set of each row, such as ``'train'``, ``'val'`` and
-            ``'test'``, in any case; rows without a name are excluded.
+            ``'test'``, in upper or lower case; rows without a name are excluded.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         val_fraction: Fraction of the training rows to validate on, chosen at random, if
-            the column names no validation rows.
+            the column has no validation rows.
         seed: Seed of the validation rows.
         buffer_km: Exclude training points nearer than this to a test point.
 
@@ -276,7 +276,7 @@ def column_split(
         The split.
 
     Raises:
-        ValueError: If a name is unknown, or no row is for training or for testing.
+        ValueError: If a name is unknown, or there are no training or no test rows.
     """
     if len(names) != len(points):
         raise ValueError(f'Expected {len(points)} names, got {len(names)}.')
@@ -284,14 +284,14 @@ def column_split(
     for row, word in enumerate(words):
         if word and word not in PARTS:
             raise ValueError(
-                f'Row {row}, counted from 0, is for {names[row]!r}. '
+                f'Row {row}, counted from 0, has the unknown name {names[row]!r}. '
                 f'{near_matches(word, PARTS)}'
             )
     split = _by_part(np.array([PARTS.get(word, -1) for word in words]))
     for part in ('train', 'test'):
         if not len(getattr(split, part)):
             known = sorted(set(words) - {''})[:10]
-            raise ValueError(f'The column names no row {part!r}, only {known}.')
+            raise ValueError(f'The column has no {part!r} row, only {known}.')
     if not len(split.val):
         split = _with_validation(split, val_fraction, seed)
     return with_buffer(points, split, buffer_km)
@@ -368,7 +368,7 @@ def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
         split: The split.
         buffer_km: Minimum distance on the sphere from a test point. 0 keeps all training
-            points, also those at the location of a test point.
+            points, including those at the location of a test point.
 
     Returns:
         The split without these training points.
@@ -380,7 +380,7 @@ def with_buffer(points: Tensor, split: Split, buffer_km: float) -> Split:
         raise ValueError(f'buffer_km must be 0 or more, not {buffer_km}.')
     if buffer_km == 0 or not len(split.test):
         return split
-    # SciPy takes long to import, and models import this folder.
+    # SciPy takes long to import, and models import this subpackage.
     from scipy.spatial import cKDTree
 
     lon, lat = check_points(points).detach().cpu().double().numpy().T

@@ -32,7 +32,7 @@ class Columns:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees,
             NaN in rows without a valid point.
         values: Arrow array of each column, by name.
-        problems: Reason why a row has no valid point, by its number.
+        problems: Reason why a row has no valid point, by row number.
         is_swapped: True if longitudes and latitudes look swapped.
     """
 
@@ -61,8 +61,8 @@ def read_columns(
         table: A file that :func:`~torchgeo_concepts.io.tables.open_table` reads, or a data
             frame.
         names: Names of the columns.
-        lon: Name of the column of longitudes, found by default.
-        lat: Name of the column of latitudes, found by default.
+        lon: Name of the longitude column. By default, it is found by its usual names.
+        lat: Name of the latitude column. By default, it is found by its usual names.
         crs: Coordinate reference system of the coordinates, if the table does not state
             it.
         layer: Layer of a file that has several.
@@ -125,7 +125,7 @@ def infer_task(
 
     Returns:
         ``'classification'`` for text and booleans; ``'regression'`` for numbers,
-        including those read as text because of words that mean missing.
+        including text columns whose only words mean missing.
 
     Raises:
         ValueError: If a column of text has numbers in most rows.
@@ -178,7 +178,7 @@ def as_numbers(
         Numbers of shape ``(N,)``, NaN where missing.
 
     Raises:
-        ValueError: If a value is not a number, or infinite; the message names the row.
+        ValueError: If a value is infinite or not a number; the message names the row.
     """
     column = table.values[name]
     if pa.types.is_dictionary(column.type):
@@ -227,10 +227,10 @@ def as_texts(
         missing: Values that mean missing, such as -999.
 
     Returns:
-        Names, None where missing; integers become their digits.
+        Names, None where missing. Integers are converted to text.
 
     Raises:
-        ValueError: If a value is not an integer; the message names the row.
+        ValueError: If a number is not an integer; the message names the row.
     """
     column = table.values[name]
     # Configurations may turn -999 into -999.0.
@@ -257,7 +257,7 @@ def _texts(column: Any) -> list[str | None]:
 
 
 def sorted_classes(texts: Sequence[str | None]) -> tuple[str, ...]:
-    """Return the sorted classes of all rows, integers by their value."""
+    """Return the classes of all rows, sorted by value if they are integers."""
     classes = {text for text in texts if text is not None}
     if all(text.lstrip('-').isdecimal() for text in classes):
         return tuple(sorted(classes, key=lambda text: (int(text), text)))

@@ -40,7 +40,7 @@ LONG_INTEGERS = r'^[+-]?\d{16,}$'
 
 @dataclass(frozen=True)
 class CSVFile:
-    """CSV file with a header, also compressed.
+    """CSV file with a header, plain or compressed.
 
     Attributes:
         path: The file.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Find the files of many names, by listing each folder once.
+"""Find many files by name, listing each folder once.
 
 Names are Arrow strings, because data loader workers would copy Python strings.
 """
@@ -20,7 +20,7 @@ from .images import ENDING, is_image
 
 def concat_names(chunks: list[Any]) -> Any:
     """Join zero or more arrays of names."""
-    # Five million long names take more than two gigabytes.
+    # The type string holds up to 2 GB; five million long names need more.
     empty = pa.array([], pa.large_string())
     return pa.concat_arrays([empty, *(c.cast(pa.large_string()) for c in chunks)])
 
@@ -62,7 +62,7 @@ def existing(folder: Path, names: Any) -> NDArray[np.bool_]:
                 files = [entry.name for entry in entries if not entry.is_dir()]
         except (FileNotFoundError, NotADirectoryError):
             continue
-        # Names that are not UTF-8 are in no table.
+        # A table cannot contain names that are not UTF-8.
         paths = [f'{parent}{name}' for name in files if _is_utf8(name)]
         chunks.append(pa.array(paths, pa.large_string()))
     found = pc.is_in(names, concat_names(chunks))
@@ -82,7 +82,7 @@ def exact(folder: Path, names: Any) -> Any:
 
     Returns:
         Arrow array of names of files relative to *folder*, null where there is none.
-        The other functions return the same.
+        The other matching functions return the same.
     """
     return pc.if_else(existing(folder, names), names, None)
 
@@ -107,7 +107,7 @@ def _stems(names: Any) -> Any:
 
 
 def by_suffix(folder: Path, names: Any) -> Any:
-    """Match ``1.jpg`` with that file, or else with the only ``..._1.jpg`` below."""
+    """Match ``1.jpg`` with that file, or with the only ``*_1.jpg`` in any folder."""
     files = list_images(folder).to_pylist()
     found = exact(folder, names).to_pylist()
     for row, name in enumerate(names.to_pylist()):

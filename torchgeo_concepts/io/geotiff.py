@@ -133,7 +133,7 @@ def read_bands(dataset: Any) -> list[Band]:
     """Read the descriptions of the bands of a map.
 
     Args:
-        dataset: An open dataset of rasterio, of this package or not.
+        dataset: An open rasterio dataset, written by this package or not.
 
     Returns:
         The bands. Bands of files that other programs wrote are quantities.

@@ -35,7 +35,7 @@ class ImageTable:
         names: Arrow array of names of images.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees,
             NaN in rows without a valid point.
-        problems: Reason why a row has no valid point or no name, by its number.
+        problems: Reason why a row has no valid point or no name, by row number.
         labels: Label of each image, None where missing, if there is a column of labels.
     """
 
@@ -60,8 +60,8 @@ def read_image_table(
             frame.
         image_column: Name of the column of names. By default, it is found by its usual
             names.
-        lon: Name of the column of longitudes, found by default.
-        lat: Name of the column of latitudes, found by default.
+        lon: Name of the longitude column. By default, it is found by its usual names.
+        lat: Name of the latitude column. By default, it is found by its usual names.
         label: Name of the column of labels.
 
     Returns:
@@ -96,6 +96,6 @@ def _image_column(source: str, columns: Sequence[str]) -> str:
     problem = (
         f'Several columns may hold names of images: {usual}.'
         if usual
-        else f'No column is clearly the names of images (the columns are {columns}).'
+        else f'No column clearly has image names (the columns are {columns}).'
     )
     raise ValueError(f'{source}: {problem} Pass image_column=.')

@@ -84,7 +84,7 @@ def to_tensor(image: Image.Image, name: str) -> Tensor:
     """
     if image.mode.startswith(('I', 'F')):
         raise UnreadableImageError(
-            f'Cannot read {name}: mode {image.mode} is not 8 bits a channel'
+            f'Cannot read {name}: mode {image.mode} does not have 8 bits per channel'
         )
     upright = ImageOps.exif_transpose(image)
     if upright.mode == 'P':

@@ -25,7 +25,7 @@ LINE = 120
 def command_line(
     program: str, function: Callable[..., object], arguments: Mapping[str, Any]
 ) -> str:
-    """Return the command that calls a function, without options that have defaults.
+    """Return the command that calls a function, without options at their defaults.
 
     Args:
         program: Program and name of the command, such as ``torchgeo-concepts embed``.

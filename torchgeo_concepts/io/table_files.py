@@ -95,7 +95,7 @@ def open_vector(path: Path, layer: str | None, batch_rows: int) -> TableFile:
         batch_rows: Number of rows to read at a time.
 
     Raises:
-        ValueError: If there is no such layer, or no name and several layers.
+        ValueError: If the layer does not exist, or *layer* is None and several exist.
     """
     layers = [str(name) for name, _ in pyogrio.list_layers(path)]
     if layer is None and len(layers) > 1:

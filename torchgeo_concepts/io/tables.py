@@ -65,7 +65,7 @@ class PointBatch:
         rows: All columns of the rows.
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees,
             NaN in rows without a valid point.
-        problems: Reason why a row has no valid point, by its number in the batch.
+        problems: Reason why a row has no valid point, by row number in the batch.
     """
 
     first_row: int
@@ -223,7 +223,7 @@ def open_table(
             Shapefile or FlatGeobuf file; or a data frame with columns of coordinates or
             with geopandas points.
         lon: Name of the column of longitudes, or of eastings in *crs*. By default, the
-            geometry is read if there is one, and columns are found by their usual names.
+            geometry is read if there is one, otherwise the columns with usual names.
         lat: Name of the column of latitudes, or of northings in *crs*.
         crs: Coordinate reference system of the coordinates, if the table does not state
             it. By default, columns are degrees of longitude and latitude in WGS84.
@@ -233,7 +233,7 @@ def open_table(
             they are text.
 
     Returns:
-        The table, of which only the schema has been read.
+        The table. Its rows are read at each iteration.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -258,7 +258,7 @@ def open_table(
             file = open_vector(table, layer, batch_rows)
         else:
             known = ', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES + VECTOR_SUFFIXES)
-            raise ValueError(f'{table} has no known suffix; known are {known}.')
+            raise ValueError(f'{table} has no known suffix. Use one of {known}.')
     except READ_ERRORS as error:
         raise ValueError(f'Cannot read {table}: {error}') from error
     check_unique(table, file.schema.names)

@@ -78,7 +78,7 @@ class Source:
         )
 
     def key(self) -> str:
-        """Return a text that changes with the data: version and size of the files."""
+        """Return a string that changes with the data: version and size of the files."""
         size = sum(path.stat().st_size for path in self.paths())
         return f'{self.version} {size}'
 
@@ -243,7 +243,7 @@ class RasterLayer(Layer):
 
     The grid is computed once on each machine, kept in a file, and mapped into memory.
     A layer of classes returns the class of the pixel that contains a point. A layer of a
-    quantity interpolates between the four values around it; see
+    quantity interpolates between the four values around the point; see
     :func:`~.grid.interpolate` for unknown values.
     """
 

@@ -163,7 +163,7 @@ type Summary = tuple[str, str, Callable[[Months], NDArray[Any]]]
 TEMPERATURES: dict[str, Summary] = {
     'coldest-month': ('mean of the coldest month', '°C', _minimum),
     'warmest-month': ('mean of the warmest month', '°C', _maximum),
-    'range': ('warmest less coldest month', '°C', _range),
+    'range': ('warmest minus coldest month', '°C', _range),
     'months-below-0': ('months with a mean below 0 °C', 'months', _count_below_0),
     'months-above-10': (
         'months with a mean of 10 °C or more',
@@ -178,11 +178,11 @@ RAINS: dict[str, Summary] = {
     'seasonality': ('seasonality of rain (Walsh and Lawler)', '1', _seasonality),
     'summer-share': ('share of rain in the half-year of high sun', '1', _summer_share),
     'summer-excess': (
-        'rain of the half-year of high sun less the other',
+        'rain of the half-year of high sun minus that of the other',
         'mm/day',
         _summer_excess,
     ),
-    'two-seasons': ('half-yearly over yearly wave of rain', '1', _two_seasons),
+    'two-seasons': ('half-yearly wave / yearly wave of rain', '1', _two_seasons),
     'aridity': ('de Martonne index, rain / (temperature + 10)', 'mm/°C', _de_martonne),
 }
 
@@ -274,7 +274,7 @@ LAYERS: dict[str, Callable[[str], Layer]] = {
     # temperature decreases with height as in the standard atmosphere.
     'temperature-at-height': raster(
         _temperature_at_height,
-        'temperature: annual mean, brought to the height of the place',
+        'temperature: annual mean, adjusted to the height of the place',
         '°C',
         group='climate',
         resolution_km=9.3,

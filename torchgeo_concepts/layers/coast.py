@@ -156,7 +156,7 @@ def _signed_distance() -> NDArray[np.float16]:
 
 
 def nearest_km(tree: Any, lon: Floats, lat: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Find the nearest of the points of a tree.
+    """Find the point of a tree that is nearest to each coordinate.
 
     Args:
         tree: A tree of unit vectors.

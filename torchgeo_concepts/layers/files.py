@@ -234,7 +234,7 @@ def to_crs(crs: CRS, lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
 
 
 def points_on_earth(crs: CRS, xy: Floats) -> Floats:
-    """Return coordinates in degrees, without those that lie off the Earth."""
+    """Return coordinates in degrees, without those that are not on the Earth."""
     points = np.stack(lonlat_from_crs(crs, *xy.T), axis=1)
     points = points[np.isfinite(points).all(axis=1)]
     points[:, 1] = np.clip(points[:, 1], -90, 90)
@@ -365,7 +365,7 @@ def first_polygon(
 def _column(
     polygons: gpd.GeoDataFrame, column: str | None, path: Path | str
 ) -> tuple[Floats, dict[int, str]]:
-    """Return the value of each polygon, and names of classes if values are names."""
+    """Return the value of each polygon, and the names of classes by code."""
     if column is None:
         return np.ones(len(polygons)), {0: 'outside', 1: 'inside'}
     check_known(f'{path} has no column', column, polygons.columns)

@@ -355,7 +355,7 @@ def probe_points(number: int) -> torch.Tensor:
     Returns:
         Points of shape ``(number, 2)`` as ``(longitude, latitude)`` in degrees.
     """
-    # A spiral of golden angles leaves no gaps, as random points would.
+    # Unlike random points, a spiral of golden angles leaves no gaps.
     index = np.arange(number) + 0.5
     lat = np.rad2deg(np.arcsin(1 - 2 * index / number))
     lon = 180 - (360 * golden_fractions(index) + 180) % 360
@@ -365,13 +365,13 @@ def probe_points(number: int) -> torch.Tensor:
 def _missing_layer(
     grounding: Grounding, chosen: Layers, exclude_groups: Collection[str]
 ) -> str:
-    """Return the reason why a layer of a concept cannot be used, or an empty text."""
+    """Return the reason why a layer of a concept cannot be used, or an empty string."""
     for name in grounding.layer_names:
         layer = grounding.layers[name]
         if layer.group in exclude_groups:
             return f'layer {name} is of group {layer.group}, which is left out'
         if name not in chosen and not layer.is_installed:
-            return f'layer {name} needs {layer.source.distribution}, not installed'
+            return f'layer {name} needs {layer.source.distribution} to be installed'
         if name not in chosen:
             return f'layer {name} is not among those chosen'
     return ''

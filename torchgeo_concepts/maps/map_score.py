@@ -35,7 +35,7 @@ WIDTH, SCATTER_HEIGHT = 6.4, 3.6
 # Degrees around the points.
 MARGIN = 1.0
 
-# Percentiles of a quantity at the ends of its colours.
+# Percentiles of a quantity at the ends of its colour scale.
 CLIP = (1.0, 99.0)
 
 # Characters per line of a title.
@@ -61,14 +61,14 @@ class MapScore:
         by_region: The same for the means of regions, without AUC; empty without regions.
         moran: Moran's I of ``'map'``, ``'truth'`` and ``'error'``, the residual of a
             linear regression of the truth on the map; empty if not computed.
-        values: A row for each point with both values: ``lon``, ``lat``, ``predicted``,
-            ``truth``, ``weight``, ``block``.
+        values: A row for each point where map and truth are known: ``lon``, ``lat``,
+            ``predicted``, ``truth``, ``weight``, ``block``.
         regions: A row for each region: ``region``, ``points``, and the means of
             ``predicted`` and ``truth``.
         left_out: Names of regions with too few points.
         is_log: True if values are compared as ``log10(1 + value)``.
         block_degrees: Side of the blocks that are resampled, in degrees.
-        confidence: Share of resamples inside the intervals.
+        confidence: Confidence level of the intervals.
         truth_title: Title of the truth in the figure.
         polygons: The regions, for their outlines in the figure.
     """

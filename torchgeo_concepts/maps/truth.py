@@ -53,7 +53,7 @@ def score_map(
     because nearby points have similar values.
 
     Args:
-        predicted: An encoder with concept scores, a GeoTIFF file (for example of
+        predicted: An encoder with concept scores, a GeoTIFF file (for example from
             ``torchgeo-concepts map``), a layer, a function of points, or values at
             *points*.
         truth: A layer or its name, a GeoTIFF file, a grounding, or values at *points*.

@@ -18,7 +18,7 @@ def in_chunks(
     """Apply a function to points, in chunks where that is faster.
 
     Args:
-        function: Function of each point alone.
+        function: Function that processes each point independently.
         points: Points of shape ``(N, 2)``.
         size: Maximum number of points in a chunk.
 

@@ -22,7 +22,7 @@ class NamedWeights(WeightsEnum):
 
     @classmethod
     def verify(cls, obj: Any) -> Any:
-        """Return the member with a name.
+        """Look up a member by its name.
 
         Args:
             obj: A member; its name, with or without the class name; or None.

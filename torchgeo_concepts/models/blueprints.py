@@ -45,8 +45,8 @@ def named_encoder(
     name = find_encoder(model, weights)
     encoder = load_encoder(name, truncate_dim=truncate_dim, download=download, **kwargs)
     if isinstance(name.weights, WeightsEnum):
-        # TorchGeo stores the arguments that weights determine in the meta of the
-        # weights.
+        # In TorchGeo, the meta of the weights holds the arguments that the weights
+        # determine.
         known = inspect.signature(type(encoder)).parameters
         kwargs = {
             key: value for key, value in name.weights.meta.items() if key in known

@@ -276,9 +276,9 @@ class ConceptEarth(ConceptModel):
         """Score the concepts at points.
 
         Scores are standardised estimates. Scores of classes are compressed by an inverse
-        hyperbolic sine, which changes little up to 1. Otherwise a rare class would
-        score 30 standard deviations where it is present, and a linear model fitted
-        where it is absent would extrapolate far.
+        hyperbolic sine, which hardly changes scores up to 1. Otherwise a rare class
+        would score 30 standard deviations where it is present, and a linear model
+        fitted where it is absent would extrapolate far.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.

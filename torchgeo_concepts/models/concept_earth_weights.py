@@ -51,9 +51,9 @@ def _packaged(name: str, sha256: str, **meta: Any) -> Weights:
 class ConceptEarth_Weights(PackagedWeights):
     """Weights of ConceptEarth, which are part of this package.
 
-    Each file holds its concepts, and in ``ConceptEarth.provenance`` the versions of the
-    layers it was trained on, the training settings and held-out scores. ``meta`` lists
-    the groups of layers that were excluded.
+    Each file holds its concepts. ``ConceptEarth.provenance`` lists the versions of the
+    training layers, the training settings and held-out scores, and ``meta`` lists the
+    groups of layers that were excluded.
     """
 
     GROUNDED = _packaged(
@@ -141,7 +141,7 @@ def concept_earth(
         model = ConceptEarth(ConceptBank.default() if bank is None else bank, **kwargs)
     elif bank is not None or kwargs:
         given = sorted(kwargs) + ['bank'] * (bank is not None)
-        raise ValueError(f'The weights determine {given}. Leave them out.')
+        raise ValueError(f'The weights determine {given}. Omit these arguments.')
     else:
         model = ConceptEarth.load(member.path())
     return model.truncate(truncate_dim)

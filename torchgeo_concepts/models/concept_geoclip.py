@@ -139,8 +139,8 @@ def concept_geoclip(
             order of the bank, such as from
             :func:`~torchgeo_concepts.concepts.text.encode_text`. Without them, the
             basis is random, so names have no meaning, and a warning is issued.
-        unit: Project unit vectors onto unit directions. If false, dot products as in
-            the paper.
+        unit: Project unit vectors onto unit directions. If false, use dot products, as
+            in the paper.
         download: Download the weights if they are not on this machine.
         **kwargs: Additional keyword arguments to pass to
             :class:`~torchgeo_concepts.models.GeoCLIPLocation` if *weights* is None.

@@ -17,12 +17,12 @@ ROW_PRIME, COLUMN_PRIME = 73_856_093, 19_349_663
 
 
 class EarthGrid(nn.Module):
-    """Features at the nodes of several grids, interpolated between them.
+    """Features at the nodes of several grids, interpolated between nodes.
 
     A grid has rows of latitude from pole to pole. The distance between nodes is about
     the same in all rows, with a single node at each pole. The grid has no seam: rows
-    are periodic, and all meridians meet in the node at a pole. Levels with more nodes
-    than table entries share entries.
+    are periodic, and all meridians meet in the node at a pole. If a level has more
+    nodes than table entries, several of its nodes share an entry.
     """
 
     steps: Tensor
@@ -62,8 +62,8 @@ class EarthGrid(nn.Module):
             'firsts': torch.tensor(firsts),
             'bases': torch.tensor([sum(kept[:level]) for level in range(len(rows))]),
             'hashed': torch.tensor([n > table_size for n in numbers]),
-            # For each row of each level: the number of its nodes, and of those before
-            # it.
+            # For each row of each level: the number of its nodes, and the number of
+            # nodes in the rows before it.
             'widths': torch.cat(widths),
             'starts': torch.cat(starts),
         }

@@ -296,7 +296,8 @@ def geoclip_location(
     if member is None:
         return GeoCLIPLocation(**kwargs)
     if kwargs:
-        raise ValueError(f'The weights determine {sorted(kwargs)}. Leave them out.')
+        given = sorted(kwargs)
+        raise ValueError(f'The weights determine {given}. Omit these arguments.')
     model = GeoCLIPLocation(**{name: member.meta[name] for name in ARGUMENTS})
     model.load_state_dict(member.get_state_dict(download=download))
     return model.eval()

@@ -68,7 +68,7 @@ class ImageLocationModel(nn.Module):
         return self._join(x, self.alignment.project_image, space)
 
     def embed_points(self, points: Tensor, space: Align | None = None) -> Tensor:
-        """Compute vectors of points, to search in a gallery.
+        """Compute vectors of points, to build a gallery.
 
         Args:
             points: Points of shape ``(N, 2)`` as ``(longitude, latitude)`` in degrees.

@@ -128,7 +128,7 @@ class LocationModel(nn.Module):
         mean = values.sum(dim=0) / number
         spread = torch.where(known, values - mean, 0).square().sum(dim=0) / number
         std = spread.sqrt()
-        # Dividing a constant input by its rounding error would make noise a feature.
+        # Dividing a constant input by its rounding error would create a noise feature.
         std[std <= 1e-6 * mean.abs()] = 1
         self.set_statistics(mean.float(), std.float())
 
@@ -163,7 +163,7 @@ class LocationModel(nn.Module):
         if num_extra != self.num_extra:
             raise ValueError(
                 f'Expected {self.num_extra} extra columns, got {num_extra}. Pass the '
-                'columns of training as extra of the dataset.'
+                'columns used in training to the dataset as extra=.'
             )
         if extra is not None:
             parts.append(extra)
@@ -196,7 +196,7 @@ class LocationModel(nn.Module):
 
 
 def freeze_unused(encoder: nn.Module, kind: InputKind) -> None:
-    """Freeze parameters without a gradient; distributed training would wait for it."""
+    """Freeze parameters that get no gradient, as distributed training requires."""
     if kind == 'coordinates':
         return
     trained = [p for p in encoder.parameters() if p.requires_grad]

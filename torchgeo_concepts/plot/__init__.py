@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Figures that several folders draw: maps of rasters and points, and bars."""
+"""Figures that several subpackages draw: maps of rasters and points, and bars."""
 
 from .maps import plot_map, save_figure
 from .point_maps import plot_split

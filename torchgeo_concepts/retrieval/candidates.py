@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Candidate points, among which the location of an image is searched."""
+"""Candidate points for the location of an image."""
 
 from dataclasses import dataclass
 from pathlib import Path

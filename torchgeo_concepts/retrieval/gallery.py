@@ -131,8 +131,8 @@ class Gallery:
             points: Points in any form that :func:`~torchgeo_concepts.geo.points.as_points`
                 takes.
             folder: Folder to write the gallery to. By default, it stays in memory.
-            space: ``'x'`` for embeddings, ``'z'`` for projections onto concepts, of
-                encoders that have ``project``, ``'both'`` for the two side by side.
+            space: ``'x'`` for embeddings, ``'z'`` for projections onto concepts if the
+                encoder has them, ``'both'`` for the two side by side.
             area_km2: Area that each point represents, if it is the same for all, as in
                 :func:`~torchgeo_concepts.retrieval.candidates.land_lattice`.
             dtype: Data type of the stored vectors.
@@ -297,7 +297,7 @@ class Gallery:
         dim = self.vectors.shape[1]
         if queries.ndim != 2 or queries.shape[1] != dim:
             raise ValueError(
-                f'Expected queries of shape (N, {dim}), as the vectors of the gallery, got '
+                f'Expected queries of shape (N, {dim}), like the gallery vectors, got '
                 f'{tuple(queries.shape)}.'
             )
         if not len(self):

@@ -193,7 +193,7 @@ def _as_tensor(image: ImageLike) -> Tensor:
             )
         if image.is_floating_point() and 0 < image.max() <= 1:
             raise ValueError(
-                'An image must have values in 0..255. Multiply one in 0..1 by 255.'
+                'An image must have values in 0..255. Multiply values in 0..1 by 255.'
             )
         return image.float()
     if isinstance(image, Image.Image):

@@ -161,7 +161,7 @@ class AlignmentTask(BaseTask):
         self._random_state: Tensor | None = None
         loss, optimizer = asdict(self.loss_options), asdict(self.optimizer_options)
         super().__init__()
-        # A checkpoint contains the factor of similarities and the location encoder.
+        # A checkpoint contains the logit scale and the location encoder.
         loss.pop('logit_scale')
         self.hparams.update(
             loss=loss,
@@ -336,8 +336,8 @@ class AlignmentTask(BaseTask):
             made_by != self.features_made_by
         ):
             raise ValueError(
-                'The cached features come from another backbone than the features that '
-                'this model was trained on. Cache them again with its backbone.'
+                'The cached features come from a different backbone than the features '
+                'that this model was trained on. Cache them again with its backbone.'
             )
         self.features_made_by = self.features_made_by or made_by
 
@@ -385,7 +385,7 @@ class AlignmentTask(BaseTask):
         if supervision is None or labels is None:
             raise ValueError(
                 f'supervision={self.hparams["supervision"]!r} needs batches with labels '
-                "of 'concepts', such as those of BlueMarbleDataModule, or of "
+                "in 'concepts', such as those of BlueMarbleDataModule, or of "
                 'ImagePointsDataModule with concepts=True.'
             )
         target = truth = supervision.standardise(self._in_bank_order(labels))

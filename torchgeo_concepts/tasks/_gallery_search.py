@@ -40,7 +40,7 @@ class GallerySearch:
         self._points.append(points.cpu())
 
     def encode(self, model: ImageLocationModel) -> Gallery:
-        """Encode the candidates in the space in which the model compares.
+        """Encode the candidates in the space that the model was trained in.
 
         Args:
             model: The model that embeds the candidates.

@@ -82,7 +82,7 @@ class LocationTask(LocationBase):
             batch_idx: Index of the batch.
 
         Returns:
-            The loss, or None if the head was fitted in closed form.
+            The loss, or None if :meth:`setup` fitted the head.
         """
         if self.is_closed_form:
             if batch_idx == 0:
@@ -94,7 +94,7 @@ class LocationTask(LocationBase):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Stop after one pass if the head was fitted in closed form."""
+        """Stop after one epoch if :meth:`setup` fitted the head."""
         if self.is_closed_form:
             self.trainer.should_stop = True
 

@@ -46,7 +46,7 @@ class LocationBase(BaseTask):
         'download',
         'search_trials',
     )
-    #: Name of the head that is fitted in one pass.
+    #: Name of the head that :meth:`setup` fits, before the first epoch.
     closed_form: str
 
     label_names: tuple[str, ...] = ()
@@ -92,21 +92,21 @@ class LocationBase(BaseTask):
             image_weights: Weights of the backbone.
             in_chans: Number of channels of an image.
             head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, or a model
-                that is fitted in one pass: ``'ridge'`` in regression, ``'logistic'`` in
-                classification.
+                that is fitted before the first epoch: ``'ridge'`` in regression,
+                ``'logistic'`` in classification.
             hidden_dim: Number of features of a hidden layer of the network.
             depth: Number of hidden layers of the network.
             dropout: Dropout rate of the hidden layers.
-            freeze: Do not train the encoder and the backbone. Their features of tables
-                are then computed once.
+            freeze: Do not train the encoder and the backbone. Features of a table are
+                then computed once.
             lr: Learning rate of the head.
             encoder_lr: Learning rate of the encoder and the backbone. Much higher rates
                 destroy their pretrained features.
             weight_decay: Weight decay of AdamW.
-            search_trials: Number of random trials of learning rate, size and dropout
-                rate of the head. The task uses the best of these and the given options
-                on the validation points. Each trial has as many epochs as the task, at
-                most 50.
+            search_trials: Number of random combinations of learning rate, weight decay,
+                size and dropout rate of the head to try. The task uses the one with the
+                lowest validation loss, or the given options if they are better. Each
+                trial has as many epochs as the task, at most 50.
             download: Download weights that are not on this machine.
 
         Raises:
@@ -122,7 +122,7 @@ class LocationBase(BaseTask):
         self.is_closed_form = head == self.closed_form
         if self.is_closed_form and not freeze:
             raise ValueError(
-                f'head={head!r} is fitted in one pass and trains no encoder. Use '
+                f'head={head!r} is fitted before training and trains no encoder. Use '
                 "head='linear' with freeze=False."
             )
         if search_trials and (self.is_closed_form or not freeze):
@@ -169,7 +169,7 @@ class LocationBase(BaseTask):
     def fit_linear(
         self, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor] | None
     ) -> LinearFit:
-        """Fit a linear model of standardised inputs in closed form."""
+        """Fit a linear model of standardised inputs."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:

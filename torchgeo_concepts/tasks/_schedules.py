@@ -17,8 +17,8 @@ def cosine_schedule(optimizer: Optimizer, total: int, warmup: int = 0) -> Lambda
     Args:
         optimizer: The optimizer.
         total: Number of training steps.
-        warmup: Number of steps until the learning rate is reached, at most a tenth of
-            *total*.
+        warmup: Number of steps of the linear increase. It is limited to about a tenth
+            of *total*.
 
     Returns:
         The scheduler, to be stepped after each step of the optimizer.
@@ -42,7 +42,7 @@ def with_cosine(
     Args:
         optimizer: The optimizer.
         trainer: Trainer that knows the number of steps.
-        warmup: Number of steps until the learning rate is reached.
+        warmup: Number of steps of the linear increase.
 
     Returns:
         Optimizer and schedule, as :meth:`configure_optimizers` returns them.

@@ -19,7 +19,7 @@ TITLES = {
     'r2': 'R²',
     'baseline_r2': 'R² by coordinates',
     'log_r2': 'R² of logarithms',
-    'baseline_log_r2': 'the same by coordinates',
+    'baseline_log_r2': 'R² of logarithms by coordinates',
     'rmse': 'RMSE',
     'mae': 'MAE',
     'coverage': 'coverage of {:.0%} intervals',
@@ -60,7 +60,7 @@ def regression_scores(preds: Tensor, target: Tensor) -> dict[str, Tensor]:
 def name_scores(
     columns: Mapping[str, Tensor], targets: Sequence[str]
 ) -> dict[str, float]:
-    """Name the metrics of each target where they are defined, and their means.
+    """Return metrics by name: the mean over targets, and the value of each target.
 
     Args:
         columns: Metrics of shape ``(t,)`` by name.

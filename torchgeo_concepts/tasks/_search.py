@@ -41,7 +41,7 @@ def search_head(
         loss: Loss of outputs and labels.
         train: Standardised inputs and labels to train on.
         val: Standardised inputs and labels of the validation rows.
-        given: Options of the first trial, so that the best are never worse.
+        given: Options of the first trial. The best options are never worse than these.
         trials: Number of random trials.
         epochs: Number of epochs of each trial.
         batch_size: Number of rows in a batch.

@@ -31,7 +31,7 @@ class LossOptions:
         contrasted: With ``align='both'``, contrast embeddings and concepts separately
             (``'each'``), or contrast the mean of their similarities (``'mean'``). This
             mean also ranks the gallery.
-        logit_scale: Natural logarithm of the initial factor of similarities, or weights
+        logit_scale: Natural logarithm of the initial inverse temperature, or weights
             that contain it, ``GeoCLIPLogitScale_Weights.MP16``.
         queue_size: Number of points of earlier batches to use as additional negatives.
         queue_noise_km: Standard deviation of the noise that displaces these points, in
@@ -85,7 +85,7 @@ DEFAULT_LOSS, DEFAULT_OPTIMIZER = LossOptions(), OptimizerOptions()
 def as_options[Options: (LossOptions, OptimizerOptions)](
     kind: type[Options], values: Options | Mapping[str, Any]
 ) -> Options:
-    """Build options from values by name, for Python code and checkpoints.
+    """Build options from a mapping, or return the given options unchanged.
 
     Args:
         kind: Class of the options.

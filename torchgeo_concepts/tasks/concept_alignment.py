@@ -61,8 +61,8 @@ class ConceptAlignment(AlignmentTask):
         Args:
             images: Preprocessed images, or their cached features.
             points: Points of the images, of shape ``(N, 2)``.
-            labels: Labels of the concepts at the points, in the order of the dataset, if
-                there is supervision.
+            labels: Labels of the concepts at the points, in the order of the dataset's
+                bank, if there is supervision.
             maps: Points without images, and their labels, which supervise locations
                 only.
 
@@ -175,7 +175,7 @@ class ConceptAlignment(AlignmentTask):
     # Evaluation -------------------------------------------------------------------------
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
-        """Compute the loss of a validation batch, and add it to the search.
+        """Compute the loss of a validation batch, and add its images to the search.
 
         Args:
             batch: Images and points.
@@ -271,6 +271,6 @@ class ConceptAlignment(AlignmentTask):
 
 
 def _side_by_side(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Concatenate spaces, so that a dot product is the mean of those in each space."""
+    """Concatenate spaces, so that dot products are means of those in each space."""
     image, place = (torch.cat(parts, dim=1) for parts in zip(*pairs, strict=True))
     return image / len(pairs), place

@@ -97,8 +97,8 @@ class ConceptDistillation(BaseTask):
             lr: Learning rate of AdamW.
             grid_lr_factor: Learning rate of the grid, as a multiple of *lr*.
             weight_decay: Weight decay of AdamW.
-            warmup_steps: Number of steps until the learning rate is reached. The
-                learning rate then decreases along a cosine to 0.
+            warmup_steps: Number of steps in which the learning rate rises linearly. It
+                then decreases along a cosine to 0.
         """
         super().__init__()
 

@@ -64,10 +64,10 @@ class LocationRegression(LocationTask):
                 ``(0.05, 0.5, 0.95)``. The median is the prediction; the outermost two
                 are the bounds of an interval.
             conformal: Fraction of new values that intervals should contain, such as 0.9.
-                The width of intervals, also of those between quantiles, is calibrated on
-                the validation points.
+                The width of intervals, including those between quantiles, is calibrated
+                on the validation points.
             **kwargs: Options of :class:`LocationClassification`. The head that is
-                fitted in one pass is ``'ridge'``.
+                fitted before the first epoch is ``'ridge'``.
 
         Raises:
             ValueError: If a model, its weights or a head do not exist, or options
@@ -183,7 +183,7 @@ class LocationRegression(LocationTask):
         other = getattr(source, 'target_transform', None)
         if not isinstance(other, TargetTransform) or other == self.target_transform:
             return labels
-        # The dataset may have another scale of labels than the training data.
+        # The dataset may scale its labels differently from the training data.
         return self.target_transform(other.inverse(labels))
 
     # Outputs ----------------------------------------------------------------------------

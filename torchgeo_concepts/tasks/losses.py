@@ -18,7 +18,7 @@ DivergenceKind = Literal['paper', 'cauchy_schwarz', 'mmd']
 
 EARTH_RADIUS_KM = 6371.0
 
-# Largest factor of similarities. Higher values may make training unstable.
+# Maximum inverse temperature. Higher values may make training unstable.
 MAX_SCALE = 100.0
 
 
@@ -29,7 +29,7 @@ def info_nce(
     negatives: Tensor | None = None,
     symmetric: bool = False,
 ) -> Tensor:
-    r"""Contrast the key of each query with all other keys.
+    r"""Compute InfoNCE, which contrasts the key of each query with all other keys.
 
     .. math::
         -\frac{1}{N} \sum_i \log \frac{\exp(s \, q_i \cdot k_i)}
@@ -79,7 +79,7 @@ class InfoNCE(nn.Module):
         """Initialize a new InfoNCE instance.
 
         Args:
-            logit_scale: Natural logarithm of the initial factor of the similarities.
+            logit_scale: Natural logarithm of the initial inverse temperature.
                 The default is that of CLIP and GeoCLIP, a temperature of 0.07.
             symmetric: Contrast in both directions, not only from images to locations.
         """
@@ -89,7 +89,7 @@ class InfoNCE(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """Factor of the similarities."""
+        """Inverse temperature, the factor of the similarities."""
         scale = self.logit_scale.exp()
         # The gradient ignores the bound, so that training can return from it.
         return scale + (scale.clamp(max=MAX_SCALE) - scale).detach()
@@ -215,8 +215,8 @@ def concept_divergence(
         z_image: Projections of images, of shape ``(N, k)``.
         z_location: Projections of their locations, of shape ``(N, k)``.
         kind: Divergence to compute.
-        sigma: Width of the kernel. Much smaller distances have little effect; much
-            larger ones all have the same effect.
+        sigma: Width of the kernel. Except for ``'paper'``, much smaller distances have
+            little effect, and much larger ones all have the same effect.
 
     Returns:
         The divergence, a scalar of at least 0.

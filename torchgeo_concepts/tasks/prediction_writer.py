@@ -45,7 +45,7 @@ class PredictionWriter(BasePredictionWriter):
     Pass ``--return_predictions=false`` to keep many predictions out of memory.
 
     Columns are the ``row`` of the point in its table, the predictions, and the
-    ``geometry``. Predictions of several numbers are named after the targets of the task,
+    ``geometry``. Predictions of shape ``(N, t)`` are named after the task's targets,
     with ``_lower`` and ``_upper`` for the bounds of intervals. If a target already
     has such a name, another ``_`` is added.
     """

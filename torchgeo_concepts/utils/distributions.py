@@ -30,13 +30,13 @@ def required_file(distribution: str, file: str, extra: str) -> Path:
     Args:
         distribution: Name of the distribution, as pip knows it.
         file: Path of the file inside it.
-        extra: The extra.
+        extra: The extra that installs the distribution.
 
     Returns:
         The path.
 
     Raises:
-        ImportError: If the distribution is not installed; the message names the extra.
+        ImportError: If there is no such file; the message names the extra.
     """
     path = installed_file(distribution, file)
     if path is None:

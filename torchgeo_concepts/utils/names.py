@@ -55,7 +55,7 @@ def slug(name: str) -> str:
 
 
 def near_matches(name: str, known: Iterable[str]) -> str:
-    """Suggest known names that are similar to an unknown one, or list them.
+    """Suggest known names that are similar to an unknown one, or list known names.
 
     Args:
         name: The unknown name.
@@ -70,7 +70,7 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     if close:
         return f'Did you mean {" or ".join(repr(lowered[c]) for c in close)}?'
     listed = ', '.join(map(repr, sorted(names)[:40]))
-    return f'Known are {listed}{", ..." if len(names) > 40 else ""}.'
+    return f'Known names: {listed}{", ..." if len(names) > 40 else ""}.'
 
 
 def with_unit(name: str, unit: str) -> str:

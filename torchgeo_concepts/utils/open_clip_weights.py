@@ -44,7 +44,8 @@ def load_clip(
         tags = open_clip.list_pretrained_tags_by_model(model)
         if pretrained not in tags:
             raise ValueError(
-                f'{pretrained!r} is neither a file nor weights of {model}, which has {tags}.'
+                f'{pretrained!r} is neither a file nor weights of {model}. Use one of '
+                f'{tags}.'
             )
         weights = _cached_checkpoint(model, pretrained) or pretrained
         if weights == pretrained and not download:
@@ -59,7 +60,7 @@ def load_clip(
 
 @contextmanager
 def hub_files(model: str, download: bool) -> Iterator[None]:
-    """Prevent downloads by the Hugging Face libraries that open_clip uses.
+    """Allow or prevent downloads by the Hugging Face libraries that open_clip uses.
 
     Args:
         model: Name of the model, for error messages.

@@ -1,7 +1,7 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-"""Predict and explain the temperature and population of world cities."""
+"""Predict temperature and population of world cities, and explain temperature."""
 
 from .command import quickstart
 from .command import quickstart as run

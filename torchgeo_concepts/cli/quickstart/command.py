@@ -74,12 +74,12 @@ def quickstart(
 ) -> QuickstartReport:
     """Predict temperature and population of world cities, and explain predictions.
 
-    Nothing is downloaded: this package and its extra cities have all weights and data.
+    Nothing is downloaded: the package and its extra ``cities`` have weights and data.
     GROUNDED and NO_CLIMATE predict temperature, and concepts of NO_CLIMATE explain it.
     NO_PEOPLE predicts population. GeoCLIP is compared if its weights are on this machine.
 
     Args:
-        output: Folder for the figure report.png and the maps in it, maps.tif.
+        output: Folder for the figure, report.png, and for its maps, maps.tif.
         cities: Names of one to four cities whose temperatures are explained.
         concept: Name or id of the concept that is mapped.
         sample: Maximum number of randomly drawn cities whose population is predicted.

@@ -80,7 +80,7 @@ class ExplainedCities:
         score: Score of the model on held-out blocks.
         num_cities: Number of other cities that the model was fitted on.
         num_concepts: Number of candidate concepts.
-        num_used: Number of concepts with a weight.
+        num_used: Number of concepts with a nonzero weight.
     """
 
     cities: tuple[ExplainedCity, ...]

@@ -62,7 +62,7 @@ def benchmark(
         data: CSV or Parquet file, or folder of such files, with the columns lon and lat.
             All other numeric columns are targets; a row without a value is left out for
             that target only.
-        datasets: Named datasets to predict as well; the extra cities installs them.
+        datasets: Named datasets to predict as well; the extra "cities" installs them.
         targets: Names of the targets or tables to predict. By default, all.
         groups: Kinds of quantities as name=group, for targets whose names do not show
             the kind. Groups are climate, terrain, land-cover, people, water, imagery,
@@ -73,9 +73,9 @@ def benchmark(
         encoders: Models of TorchGeo's registry, as model or model:weights (by default,
             the first weights); safetensors files of this package; classes such as
             package.module.Class that take points. released stands for GeoCLIP, SatCLIP
-            and all weights of ConceptEarth except HELD_OUT. Weights that are not on
-            this machine are left out.
-        layers: Also predict from maps, which the extra layers installs.
+            and all weights of ConceptEarth except HELD_OUT, without those that are not
+            on this machine.
+        layers: Also predict from maps, which the extra "layers" installs.
         splits: random for folds of random rows, blocks for folds of whole blocks of 10
             degrees.
         seeds: Seeds of the splits. More seeds average over more folds.

@@ -206,7 +206,7 @@ def target_lines(
         yield ''
         yield from wrapped(
             f'{first.rows:,} rows of {table}{origin}. Kind of quantity: '
-            f'{first.group}{" by its name" * is_guessed}.'
+            f'{first.group}{" (guessed from the name)" * is_guessed}.'
         )
         yield from _table(group).splitlines()
         yield ''

@@ -161,8 +161,8 @@ def _files(data: Path) -> list[Path]:
     files = [file for file in sorted(data.iterdir()) if _is_table(file)]
     if not files:
         raise ValueError(
-            f'{data} has no table: a file that ends in {", ".join(TABLE_SUFFIXES)} and '
-            'has the columns lon and lat, and numeric columns to predict.'
+            f'{data} has no table. Tables end in {", ".join(TABLE_SUFFIXES)} and have '
+            'the columns lon and lat, and numeric columns to predict.'
         )
     return files
 
@@ -250,7 +250,7 @@ def set_groups(tables: Sequence[Table], groups: Sequence[str]) -> list[Table]:
 
     Args:
         tables: The tables.
-        groups: Texts such as ``'yield=land-cover'``: the name of a target, and a group
+        groups: Strings such as ``'yield=land-cover'``: the name of a target and a group
             of layers or ``'other'``. A colon and the distribution that has the data may
             follow.
 
@@ -258,7 +258,7 @@ def set_groups(tables: Sequence[Table], groups: Sequence[str]) -> list[Table]:
         The tables.
 
     Raises:
-        ValueError: If a text has another form, or there is no such target or group.
+        ValueError: If a string is not of this form, or a target or group is unknown.
     """
     targets = [target for table in tables for target in table.targets]
     known = dict.fromkeys(name for t in targets for name in (t.name, t.title))
@@ -284,13 +284,13 @@ def name_origins(tables: Iterable[Table], origins: Sequence[str]) -> dict[str, s
 
     Args:
         tables: The tables.
-        origins: Texts such as ``'stations.csv=Hooker et al. 2018'``.
+        origins: Strings such as ``'stations.csv=Hooker et al. 2018'``.
 
     Returns:
         Origins by the name of the table.
 
     Raises:
-        ValueError: If a text has another form, or there is no such table.
+        ValueError: If a string is not of this form, or there is no such table.
     """
     names = [table.name for table in tables]
     found = {name: text for name, text in ORIGINS.items() if name in names}
