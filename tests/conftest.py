@@ -8,6 +8,7 @@ import gc
 import os
 import platform
 import runpy
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 WORKERS = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
 os.environ['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1) // WORKERS))
 
+GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == 'glibc' else None
+if GLIBC is not None:
+    # Arrays above 4 MB go back to the system as soon as they are freed (M_MMAP_THRESHOLD).
+    GLIBC.mallopt(-3, 1 << 22)
+
 # The same examples on each machine, however busy it is.
 settings.register_profile('repeatable', deadline=None, derandomize=True)
 settings.load_profile('repeatable')
@@ -34,15 +40,17 @@ settings.load_profile('repeatable')
 
 @pytest.fixture(scope='module', autouse=True)
 def collect_garbage() -> Iterator[None]:
-    """Free trainers and their data, which refer to each other, and maps of layers."""
-    from torchgeo_concepts.io.cache import _open_map
-
+    """Free trainers and their data, which refer to each other, and what is cached."""
     yield
-    _open_map.cache_clear()
+    for name, module in list(sys.modules.items()):
+        if name.startswith('torchgeo_concepts.'):
+            for value in vars(module).values():
+                if callable(clear := getattr(value, 'cache_clear', None)):
+                    clear()
     gc.collect()
-    if platform.libc_ver()[0] == 'glibc':
+    if GLIBC is not None:
         # Otherwise glibc keeps most of what small arrays took.
-        ctypes.CDLL(None).malloc_trim(0)
+        GLIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope='module', autouse=True)

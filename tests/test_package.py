@@ -14,17 +14,23 @@ import torchgeo_concepts
 ROOT = Path(__file__).parents[1]
 
 
+# What only training needs.
+TRAINING = {'lightning', 'torchgeo.datamodules', 'torchgeo.tasks', 'torchgeo.trainers'}
+
+
 def test_import_adds_little_and_names_are_imported_when_used() -> None:
     code = (
         'import sys, torchgeo.models; before = set(sys.modules);'
         'import torchgeo_concepts as t; print(*(set(sys.modules) - before));'
+        'import torchgeo_concepts.cli; print(*sys.modules);'
         'names = [getattr(t, name).__name__ for name in t.__all__ if name[0] != "_"];'
         'assert set(names) == set(t.__all__) - {"__version__"} <= set(dir(t)), names'
     )
     process = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
-    added = set(process.stdout.split())
+    added, by_cli = (set(line.split()) for line in process.stdout.splitlines())
+    assert by_cli.isdisjoint(TRAINING)
     rooms = {'torchgeo_concepts.maps', 'torchgeo_concepts.explain'}
     assert added.isdisjoint(rooms)
     packages = {name.partition('.')[0] for name in added}
@@ -59,7 +65,9 @@ def test_wheel_and_sdist_build_and_the_wheel_works_alone(tmp_path: Path) -> None
         'import sys; sys.path.insert(0, sys.argv[1]); import torchgeo_concepts, torch;'
         'assert torchgeo_concepts.__file__.startswith(sys.argv[1]);'
         'from torchgeo_concepts.models import geoclip_location;'
-        "geoclip_location('MP16')(torch.zeros(1, 2))"
+        "geoclip_location('MP16')(torch.zeros(1, 2));"
+        # The file of the weights is found without an import of its package.
+        "assert {'geoclip', 'transformers'}.isdisjoint(sys.modules)"
     )
     subprocess.run(
         [sys.executable, '-c', code, tmp_path / 'site'], check=True, cwd=tmp_path

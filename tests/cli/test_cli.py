@@ -129,17 +129,6 @@ def test_unknown_option(csv: str, out: str, capsys: pytest.CaptureFixture[str]) 
     assert "'auto', 'cpu', 'cuda'" in capsys.readouterr().err
 
 
-def test_nothing_that_trains_is_imported() -> None:
-    heavy = (
-        "{'lightning', 'torchgeo.datamodules', 'torchgeo.tasks', 'torchgeo.trainers'}"
-    )
-    code = f'import sys, torchgeo_concepts.cli; print({heavy} & set(sys.modules))'
-    process = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, check=True
-    )
-    assert process.stdout == 'set()\n'
-
-
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(['--version'])

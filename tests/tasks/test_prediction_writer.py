@@ -1,7 +1,6 @@
 # Copyright (c) torchgeo-concepts Contributors. All rights reserved.
 # Licensed under the MIT License.
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,12 +65,8 @@ trainer:
     return str(path)
 
 
-def fit_and_predict(config: str, folder: Path) -> None:
-    """Train and predict with one process, or with each of a group."""
-    devices = os.environ.get('WORLD_SIZE', '1')
-    trainer = ['--config', config, f'--trainer.devices={devices}']
-    if devices != '1':
-        trainer.append('--trainer.strategy=ddp')
+def fit_and_predict(config: str, folder: Path, *options: str) -> None:
+    trainer = ['--config', config, *options]
     main(['fit', *trainer, f'--trainer.default_root_dir={folder}'])
     [checkpoint] = folder.rglob('*.ckpt')
     writer = 'torchgeo_concepts.tasks.PredictionWriter'
@@ -91,9 +86,9 @@ def fit_and_predict(config: str, folder: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_fit_and_predict_as_one(tmp_path: Path) -> None:
     config = configuration(tmp_path)
-    fit_and_predict(config, tmp_path / '1')
-    launcher = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2']
-    command = [*launcher, __file__, config, str(tmp_path / '2')]
+    fit_and_predict(config, tmp_path / '1', '--trainer.devices=1')
+    ddp = ['--trainer.devices=2', '--trainer.strategy=ddp']
+    command = [sys.executable, __file__, config, str(tmp_path / '2'), *ddp]
     subprocess.run(command, check=True, timeout=500)
     states, metrics, written = {}, {}, {}
     for processes in (1, 2):
@@ -162,4 +157,4 @@ def test_no_column_is_lost(
 
 
 if __name__ == '__main__':
-    fit_and_predict(sys.argv[1], Path(sys.argv[2]))
+    fit_and_predict(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
