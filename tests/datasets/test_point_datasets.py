@@ -107,7 +107,7 @@ class TestCities:
         assert dataset.classes == CountryOfCity(500_000).classes
 
     def test_no_city_so_large(self) -> None:
-        with pytest.raises(ValueError, match='No city has 100,000,000 inhabitants'):
+        with pytest.raises(ValueError, match='No city has 100,000,000 or more'):
             CityPopulation(100_000_000)
 
     def test_climate(self) -> None:

@@ -214,7 +214,7 @@ class TestErrors:
         path = table(tmp_path, frame)
         with pytest.raises(
             ValueError,
-            match=r'row 1, counted from 0, has no point: latitude 95 .* 1 more',
+            match=r'row 1, counted from 0, has no point: latitude 95 .* 2 rows',
         ):
             PointTable(path, 'rain')
         with pytest.warns(UserWarning, match='left out 2 of 4 rows'):

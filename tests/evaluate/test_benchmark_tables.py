@@ -80,7 +80,7 @@ class TestTables:
 
     def test_columns_that_are_no_coordinates(self, run: Run, data: Path) -> None:
         (data / 'table.csv').write_text('a,b,c\n1,2,3\n')
-        with pytest.raises(ValueError, match='table.csv: .*Rename them lon and lat'):
+        with pytest.raises(ValueError, match='table.csv: .*Rename two columns lon'):
             run()
 
     def test_a_row_without_a_point(self, run: Run, data: Path) -> None:

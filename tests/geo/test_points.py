@@ -137,7 +137,7 @@ class TestCheckPoints:
     ) -> None:
         points = torch.tensor([PARIS, PARIS, bad, SYDNEY, bad])
         with pytest.raises(
-            ValueError, match=rf'Row 2 .*{reason}.*1 more of 5'
+            ValueError, match=rf'Row 2 .*{reason}.*2 of 5 rows'
         ) as error:
             check_points(points)
         assert 'swapped' not in str(error.value)
@@ -313,7 +313,7 @@ class TestAsPoints:
 
     def test_missing_values(self) -> None:
         frame = pd.DataFrame({'lon': [1, 2, pd.NA], 'lat': [1, None, 3]}, dtype=object)
-        with pytest.raises(ValueError, match='Row 1 .*latitude is nan.*1 more of 3'):
+        with pytest.raises(ValueError, match='Row 1 .*latitude is nan.*2 of 3 rows'):
             as_points(frame)
 
     def test_ragged_rows(self) -> None:

@@ -116,7 +116,7 @@ class TestGrounding:
     @pytest.mark.parametrize(
         ('layer', 'rule', 'message'),
         [
-            ('elevation & igbp', 'above 5', 'has 2 layers and 1 rules'),
+            ('elevation & igbp', 'above 5', 'expected 2, got 1'),
             ('elevatoin', 'above 5', "no layer 'elevatoin'. Did you mean 'elevation'"),
             ('igbp & elevation', 'is 5 & value', 'only the first rule may be value'),
         ],

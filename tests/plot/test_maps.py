@@ -150,7 +150,7 @@ def test_many_bands(out: Path) -> None:
     bands = [Band(f'band {i}', kind='score') for i in range(14)]
     figure = draw(out, RasterGrid.over(width=8), *bands)
     assert len(figure.axes) == 24
-    assert figure.get_supxlabel() == '2 more bands in the file'
+    assert figure.get_supxlabel() == 'bands not shown: 2'
 
 
 def test_panels_that_do_not_fill_their_grid(out: Path) -> None:

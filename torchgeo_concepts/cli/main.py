@@ -41,7 +41,7 @@ def build_parser(
         command: The subcommand whose options are needed.
 
     Returns:
-        The parser, and the functions that it can call, by command.
+        The parser, and the functions to call, by command.
     """
     parser = ArgumentParser(
         prog='torchgeo-concepts',

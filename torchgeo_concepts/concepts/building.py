@@ -41,7 +41,7 @@ class Drop:
 
     Attributes:
         stage: ``'ground'`` (read seeds), ``'enrich'`` (read answers) or ``'refine'``.
-        where: File and row or line, or the concept that it was merged into.
+        where: File and row or line, source, or the concept that it was merged into.
         name: Name of the candidate.
         reason: Reason why it was dropped.
     """

@@ -109,7 +109,7 @@ class Concept:
         for field, items in (('prompts', self.prompts), ('aliases', self.aliases)):
             for item in items:
                 if '|' in item or item != item.strip() or not item:
-                    yield field, f'{item!r} is empty, contains |, or has outer blanks'
+                    yield field, f'{item!r} is empty, has |, or has blanks around it'
         if self.kind not in ('class', 'quantity'):
             yield 'kind', f"must be 'class' or 'quantity', not {self.kind!r}"
         if self.kind == 'quantity' and not self.unit:

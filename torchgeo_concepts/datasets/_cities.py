@@ -26,7 +26,7 @@ def read_cities(min_population: int) -> pd.DataFrame:
     path = required_file(GEONAMES.distribution, GEONAMES.files[0], 'cities')
     cities = places().with_people(min_population)
     if not len(cities.lon):
-        raise ValueError(f'No city has {min_population:,} inhabitants.')
+        raise ValueError(f'No city has {min_population:,} or more inhabitants.')
     codes = np.array([None, *COUNTRIES], dtype=object)
     frame = pd.DataFrame({'lon': cities.lon, 'lat': cities.lat})
     frame['population'], frame['country'] = cities.people, codes[cities.country]

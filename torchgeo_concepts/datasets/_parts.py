@@ -47,7 +47,7 @@ def check_origin(
         info: File in the folder that describes its origin.
         before: The origin in this file.
         made: The origin to compare with.
-        names: Names of entries in errors. By default, their keys.
+        names: Phrase for each entry that differs, such as ``'other images'``.
 
     Raises:
         ValueError: If an entry is missing or differs.

@@ -58,7 +58,7 @@ def no_point_error(source: str, problems: Mapping[int, str], hint: str) -> Value
         The error, which names the first row.
     """
     row, why = min(problems.items())
-    more = f' {len(problems) - 1} more have none.' if len(problems) > 1 else ''
+    more = f' In total, {len(problems)} rows have none.' if len(problems) > 1 else ''
     return ValueError(
         f'{source}: row {row}, counted from 0, has no point: {why}.{more}{hint}'
     )

@@ -269,7 +269,7 @@ def _make(
 
 def _start(root: Path, made: dict[str, Any]) -> None:
     info = root / _INFO
-    check_origin(info, start_folder(info, made), made, {})
+    check_origin(info, start_folder(info, made), made, {'layers': 'other layers'})
 
 
 def _half(labels: NDArray[np.float32], bank: ConceptBank) -> NDArray[np.float16]:

@@ -269,7 +269,7 @@ class ImagePoints(NonGeoDataset):
             num_left = int(readable.sum())
             warnings.warn(
                 f'Left out {len(self) - num_left} of {len(self)} images in '
-                f'{self.folder} that cannot be read.',
+                f'{self.folder}, because they cannot be read.',
                 stacklevel=2,
             )
         return self.select(readable)

@@ -20,7 +20,7 @@ SHARES = {'land': 0.6, 'coast': 0.1, 'settlement': 0.2, 'anywhere': 0.1}
 # Maximum distance from the coast, on both sides.
 COAST_KM = 50.0
 
-# Range of distances from a settlement.
+# Range of the standard deviation of offsets from a settlement.
 SETTLEMENT_KM = (2.0, 50.0)
 
 type Points = NDArray[np.float64]

@@ -194,8 +194,8 @@ class PointTable(NonGeoDataset):
             hint += advice if num_bad < number else ''
             raise no_point_error(columns.source, columns.problems, hint)
         warnings.warn(
-            f'{columns.source}: left out {num_bad} of {number} rows that have no point.'
-            f'{hint}',
+            f'{columns.source}: left out {num_bad} of {number} rows, because they have '
+            f'no point.{hint}',
             stacklevel=3,
         )
         self._take(torch.isfinite(self.points).all(dim=1))

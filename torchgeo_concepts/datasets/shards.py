@@ -183,7 +183,7 @@ class ImagePointShards(IterableDataset[Sample]):
     def _skip(self, error: Exception) -> None:
         if self.on_error == 'raise':
             raise error
-        warnings.warn(f'{error} It is left out.', stacklevel=3)
+        warnings.warn(f'{str(error).rstrip(".")}. It is left out.', stacklevel=3)
 
     def _decode(self, sample: dict[str, Any]) -> Sample:
         name = f'{sample["__key__"]} of {sample["__url__"]}'

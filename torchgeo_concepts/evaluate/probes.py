@@ -221,7 +221,7 @@ def fit_logistic(
         y: Class numbers of shape ``(N,)``, -1 where missing.
         num_classes: Number of classes. A class without rows is never predicted.
         val_x: Features of the validation rows. Without them, the penalty is 1 / N,
-            scikit-learn's default.
+            scikit-learn's default for more than two classes.
         val_y: Classes of the validation rows.
         penalties: Penalties in descending order. The loss is the mean cross-entropy of
             the rows plus the penalty times half the squared weights. The search stops

@@ -176,7 +176,7 @@ def compare_groups(
     """Find the concepts that distinguish two groups of places.
 
     The effect is Cliff's delta. It compares ranks, so it depends neither on the
-    distribution nor on the scale of the scores. A difference in standard deviations would
+    distribution nor on the scale of the scores. A standardised mean difference would
     be huge for rare classes, whose scores are almost constant elsewhere.
 
     If you use this in your research, please cite the following papers:
@@ -248,7 +248,7 @@ def compare_groups(
 def _lattice_points(
     a: Group, b: Group | None, spacing_km: float, names: tuple[str, str]
 ) -> tuple[Tensor, Group, Group | None]:
-    """Join a lattice over land and given points, and turn given points into masks."""
+    """Join a lattice over land with given points, and turn given points into masks."""
     given = [check_points(group) for group in (a, b) if isinstance(group, Tensor)]
     if given and b is None:
         raise ValueError('Points have no complement; pass the other group as b.')

@@ -150,7 +150,7 @@ class SmallestChange:
 
 
 def _short(value: float) -> str:
-    # A lead that was just reached is slightly above 0.
+    # A lead is slightly above 0 if the goal was just reached.
     return f'{round(value, 4):.4g}'
 
 

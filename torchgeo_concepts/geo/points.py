@@ -180,7 +180,7 @@ def _check_values(points: Tensor) -> None:
         f'{describe_bad_point(lon, lat)}.'
     )
     if len(bad) > 1:
-        message += f' {len(bad) - 1} more of {len(points)} rows are bad.'
+        message += f' {len(bad)} of {len(points)} rows are bad.'
     if look_swapped(*points.detach().cpu().double().numpy().T):
         message += f' {SWAPPED_HINT}'
     raise ValueError(message)
@@ -317,7 +317,7 @@ def _numbers(data: Any) -> NDArray[Any]:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(
-            f'Points must be a table of shape (N, 2), but rows differ: {error}'
+            f'Points must be a table of shape (N, 2), but rows differ in shape: {error}'
         ) from error
     if array.size == 0 and array.ndim == 1:
         array = array.reshape(0, 2)

@@ -49,7 +49,7 @@ def check_polygon(polygon: Any, name: str) -> BaseGeometry:
 
 
 def _check_edges(polygon: BaseGeometry, name: str) -> None:
-    """Validate that no edge is longer than half a turn, which would be ambiguous."""
+    """Validate that no edge spans 180 to 360 degrees, which would be ambiguous."""
     for ring in shapely.get_rings(shapely.get_parts(polygon)):
         steps = np.abs(np.diff(shapely.get_coordinates(ring)[:, 0]))
         far = steps[(steps > 180) & (steps < 360)]

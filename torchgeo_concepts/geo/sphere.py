@@ -63,5 +63,5 @@ def chord(km: float) -> float:
 
 
 def query_workers() -> int:
-    """Return the number of threads of a tree search: -1 for all, 1 in a data worker."""
+    """Return the number of search threads: 1 in a DataLoader worker, else -1 (all)."""
     return -1 if get_worker_info() is None else 1

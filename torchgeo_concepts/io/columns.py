@@ -128,7 +128,7 @@ def infer_task(
         including text columns whose only words mean missing.
 
     Raises:
-        ValueError: If a column of text has numbers in most rows.
+        ValueError: If most values of a column of text are numbers, but not all.
     """
     for table in columns:
         column = table.values[name]

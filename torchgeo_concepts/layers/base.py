@@ -231,7 +231,7 @@ def coordinates(points: PointsLike) -> tuple[Floats, Floats]:
 
     Returns:
         Longitudes in [-180, 180] and latitudes, each of shape ``(N,)``. A pole has
-        longitude 0, because it is one point on every meridian.
+        longitude 0, because it lies on every meridian.
     """
     degrees = as_points(points).detach().cpu().double().numpy()
     lon = np.where(np.abs(degrees[:, 1]) == 90, 0.0, degrees[:, 0])

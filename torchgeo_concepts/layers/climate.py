@@ -120,13 +120,13 @@ def _seasonality(rain: Months) -> Floats:
 
 
 def _two_seasons(rain: Months) -> Floats:
-    """Return the amplitude of the half-yearly wave of rain over that of the yearly one."""
+    """Return the amplitude ratio of the half-yearly to the yearly wave of rain."""
     waves = np.abs(np.fft.rfft(rain, axis=0))
     return np.where(waves[0] > 1, waves[2] / np.maximum(waves[1], 1e-3), np.nan)
 
 
 def _de_martonne(rain: Months) -> Floats:
-    """Return annual rain over mean temperature plus 10, above -9 °C."""
+    """Return annual rain / (mean temperature + 10), NaN at -9 °C and below."""
     # Cells of rain have their centres between the nodes of temperature.
     mean = _at(_temperature(0), *cell_centres(*rain.shape[1:]), 'node')
     cold = mean <= -9
@@ -136,7 +136,7 @@ def _de_martonne(rain: Months) -> Floats:
 def _at(
     grid: Floats, lon: Floats, lat: Floats, registration: Registration
 ) -> NDArray[np.float32]:
-    """Interpolate a grid where meridians and parallels cross."""
+    """Interpolate a grid at each combination of a longitude and a latitude."""
     lons, lats = np.meshgrid(lon, lat)
     values = bilinear(grid, lons.ravel(), lats.ravel(), registration)
     return values.reshape(lons.shape)

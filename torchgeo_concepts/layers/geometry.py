@@ -54,7 +54,7 @@ class FormulaLayer(Layer):
         return self._compute(lon, lat)
 
 
-# These are functions rather than lambdas, so that layers can be sent to processes.
+# These are functions rather than lambdas, so that layers can be pickled.
 def _latitude(lon: Floats, lat: Floats) -> Floats:
     return lat
 
@@ -64,7 +64,7 @@ def _from_equator(lon: Floats, lat: Floats) -> Floats:
 
 
 def _day_hours(declination: float, lon: Floats, lat: Floats) -> Floats:
-    """Return hours between sunrise and sunset, for a summer declination."""
+    """Return hours between sunrise and sunset; declination is positive in summer."""
     # At exactly 90°, the cosine would cause a division by 0.
     phi = np.deg2rad(np.minimum(np.abs(lat), 89.999))
     delta = np.deg2rad(declination)

@@ -52,7 +52,7 @@ def _codes() -> NDArray[Any]:
     return codes
 
 
-# Kinds of land cover, each of several classes.
+# Kinds of land cover, and the codes of their classes.
 KINDS = {
     'forest': (1, 2, 3, 4, 5),
     'cropland': (12, 14),

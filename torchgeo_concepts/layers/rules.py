@@ -67,7 +67,8 @@ class Condition:
                 'CODE; above X; below X; between A and B; value; log.'
             )
         if (verb == 'is') != (layer.kind == 'class'):
-            fitting = 'is' if layer.kind == 'class' else 'above, below, value or log'
+            is_class = layer.kind == 'class'
+            fitting = 'is' if is_class else 'above, below, between, value or log'
             raise ValueError(
                 f'{rule!r} does not fit layer {layer.name!r} of kind {layer.kind}; '
                 f'use {fitting}.'
@@ -181,8 +182,8 @@ class Grounding:
         names, rules = layer.split(' & '), rule.split(' & ')
         if len(names) != len(rules):
             raise ValueError(
-                f'Concept {concept!r} has {len(names)} layers and {len(rules)} rules: '
-                'there must be a rule for each layer.'
+                f'Concept {concept!r} needs a rule for each layer: expected '
+                f'{len(names)}, got {len(rules)}.'
             )
         for name in names:
             check_known(f'Concept {concept!r}: no layer', name, layers)

@@ -95,7 +95,7 @@ class Places:
 
 @cache
 def places() -> Places:
-    """Return all places of 500 people or more in the distribution."""
+    """Return all places in the distribution, even those of fewer than 500 people."""
     table = cached_array('places', GEONAMES.key(), _read_places)
     lon, lat, people, country = np.asarray(table)
     return Places(lon, lat, people, country.astype(np.int64))

@@ -191,7 +191,7 @@ def _compared(
             'block': block_numbers(there, block_degrees, origin=(-180.0, -90.0)),
         }
     )
-    _check_varies(frame, 'The {}', f'{len(frame):,} points')
+    _check_varies(frame, 'The {}', f'at all {len(frame):,} points')
     return frame
 
 
@@ -200,7 +200,7 @@ def _check_varies(table: pd.DataFrame, what: str, where: str) -> None:
         values = table[column]
         if values.min() == values.max():
             raise ValueError(
-                f'{what.format(name)} is {values.iloc[0]:.6g} at all {where}, so '
+                f'{what.format(name)} is {values.iloc[0]:.6g} {where}, so '
                 'agreement is not defined. Use a larger area or another map.'
             )
 
@@ -226,7 +226,7 @@ def _by_region(
     # Many regions of a layer, such as countries, may lie outside the area.
     listed = names if isinstance(regions, Mapping) else table['region']
     kept = table.loc[enough, columns].reset_index(drop=True)
-    _check_varies(kept, 'The mean of the {}', f'{len(kept)} regions')
+    _check_varies(kept, 'The mean of the {}', f'in all {len(kept)} regions')
     return kept, tuple(name for name in listed if name not in set(kept['region']))
 
 

@@ -103,7 +103,7 @@ class Normalize(nn.Module):
         self.scale = scale
 
     def extra_repr(self) -> str:
-        """Return the arguments, which identify cached features."""
+        """Return the arguments, which cache_features stores to detect changes."""
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
         return f'mean={mean}, std={std}, scale={self.scale}'
 

@@ -93,7 +93,7 @@ def draw_grid(axes: Axes, axis: Literal['x', 'y'] = 'x') -> None:
 
 
 def number_format(values: Sequence[float], digits: int = 4) -> str:
-    """Return a format that shows the largest value with a number of digits.
+    """Return a format that shows the largest value with the given number of digits.
 
     Args:
         values: The values.

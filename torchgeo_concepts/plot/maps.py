@@ -147,7 +147,7 @@ def _credit(tags: dict[str, str], hidden: int) -> str:
     keys = ('encoder', 'weights', 'task', 'checkpoint')
     parts = [tags[key] for key in keys if key in tags]
     if hidden:
-        parts.append(f'{hidden} more bands in the file')
+        parts.append(f'bands not shown: {hidden}')
     return ', '.join(parts)
 
 

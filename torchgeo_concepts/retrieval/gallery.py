@@ -293,7 +293,7 @@ class Gallery:
         return rank.cpu()
 
     def _compare(self, queries: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield cosines with one block of candidates at a time, and its rows."""
+        """Yield similarities to a block of candidates at a time, and their rows."""
         dim = self.vectors.shape[1]
         if queries.ndim != 2 or queries.shape[1] != dim:
             raise ValueError(

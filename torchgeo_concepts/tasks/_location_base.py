@@ -88,7 +88,7 @@ class LocationBase(BaseTask):
             truncate_dim: Number of principal components of the embedding to use.
             image_model: Image backbone, named as in
                 :func:`~torchgeo_concepts.models.load_image_tower`, whose features are
-                added to those of the point. Batches must then have an ``'image'``.
+                appended to those of the point. Batches must then have an ``'image'``.
             image_weights: Weights of the backbone.
             in_chans: Number of channels of an image.
             head: ``'mlp'`` for a network, ``'linear'`` for a linear layer, or a model
@@ -392,7 +392,7 @@ class LocationBase(BaseTask):
                 f'{min(losses):.4f}, and {losses[0]:.4f} with the given options. '
                 f'The chosen options are {chosen}.'
             )
-        # Rounding may differ between processes, so all use those of the first process.
+        # Rounding may differ between processes; all use the options of the first.
         self.hparams.update(self.trainer.strategy.broadcast(chosen))
 
     # Checkpoints ------------------------------------------------------------------------

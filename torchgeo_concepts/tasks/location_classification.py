@@ -181,7 +181,7 @@ class LocationClassification(LocationTask):
             listed = ', '.join(map(repr, names[:5])) + (', ...' if names[5:] else '')
             rank_zero_warn(
                 f'{len(unseen)} of {len(known)} test rows have classes that no training '
-                f'row has. They count as errors: {listed}.'
+                f'row has: {listed}. These rows count as errors.'
             )
 
     def errors(self, kept: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:

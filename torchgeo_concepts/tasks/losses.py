@@ -240,7 +240,7 @@ def concept_divergence(
 
 
 def _full_precision(vectors: Tensor) -> Tensor:
-    """Convert half precision to float32, since it is too coarse for small differences."""
+    """Convert half precision, which is too coarse for small differences, to float32."""
     half = vectors.dtype in (torch.float16, torch.bfloat16)
     return vectors.float() if half else vectors
 

@@ -40,7 +40,7 @@ SAME_SOURCE, SAME_KIND, NOT_KNOWN = '*', '+', '?'
 LEGEND = {
     SAME_SOURCE: 'trained on the source of this target',
     SAME_KIND: 'trained on other maps of the same kind of quantity',
-    NOT_KNOWN: 'may have been trained on either',
+    NOT_KNOWN: 'may have been trained on the source of this target or maps of its kind',
 }
 
 

@@ -177,7 +177,7 @@ def _read_file(file: Path) -> tuple[Table | None, str]:
     try:
         opened = open_table(file)
     except CoordinateColumnsError as error:
-        raise ValueError(f'{error.reason} Rename them lon and lat.') from error
+        raise ValueError(f'{error.reason} Rename two columns lon and lat.') from error
     columns = [c for c in opened.schema if c.name not in opened.coordinates.columns]
     names = [column.name for column in columns if is_number(column.type)]
     others = [c.name for c in columns if c.name not in names and c.name != 'geometry']
