@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
 import os
 import platform
 import runpy
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 WORKERS = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
 os.environ['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1) // WORKERS))
 
+# Memory of a process, in bytes, above which it collects garbage after a test.
+MUCH = 1_600_000_000
+
 GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == 'glibc' else None
 if GLIBC is not None:
     # Arrays above 4 MB go back to the system as soon as they are freed (M_MMAP_THRESHOLD).
@@ -36,6 +40,23 @@ if GLIBC is not None:
 # The same examples on each machine, however busy it is.
 settings.register_profile('repeatable', deadline=None, derandomize=True)
 settings.load_profile('repeatable')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests of the whole package first, so that processes finish together."""
+    items.sort(key=lambda item: len(item.path.parts))
+
+
+@pytest.fixture(autouse=True)
+def stay_small() -> Iterator[None]:
+    """Free trainers and their data after a test that leaves much memory behind."""
+    yield
+    if GLIBC is not None and os.path.exists('/proc/self/statm'):
+        with open('/proc/self/statm') as pages:
+            _, resident, shared, *_ = map(int, pages.read().split())
+        if (resident - shared) * mmap.PAGESIZE > MUCH:
+            gc.collect()
+            GLIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -58,7 +79,7 @@ def installed_groundings() -> Iterator[None]:
     """Ground the concepts of installed maps once, which takes seconds."""
     from torchgeo_concepts.datamodules import _map_labels, blue_marble
     from torchgeo_concepts.datasets import grounded_points
-    from torchgeo_concepts.layers import LAYERS
+    from torchgeo_concepts.layers import LAYERS, named_banks
     from torchgeo_concepts.layers.grounding import load_groundings
 
     known: dict[tuple[object, ...], Groundings] = {}
@@ -75,7 +96,7 @@ def installed_groundings() -> Iterator[None]:
         return known[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (_map_labels, blue_marble, grounded_points):
+        for module in (_map_labels, blue_marble, grounded_points, named_banks):
             patch.setattr(module, 'load_groundings', load)
         yield
 

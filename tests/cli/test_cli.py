@@ -177,22 +177,22 @@ def test_termination_leaves_nothing(tmp_path: Path) -> None:
     assert end_early(tmp_path, signal.SIGTERM) == (143, '')
 
 
-def test_progress_bar_on_a_terminal(csv: str, out: str) -> None:
+def test_progress_bar_on_a_terminal(
+    csv: str,
+    out: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     terminal, side = pty.openpty()
     termios.tcsetwinsize(side, (24, 80))
-    process = subprocess.run(
-        [*COMMAND, 'embed', csv, '-o', out],
-        stderr=side,
-        stdout=subprocess.PIPE,
-        timeout=60,
-        check=True,
-    )
-    os.close(side)
+    with open(side, 'w') as stderr:
+        monkeypatch.setattr(sys, 'stderr', stderr)
+        assert main(['embed', csv, '-o', out]) == 0
     shown = os.read(terminal, 10_000).decode()
     os.close(terminal)
     assert '2.00/2.00' in shown
     assert 'point/s' in shown
-    assert b'2 points embedded' in process.stdout
+    assert '2 points embedded' in capsys.readouterr().out
 
 
 class TestBank:
