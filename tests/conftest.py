@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 WORKERS = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
 os.environ['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1) // WORKERS))
 
-# Memory of a process, in bytes, above which it collects garbage after a test.
-MUCH = 1_600_000_000
+# Growth of memory, in bytes, after which garbage is collected, and memory after the last
+# collection.
+MUCH = 400_000_000
+held = [1_000_000_000]
 
 GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == 'glibc' else None
 if GLIBC is not None:
@@ -47,16 +49,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: len(item.path.parts))
 
 
+def free() -> None:
+    """Collect garbage, and return its memory to the system."""
+    gc.collect()
+    if GLIBC is not None:
+        # Otherwise glibc keeps most of what small arrays took.
+        GLIBC.malloc_trim(0)
+
+
+def private_bytes() -> int:
+    """Return the memory that only this process has, where Linux tells it."""
+    if not os.path.exists('/proc/self/statm'):
+        return 0
+    with open('/proc/self/statm') as pages:
+        _, resident, shared, *_ = map(int, pages.read().split())
+    return (resident - shared) * mmap.PAGESIZE
+
+
 @pytest.fixture(autouse=True)
 def stay_small() -> Iterator[None]:
-    """Free trainers and their data after a test that leaves much memory behind."""
+    """Free trainers and their data after tests that leave much memory behind."""
     yield
-    if GLIBC is not None and os.path.exists('/proc/self/statm'):
-        with open('/proc/self/statm') as pages:
-            _, resident, shared, *_ = map(int, pages.read().split())
-        if (resident - shared) * mmap.PAGESIZE > MUCH:
-            gc.collect()
-            GLIBC.malloc_trim(0)
+    if private_bytes() > held[0] + MUCH:
+        free()
+        held[0] = private_bytes()
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -68,10 +84,8 @@ def collect_garbage() -> Iterator[None]:
             for value in vars(module).values():
                 if callable(clear := getattr(value, 'cache_clear', None)):
                     clear()
-    gc.collect()
-    if GLIBC is not None:
-        # Otherwise glibc keeps most of what small arrays took.
-        GLIBC.malloc_trim(0)
+    free()
+    held[0] = private_bytes()
 
 
 @pytest.fixture(scope='module', autouse=True)
