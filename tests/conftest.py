@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import mmap
 import os
 import platform
 import runpy
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 WORKERS = int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1'))
 os.environ['OMP_NUM_THREADS'] = str(max(1, (os.cpu_count() or 1) // WORKERS))
 
-# Growth of memory, in bytes, after which garbage is collected, and memory after the last
-# collection.
-MUCH = 400_000_000
-held = [1_000_000_000]
-
 GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == 'glibc' else None
 if GLIBC is not None:
     # Arrays above 4 MB go back to the system as soon as they are freed (M_MMAP_THRESHOLD).
@@ -49,32 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: len(item.path.parts))
 
 
-def free() -> None:
-    """Collect garbage, and return its memory to the system."""
-    gc.collect()
-    if GLIBC is not None:
-        # Otherwise glibc keeps most of what small arrays took.
-        GLIBC.malloc_trim(0)
-
-
-def private_bytes() -> int:
-    """Return the memory that only this process has, where Linux tells it."""
-    if not os.path.exists('/proc/self/statm'):
-        return 0
-    with open('/proc/self/statm') as pages:
-        _, resident, shared, *_ = map(int, pages.read().split())
-    return (resident - shared) * mmap.PAGESIZE
-
-
-@pytest.fixture(autouse=True)
-def stay_small() -> Iterator[None]:
-    """Free trainers and their data after tests that leave much memory behind."""
-    yield
-    if private_bytes() > held[0] + MUCH:
-        free()
-        held[0] = private_bytes()
-
-
 @pytest.fixture(scope='module', autouse=True)
 def collect_garbage() -> Iterator[None]:
     """Free trainers and their data, which refer to each other, and what is cached."""
@@ -84,8 +52,10 @@ def collect_garbage() -> Iterator[None]:
             for value in vars(module).values():
                 if callable(clear := getattr(value, 'cache_clear', None)):
                     clear()
-    free()
-    held[0] = private_bytes()
+    gc.collect()
+    if GLIBC is not None:
+        # Otherwise glibc keeps most of what small arrays took.
+        GLIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope='module', autouse=True)
